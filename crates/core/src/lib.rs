@@ -3,8 +3,19 @@
 //! Nothing here reads a clock, a file, the environment or a random source; everything comes in as a
 //! value and goes out as a value, so the same facts always give the same decision.
 
+pub mod attempt;
+pub mod decide;
+pub mod effect;
+pub mod fact;
 pub mod ids;
+pub mod ledger;
 pub mod limit;
+pub mod policy;
+pub mod prompt;
+pub mod schedule;
 pub mod spec;
+pub mod task;
 pub mod time;
 pub mod usage;
+pub mod verdict;
+pub mod window;

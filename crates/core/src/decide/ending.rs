@@ -1,0 +1,290 @@
+//! The end of an attempt whose work is secured: to the checks, back to the queue, to rest, or to a person.
+
+use serde_json::json;
+
+use super::Outcome;
+use super::draft::Draft;
+use super::verify;
+use crate::attempt::{AttemptEnd, Denial, Halt, LostWhy, Sealed};
+use crate::ledger::{Actor, Cause};
+use crate::limit::{LimitClass, LimitNotice};
+use crate::policy::{Policy, backoff};
+use crate::task::{DoneBasis, NeedKind, ParkCause, RetryReason, State, Task};
+use crate::time::Now;
+use crate::window::Window;
+
+/// Decides what follows a sealed attempt.
+pub(super) fn sealed(
+    task: &Task,
+    end: &AttemptEnd,
+    sealed: &Sealed,
+    now: Now,
+    policy: &Policy,
+) -> Outcome {
+    let mut draft = Draft::new(task, now);
+    draft.task.carry.end_tree = Some(sealed.tree.clone());
+    let mut conversation = None;
+    if let Some(attempt) = &mut draft.task.attempt {
+        attempt.sealed = Some(sealed.clone());
+        conversation.clone_from(&attempt.conversation);
+        draft.task.tally.spent += attempt.usage;
+    }
+    let resumed_and_failed = matches!(end, AttemptEnd::AgentError { .. })
+        && task.attempt.as_ref().is_some_and(|a| a.resumed);
+    let sound = !matches!(
+        end,
+        AttemptEnd::NotResumable
+            | AttemptEnd::Halted {
+                why: Halt::ModeMismatch { .. }
+            }
+    ) && !resumed_and_failed;
+    draft.task.carry.conversation = conversation.filter(|_| sound);
+
+    if let Some(halt) = task.halt.as_ref().filter(|h| h.is_operator()) {
+        return draft.obey_halt(halt, policy);
+    }
+    if !sealed.escaped.is_empty() {
+        return draft.need(
+            NeedKind::Escaped,
+            format!("the session changed what is not its own: {}", sealed.escaped.join(", ")),
+            "look at the repository; what could be put back was; then `longhaul retry`, `approve` or `cancel`",
+        );
+    }
+    match end {
+        AttemptEnd::Completed { denials, .. } => completed(draft, sealed, denials, policy),
+        AttemptEnd::AgentError { message } => draft.retry(
+            RetryReason::Ended { end: end.clone() },
+            message.clone(),
+            policy,
+        ),
+        AttemptEnd::TimedOut => {
+            let detail = format!("ran longer than {}", task.terms.timeout);
+            draft.retry(RetryReason::Ended { end: end.clone() }, detail, policy)
+        }
+        AttemptEnd::Idle => {
+            let detail = format!("gave no sign of life for {}", task.terms.idle_timeout);
+            draft.retry(RetryReason::Ended { end: end.clone() }, detail, policy)
+        }
+        AttemptEnd::Limited { notice } => limited(draft, notice, policy),
+        AttemptEnd::Crashed { detail } => {
+            let detail = format!("the agent ended without finishing: {detail}");
+            draft.restart(RetryReason::Ended { end: end.clone() }, detail, policy)
+        }
+        AttemptEnd::Lost { why } => {
+            let detail = match why {
+                LostWhy::Shim => "the session was lost",
+                LostWhy::Reboot => "the machine was restarted",
+            };
+            draft.restart(
+                RetryReason::Ended { end: end.clone() },
+                detail.to_owned(),
+                policy,
+            )
+        }
+        AttemptEnd::NotResumable => {
+            let detail = "the agent no longer knew the conversation".to_owned();
+            draft.restart(RetryReason::Ended { end: end.clone() }, detail, policy)
+        }
+        AttemptEnd::LaunchFailed {
+            detail,
+            not_installed,
+        } => {
+            if *not_installed {
+                draft.need(
+                    NeedKind::CannotLaunch,
+                    detail.clone(),
+                    "mend it (`longhaul doctor` lists the harnesses), then `longhaul retry`",
+                )
+            } else {
+                draft.restart(
+                    RetryReason::Ended { end: end.clone() },
+                    detail.clone(),
+                    policy,
+                )
+            }
+        }
+        AttemptEnd::Halted { why } => halted(draft, why, policy),
+    }
+}
+
+fn halted(mut draft: Draft, why: &Halt, policy: &Policy) -> Outcome {
+    match why {
+        Halt::Budget => {
+            let spent = draft.task.tally.spent;
+            let detail = format!(
+                "the task's budget is used up: {} tokens{}",
+                spent.tokens(),
+                spent.cost.map(|c| format!(", {c}")).unwrap_or_default()
+            );
+            draft.need(
+                NeedKind::Budget,
+                detail,
+                "its work is kept; `longhaul retry --add-budget USD` (or `--add-tokens N`), `approve` or `cancel`",
+            )
+        }
+        Halt::ModeMismatch { wanted, got } => draft.need(
+            NeedKind::ModeMismatch,
+            format!("the agent runs in permission mode {got:?} although it was given {wanted:?}"),
+            "look at the agent's own settings, then `longhaul retry`",
+        ),
+        Halt::Unanswered { question } => {
+            draft.task.tally.unanswered += 1;
+            if draft.task.tally.unanswered > 1 {
+                return draft.need(
+                    NeedKind::Question,
+                    format!("the agent asked: {question}"),
+                    "answer with `longhaul retry --note TEXT`, or `cancel`",
+                );
+            }
+            let end = AttemptEnd::Halted { why: why.clone() };
+            let detail = format!("nobody could answer: {question}");
+            draft.restart(RetryReason::Ended { end }, detail, policy)
+        }
+        Halt::Cancel
+        | Halt::Retry
+        | Halt::Stop
+        | Halt::Drain
+        | Halt::Estop
+        | Halt::Timeout
+        | Halt::Idle => draft.obey_halt(why, policy),
+    }
+}
+
+/// The built-in checks of a finished turn, then the task's own.
+fn completed(mut draft: Draft, sealed: &Sealed, denials: &[Denial], policy: &Policy) -> Outcome {
+    draft.task.tally.refusals_in_row = 0;
+    draft.task.tally.unanswered = 0;
+    if let Some(problem) = &sealed.branch_problem {
+        return draft.need(
+            NeedKind::Branch,
+            problem.clone(),
+            "its work is kept under a snapshot; mend the branch, then `longhaul retry`, or `cancel`",
+        );
+    }
+    if !sealed.protected.is_empty() {
+        let reason = format!("changed protected files: {}", sealed.protected.join(", "));
+        return verify::built_in_fail(draft, "protect", &reason, policy);
+    }
+    if draft.task.terms.expect_change && sealed.changed_files == 0 {
+        if let Some(denial) = denials.first() {
+            let detail = format!(
+                "nothing was changed, and the agent was denied {}: {}",
+                denial.tool, denial.detail
+            );
+            let remedy = format!(
+                "let it with `allow = [{:?}]` in the task (or another `permission`), then add the task again; or `longhaul retry --note TEXT`",
+                denial.detail
+            );
+            return draft.need(NeedKind::PermissionDenied, detail, &remedy);
+        }
+        return verify::built_in_fail(draft, "change", "no change", policy);
+    }
+    if sealed.uncommitted {
+        let reason = "files were left uncommitted, and `commit = \"agent\"`";
+        return verify::built_in_fail(draft, "commit", reason, policy);
+    }
+    let data = json!({ "commit": sealed.commit, "changed_files": sealed.changed_files });
+    if draft.task.terms.flaky_reruns.is_empty() {
+        draft.task.state = State::Done {
+            basis: DoneBasis::Unverified,
+        };
+        return draft.change(Cause::Finished, Actor::Daemon, data);
+    }
+    draft.task.state = State::Verifying {
+        check: 0,
+        run: 0,
+        flaky: 0,
+    };
+    draft.change(Cause::TurnSealed, Actor::Daemon, data)
+}
+
+/// A provider's refusal (A4–A7): never burns a retry.
+fn limited(mut draft: Draft, notice: &LimitNotice, policy: &Policy) -> Outcome {
+    let now = draft.now.wall;
+    let harness = draft.task.terms.harness.clone();
+    let until = match notice.class {
+        LimitClass::Auth => {
+            return draft.need(
+                NeedKind::LoggedOut,
+                format!(
+                    "{harness} is logged out or its key is refused: {}",
+                    notice.snippet
+                ),
+                &login_remedy(&harness),
+            );
+        }
+        LimitClass::Billing => {
+            return draft.need(
+                NeedKind::Billing,
+                format!("the provider refuses for billing: {}", notice.snippet),
+                "settle it with the provider, then `longhaul retry`",
+            );
+        }
+        LimitClass::Quota => {
+            let reset = notice
+                .reset_at
+                .unwrap_or_else(|| now.plus(policy.quota_unknown_wait));
+            reset.max(now)
+        }
+        LimitClass::Throttle | LimitClass::Overload => {
+            let n = draft.task.tally.refusals_in_row;
+            draft.task.tally.refusals_in_row = n + 1;
+            if n + 1 >= policy.max_refusals {
+                let times = n + 1;
+                return draft.need(
+                    NeedKind::RestartsExhausted,
+                    format!(
+                        "the service refused {times} times in a row: {}",
+                        notice.snippet
+                    ),
+                    "look at the provider's status, then `longhaul retry`",
+                );
+            }
+            let wait = if notice.class == LimitClass::Throttle {
+                backoff(policy.throttle_wait, policy.overload_max, n)
+            } else {
+                backoff(policy.overload_min, policy.overload_max, n)
+            };
+            let told = notice.reset_at.unwrap_or(now);
+            told.max(now.plus(wait))
+        }
+    };
+    if notice.class == LimitClass::Quota {
+        draft.window = Some(Window {
+            scope: harness.clone(),
+            class: notice.class,
+            name: notice.window.clone(),
+            until,
+            seen_at: now,
+            seen_by: draft.task.id,
+        });
+    }
+    draft.task.carry.reason = Some(RetryReason::Ended {
+        end: AttemptEnd::Limited {
+            notice: notice.clone(),
+        },
+    });
+    let wake = until.plus(draft.jitter(policy.reset_jitter));
+    let data = json!({
+        "class": notice.class, "until": wake, "window": notice.window, "snippet": notice.snippet,
+    });
+    let cause = ParkCause::Limit {
+        class: notice.class,
+        scope: harness,
+        window: notice.window.clone(),
+    };
+    draft
+        .park(cause, Some(wake))
+        .change(Cause::Limit, Actor::Session, data)
+}
+
+fn login_remedy(harness: &str) -> String {
+    let command = match harness {
+        "claude" => "claude /login",
+        "codex" => "codex login",
+        "gemini" => "gemini (choose a login)",
+        "opencode" => "opencode auth login",
+        _ => "its own login command",
+    };
+    format!("log in with `{command}` or give it a valid key, then `longhaul retry`")
+}

@@ -1,0 +1,150 @@
+//! `decide`: (task, fact, now) → what becomes of the task. Total, pure, and the only author of moves.
+
+mod attempt;
+mod draft;
+mod ending;
+mod order;
+mod verify;
+
+use serde_json::json;
+
+use crate::fact::{Fact, News, Release};
+use crate::ledger::{Actor, Cause, LedgerEntry};
+use crate::policy::Policy;
+use crate::task::{AssignStep, NeedKind, ParkCause, State, Task};
+use crate::time::Now;
+use crate::verdict::Verdict;
+use crate::window::Window;
+
+use draft::Draft;
+
+/// What a fact means for a task.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a decided change must be committed before anything acts on it"]
+pub enum Outcome {
+    /// A new value of the task with its ledger row.
+    Change(Box<Change>),
+    /// Nothing to do: stale, repeated, or of no consequence here.
+    Ignore(&'static str),
+    /// A person's order that cannot be followed; the text says why and what to do instead.
+    Refuse(String),
+}
+
+/// A decided change; all of it is committed in one transaction (I1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The task after it.
+    pub task: Task,
+    /// Its ledger row.
+    pub entry: LedgerEntry,
+    /// A verdict to keep.
+    pub verdict: Option<Verdict>,
+    /// A limit window that was learned.
+    pub window: Option<Window>,
+}
+
+/// Decides what a fact means for a task. Every state × every fact has an outcome (T2).
+pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
+    match fact {
+        Fact::Operator { order } => order::decide(task, order, now),
+        Fact::DependenciesMet => match task.state {
+            State::Pending => Draft::new(task, now).ready(None).change(
+                Cause::DependenciesMet,
+                Actor::Daemon,
+                json!({}),
+            ),
+            _ => Outcome::Ignore("does not wait for dependencies"),
+        },
+        Fact::SlotGranted => slot(task, now),
+        Fact::Due => match &task.state {
+            State::Parked {
+                until: Some(until), ..
+            } if *until <= now.wall => {
+                Draft::new(task, now)
+                    .queue()
+                    .change(Cause::Woke, Actor::Daemon, json!({}))
+            }
+            State::Parked { .. } => Outcome::Ignore("its time has not come"),
+            _ => Outcome::Ignore("not parked"),
+        },
+        Fact::Released { by } => match (&task.state, by) {
+            (
+                State::Parked {
+                    cause: ParkCause::Drained,
+                    ..
+                },
+                Release::Undrain,
+            )
+            | (
+                State::Parked {
+                    cause: ParkCause::Estopped,
+                    ..
+                },
+                Release::Thaw,
+            ) => Draft::new(task, now)
+                .queue()
+                .change(Cause::Woke, Actor::Operator, json!({})),
+            _ => Outcome::Ignore("does not wait for this"),
+        },
+        Fact::Attempt { fence, news } => {
+            if *fence < task.fence {
+                late(task, news, fence.0, now)
+            } else if *fence > task.fence {
+                Outcome::Ignore("carries a fence that was never given")
+            } else {
+                attempt::decide(task, news, now, policy)
+            }
+        }
+    }
+}
+
+/// A slot: the attempt begins (T4). Work never starts over budget (I10).
+fn slot(task: &Task, now: Now) -> Outcome {
+    let State::Ready { not_before, .. } = &task.state else {
+        return Outcome::Ignore("not ready");
+    };
+    if task.hold {
+        return Outcome::Ignore("paused");
+    }
+    if not_before.is_some_and(|t| t > now.wall) {
+        return Outcome::Ignore("its time has not come");
+    }
+    if let Some(percent) = task.budget_percent(task.tally.spent).filter(|p| *p >= 100) {
+        return Draft::new(task, now).need(
+            NeedKind::Budget,
+            format!("the task's budget is used up ({percent} %)"),
+            "raise it with `longhaul retry --add-budget USD` or `--add-tokens N`, or cancel the task",
+        );
+    }
+    let mut draft = Draft::new(task, now);
+    draft.begin_attempt();
+    draft.task.state = State::Assigned {
+        step: AssignStep::Workspace,
+    };
+    let number = draft.task.tally.attempts;
+    draft.change(Cause::Assigned, Actor::Daemon, json!({ "attempt": number }))
+}
+
+/// News of an attempt that is over: never obeyed, kept where it tells of work or a verdict (I2).
+fn late(task: &Task, news: &News, fence: u64, now: Now) -> Outcome {
+    let what = match news {
+        News::SessionEnded { end, .. } => json!({ "fence": fence, "ended": end.word() }),
+        News::Sealed { sealed } => json!({ "fence": fence, "sealed": sealed.commit }),
+        News::Judged { verdict } => {
+            json!({ "fence": fence, "check": verdict.name, "grade": verdict.grade })
+        }
+        News::WorkspaceReady { .. }
+        | News::WorkspaceFailed { .. }
+        | News::SessionStarted { .. }
+        | News::LaunchFailed { .. }
+        | News::Conversation { .. }
+        | News::Spent { .. }
+        | News::TimeoutReached
+        | News::IdleReached
+        | News::Unanswered { .. }
+        | News::ModeMismatch { .. }
+        | News::SealFailed { .. }
+        | News::CheckLost { .. } => return Outcome::Ignore("of an attempt that is over"),
+    };
+    Draft::new(task, now).change(Cause::LateReport, Actor::Session, what)
+}

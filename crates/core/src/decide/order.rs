@@ -1,0 +1,211 @@
+//! A person's orders.
+
+use serde_json::json;
+
+use super::Outcome;
+use super::draft::Draft;
+use crate::attempt::Halt;
+use crate::fact::Order;
+use crate::ledger::{Actor, Cause};
+use crate::task::{DoneBasis, NeedKind, ParkCause, State, StateWord, Task};
+use crate::time::Now;
+use crate::usage::MicroUsd;
+
+pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
+    let word = task.state.word();
+    if word.is_final() {
+        return match order {
+            Order::Drain | Order::Estop => Outcome::Ignore("finished"),
+            Order::Cancel if word == StateWord::Cancelled => Outcome::Ignore("cancelled already"),
+            Order::Cancel
+            | Order::Stop
+            | Order::Retry { .. }
+            | Order::Approve
+            | Order::Pause
+            | Order::Resume => Outcome::Refuse(format!(
+                "the task is {word}, which is final; add it again if more is wanted"
+            )),
+        };
+    }
+    match order {
+        Order::Cancel => cancel(task, now),
+        Order::Stop => stop(task, now),
+        Order::Retry {
+            note,
+            add_budget,
+            add_tokens,
+        } => retry(task, note.as_deref(), *add_budget, *add_tokens, now),
+        Order::Approve => approve(task, now),
+        Order::Pause if task.hold => Outcome::Ignore("paused already"),
+        Order::Pause => {
+            let mut draft = Draft::new(task, now);
+            draft.task.hold = true;
+            draft.change(Cause::OperatorPause, Actor::Operator, json!({}))
+        }
+        Order::Resume if task.hold => {
+            let mut draft = Draft::new(task, now);
+            draft.task.hold = false;
+            draft.change(Cause::OperatorResume, Actor::Operator, json!({}))
+        }
+        Order::Resume => match &task.state {
+            State::Parked {
+                cause: ParkCause::Stopped,
+                ..
+            } => Draft::new(task, now).queue().change(
+                Cause::OperatorResume,
+                Actor::Operator,
+                json!({}),
+            ),
+            _ => Outcome::Refuse("the task is not paused".to_owned()),
+        },
+        Order::Drain => match &task.halt {
+            _ if !word.is_active() => Outcome::Ignore("nothing of it runs"),
+            Some(halt) if halt.is_operator() => Outcome::Ignore("is being stopped already"),
+            _ => halt(task, Halt::Drain, Cause::Drained, now),
+        },
+        Order::Estop => match &task.halt {
+            _ if !word.is_active() => Outcome::Ignore("nothing of it runs"),
+            Some(Halt::Cancel | Halt::Estop) => Outcome::Ignore("is being stopped already"),
+            _ => halt(task, Halt::Estop, Cause::Estopped, now),
+        },
+    }
+}
+
+/// Stops what lives first; the move follows when it is seen to be over (T17).
+fn halt(task: &Task, why: Halt, cause: Cause, now: Now) -> Outcome {
+    let mut draft = Draft::new(task, now);
+    draft.task.halt = Some(why);
+    draft.change(cause, Actor::Operator, json!({ "stopping": true }))
+}
+
+fn cancel(task: &Task, now: Now) -> Outcome {
+    if task.state.word().is_active() {
+        return match task.halt {
+            Some(Halt::Cancel) => Outcome::Ignore("is being cancelled already"),
+            _ => halt(task, Halt::Cancel, Cause::OperatorCancel, now),
+        };
+    }
+    let mut draft = Draft::new(task, now);
+    draft.task.state = State::Cancelled;
+    draft.change(Cause::OperatorCancel, Actor::Operator, json!({}))
+}
+
+fn stop(task: &Task, now: Now) -> Outcome {
+    match &task.state {
+        State::Assigned { .. } | State::Running { .. } | State::Verifying { .. } => {
+            match &task.halt {
+                Some(Halt::Cancel | Halt::Stop) => Outcome::Ignore("is being stopped already"),
+                _ => halt(task, Halt::Stop, Cause::OperatorStop, now),
+            }
+        }
+        State::Parked {
+            cause: ParkCause::Stopped,
+            ..
+        } => Outcome::Ignore("stopped already"),
+        State::Pending | State::Ready { .. } | State::Parked { .. } => Draft::new(task, now)
+            .park(ParkCause::Stopped, None)
+            .change(Cause::OperatorStop, Actor::Operator, json!({})),
+        State::NeedsHuman { .. } | State::Done { .. } | State::Cancelled => Outcome::Refuse(
+            "nothing of the task runs; it waits for you (`retry`, `approve` or `cancel`)"
+                .to_owned(),
+        ),
+    }
+}
+
+fn retry(
+    task: &Task,
+    note: Option<&str>,
+    add_budget: Option<MicroUsd>,
+    add_tokens: Option<u64>,
+    now: Now,
+) -> Outcome {
+    let mut draft = Draft::new(task, now);
+    let terms = &mut draft.task.terms;
+    if let (Some(budget), Some(more)) = (&mut terms.budget, add_budget) {
+        budget.0 = budget.0.saturating_add(more.0);
+    }
+    if let (Some(tokens), Some(more)) = (&mut terms.budget_tokens, add_tokens) {
+        *tokens = tokens.saturating_add(more);
+    }
+    if let Some(note) = note {
+        draft.task.carry.note = Some(note.to_owned());
+    }
+    let data = json!({ "note": note, "add_budget": add_budget, "add_tokens": add_tokens });
+    match &task.state {
+        State::NeedsHuman { need } => {
+            let spent = draft.task.tally.spent;
+            if draft.task.budget_percent(spent).is_some_and(|p| p >= 100) {
+                return Outcome::Refuse(
+                    "the task's budget is used up; add to it with `--add-budget USD` or `--add-tokens N`"
+                        .to_owned(),
+                );
+            }
+            let drift = need.kind == NeedKind::Drift;
+            let tally = &mut draft.task.tally;
+            (tally.retries, tally.restarts, tally.setup_failures) = (0, 0, 0);
+            (tally.unanswered, tally.refusals_in_row, tally.budget_warned) = (0, 0, false);
+            draft.task.carry.drift_accepted |= drift;
+            draft
+                .task
+                .carry
+                .reason
+                .get_or_insert(crate::task::RetryReason::Operator);
+            draft
+                .queue()
+                .change(Cause::OperatorRetry, Actor::Operator, data)
+        }
+        State::Parked { .. } => draft
+            .queue()
+            .change(Cause::OperatorRetry, Actor::Operator, data),
+        State::Ready {
+            not_before: Some(_),
+            ..
+        } => draft
+            .ready(None)
+            .change(Cause::OperatorRetry, Actor::Operator, data),
+        State::Assigned { .. } | State::Running { .. } | State::Verifying { .. } => {
+            match &task.halt {
+                Some(h) if h.is_operator() => Outcome::Refuse(
+                    "the task is being stopped already; wait until it has stopped".to_owned(),
+                ),
+                _ => {
+                    draft.task.halt = Some(Halt::Retry);
+                    draft.change(Cause::OperatorRetry, Actor::Operator, data)
+                }
+            }
+        }
+        State::Pending => Outcome::Refuse("the task waits for its dependencies".to_owned()),
+        State::Ready { .. } => Outcome::Refuse("the task waits for a slot already".to_owned()),
+        State::Done { .. } | State::Cancelled => Outcome::Ignore("final"),
+    }
+}
+
+fn approve(task: &Task, now: Now) -> Outcome {
+    let State::NeedsHuman { need } = &task.state else {
+        return Outcome::Refuse(format!(
+            "only a task that needs a person can be approved; this one is {}",
+            task.state.word()
+        ));
+    };
+    let mut draft = Draft::new(task, now);
+    if need.kind == NeedKind::Drift {
+        draft.task.carry.drift_accepted = true;
+        return draft
+            .queue()
+            .change(Cause::OperatorApprove, Actor::Operator, json!({}));
+    }
+    let Some(sealed) = task.attempt.as_ref().and_then(|a| a.sealed.as_ref()) else {
+        return Outcome::Refuse(
+            "there is no finished work to approve; use `retry` or `cancel`".to_owned(),
+        );
+    };
+    let commit = sealed.commit.clone();
+    draft.task.state = State::Done {
+        basis: DoneBasis::Approved,
+    };
+    draft.change(
+        Cause::OperatorApprove,
+        Actor::Operator,
+        json!({ "commit": commit }),
+    )
+}

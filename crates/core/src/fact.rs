@@ -1,0 +1,194 @@
+//! What was seen or said: the only thing that changes a task.
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{AttemptEnd, BootMs, Sealed};
+use crate::ids::Fence;
+use crate::task::WorkspaceRef;
+use crate::usage::{MicroUsd, Usage};
+use crate::verdict::Verdict;
+
+/// An observation about one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// A person's word.
+    Operator {
+        /// Which.
+        order: Order,
+    },
+    /// All dependencies are done.
+    DependenciesMet,
+    /// The scheduler gives it a slot.
+    SlotGranted,
+    /// The time it waits for has come.
+    Due,
+    /// The event it waits for has come (`undrain`, `thaw`).
+    Released {
+        /// Which.
+        by: Release,
+    },
+    /// News of an attempt.
+    Attempt {
+        /// Whose.
+        fence: Fence,
+        /// What.
+        news: News,
+    },
+}
+
+/// A person's word about one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// Give it up.
+    Cancel,
+    /// Stop it and keep its work; it is parked until `retry`.
+    Stop,
+    /// Try (again) now.
+    Retry {
+        /// For the next attempt's prompt.
+        note: Option<String>,
+        /// Added to `budget_usd`, where there is one.
+        add_budget: Option<MicroUsd>,
+        /// Added to `budget_tokens`, where there is one.
+        add_tokens: Option<u64>,
+    },
+    /// Accept what is there.
+    Approve,
+    /// Hold it at the end of its turn.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// `drain --stop`: stop it and keep its work; it is parked until `undrain`.
+    Drain,
+    /// `estop`: stop it at once; it is parked until `thaw`.
+    Estop,
+}
+
+/// The event a parked task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Release {
+    /// `undrain`.
+    Undrain,
+    /// `thaw`.
+    Thaw,
+}
+
+/// News of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub enum News {
+    /// The workspace stands and `setup` passed.
+    WorkspaceReady {
+        /// It.
+        workspace: WorkspaceRef,
+        /// What other hands changed in it since the last attempt ended.
+        drift: Option<String>,
+        /// A conflict between the dependencies' results that the agent has to resolve.
+        conflict: Option<String>,
+    },
+    /// The workspace could not be made, or `setup` failed.
+    WorkspaceFailed {
+        /// Which of the two.
+        fault: WorkspaceFault,
+        /// What happened.
+        detail: String,
+        /// What a person can do.
+        remedy: String,
+    },
+    /// The session lives.
+    SessionStarted {
+        /// Its process.
+        pid: u32,
+        /// When, on the monotonic clock.
+        mono: BootMs,
+        /// True if it continues an earlier conversation.
+        resumed: bool,
+        /// Conversation id, where it is known in advance.
+        conversation: Option<String>,
+    },
+    /// The session could not be started.
+    LaunchFailed {
+        /// Why.
+        detail: String,
+        /// What a person can do.
+        remedy: String,
+        /// Whether trying again can help.
+        transient: bool,
+    },
+    /// The agent named its conversation.
+    Conversation {
+        /// The id.
+        id: String,
+    },
+    /// What the attempt has used so far.
+    Spent {
+        /// In all.
+        usage: Usage,
+    },
+    /// The attempt's time is over.
+    TimeoutReached,
+    /// No sign of life for `idle_timeout`.
+    IdleReached,
+    /// A question stood for `answer_timeout`.
+    Unanswered {
+        /// The question.
+        question: String,
+    },
+    /// The agent reports another permission mode than it was given.
+    ModeMismatch {
+        /// What was asked for.
+        wanted: String,
+        /// What it reports.
+        got: String,
+    },
+    /// The session is over.
+    SessionEnded {
+        /// How.
+        end: AttemptEnd,
+        /// What it used.
+        usage: Usage,
+    },
+    /// The tree is stopped and the work secured.
+    Sealed {
+        /// What there is.
+        sealed: Sealed,
+    },
+    /// The work could not be secured.
+    SealFailed {
+        /// Why.
+        detail: String,
+        /// Whether trying again can help.
+        transient: bool,
+    },
+    /// A check gave its verdict.
+    Judged {
+        /// It.
+        verdict: Box<Verdict>,
+    },
+    /// A check's process was lost or stopped without a verdict.
+    CheckLost {
+        /// Position of the check.
+        check: u16,
+        /// Which run.
+        run: u16,
+        /// What is known.
+        detail: String,
+    },
+}
+
+/// What went wrong with a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkspaceFault {
+    /// `setup` failed: not the agent's fault.
+    Setup,
+    /// The effect was stopped on request.
+    Stopped,
+    /// Something that may pass (a lock, a full disk).
+    Transient,
+    /// Something that only a person can mend.
+    Permanent,
+}

@@ -1,0 +1,475 @@
+//! A task as it stands: its state, counters and what the next attempt inherits.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Attempt, AttemptEnd, Halt};
+use crate::ids::{Fence, TaskId};
+use crate::limit::LimitClass;
+use crate::spec::{OnDrift, Priority};
+use crate::time::{SpanMs, UnixMs};
+use crate::usage::{MicroUsd, Usage};
+
+/// A stored task without its (immutable, possibly large) specification.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Identity.
+    pub id: TaskId,
+    /// Its name in its file.
+    pub name: String,
+    /// Grows by one with every ledger row (T1).
+    pub version: u64,
+    /// Fence of the current or last attempt.
+    pub fence: Fence,
+    /// Where it stands.
+    pub state: State,
+    /// The parts of its specification that decisions depend on.
+    pub terms: Terms,
+    /// Counters.
+    pub tally: Tally,
+    /// The current or last attempt.
+    pub attempt: Option<Attempt>,
+    /// What the next attempt inherits.
+    pub carry: Carry,
+    /// Paused by a person: nothing new starts.
+    pub hold: bool,
+    /// A stop that was decided and has not been seen to happen yet.
+    pub halt: Option<Halt>,
+    /// When it was accepted.
+    pub created_at: UnixMs,
+    /// When its last ledger row was written.
+    pub changed_at: UnixMs,
+}
+
+/// What decisions need from the specification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Base priority.
+    pub priority: Priority,
+    /// Must be done first.
+    pub depends_on: Vec<TaskId>,
+    /// Repository, for slots.
+    pub repo: String,
+    /// Folder that no other task may use at the same time (`in-place`).
+    pub exclusive_folder: Option<String>,
+    /// Harness, for slots and limits.
+    pub harness: String,
+    /// Per attempt.
+    pub timeout: SpanMs,
+    /// Without a sign of life.
+    pub idle_timeout: SpanMs,
+    /// See tasks.md `max_retries`.
+    pub max_retries: u32,
+    /// See tasks.md `max_restarts`.
+    pub max_restarts: u32,
+    /// Money over all attempts.
+    pub budget: Option<MicroUsd>,
+    /// Tokens over all attempts.
+    pub budget_tokens: Option<u64>,
+    /// No change at all is a FAIL.
+    pub expect_change: bool,
+    /// What to do about drift.
+    pub on_drift: OnDrift,
+    /// For each check, how often a FAIL is run again.
+    pub flaky_reruns: Vec<u8>,
+}
+
+/// Counters over the life of a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Attempts made.
+    pub attempts: u32,
+    /// Attempts that counted against `max_retries`.
+    pub retries: u32,
+    /// Attempts and checks that were lost, against `max_restarts`.
+    pub restarts: u32,
+    /// Overloads and throttles in a row.
+    pub refusals_in_row: u32,
+    /// Questions that nobody answered.
+    pub unanswered: u32,
+    /// Failed set-ups in a row.
+    pub setup_failures: u32,
+    /// What ended attempts and checks used.
+    pub spent: Usage,
+    /// The 80 % warning was given.
+    pub budget_warned: bool,
+}
+
+/// What the next attempt inherits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carry {
+    /// The workspace, once it was made.
+    pub workspace: Option<WorkspaceRef>,
+    /// Conversation that can be resumed.
+    pub conversation: Option<String>,
+    /// Tree of the workspace when the last attempt ended: a later difference is drift.
+    pub end_tree: Option<String>,
+    /// Why there is another attempt.
+    pub reason: Option<RetryReason>,
+    /// A person's note for the next attempt.
+    pub note: Option<String>,
+    /// A person accepted the drift of the workspace.
+    pub drift_accepted: bool,
+}
+
+/// A workspace that belongs to a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceRef {
+    /// The folder, absolute.
+    pub path: String,
+    /// Its branch; `None` for in-place work.
+    pub branch: Option<String>,
+    /// Commit that `base` pointed to when the workspace was made; empty without git.
+    pub base: String,
+    /// Commit the work starts from: `base`, or a merge of the dependencies' results.
+    pub start: String,
+    /// Tree of `start`, or of the folder when in-place work began.
+    pub start_tree: String,
+    /// First port of the leased range.
+    pub port_base: Option<u16>,
+}
+
+/// Why there is another attempt (T7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum RetryReason {
+    /// A check said FAIL; the verdict is in the store under this fence.
+    CheckFailed {
+        /// The failed attempt.
+        fence: Fence,
+        /// The check's name.
+        check: String,
+    },
+    /// The attempt ended badly.
+    Ended {
+        /// How.
+        end: AttemptEnd,
+    },
+    /// A person asked for it.
+    Operator,
+    /// The dependencies' results conflict; the first attempt has to resolve it.
+    DependencyConflict {
+        /// Paths and kinds.
+        report: String,
+    },
+}
+
+/// Where a task stands. `Retrying` and `resuming` are causes of a move to `Ready`, not states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Waits for dependencies.
+    Pending,
+    /// Could start when there is a slot.
+    Ready {
+        /// Not before this time (back-off).
+        not_before: Option<UnixMs>,
+        /// Waits in the queue since.
+        since: UnixMs,
+    },
+    /// Has a slot; its session is being prepared.
+    Assigned {
+        /// The outstanding effect.
+        step: AssignStep,
+    },
+    /// Has a live session, or one whose work is being secured.
+    Running {
+        /// The outstanding effect.
+        step: RunStep,
+    },
+    /// Its checks run.
+    Verifying {
+        /// Position of the check that runs.
+        check: u16,
+        /// Number of this run of it within the attempt.
+        run: u16,
+        /// FAILs of this check that were run again.
+        flaky: u8,
+    },
+    /// Waits for a time or an event.
+    Parked {
+        /// What for.
+        cause: ParkCause,
+        /// Until when; `None` = until an event.
+        until: Option<UnixMs>,
+    },
+    /// Waits for a person.
+    NeedsHuman {
+        /// What for.
+        need: Need,
+    },
+    /// Finished.
+    Done {
+        /// On what grounds.
+        basis: DoneBasis,
+    },
+    /// Given up by a person.
+    Cancelled,
+}
+
+/// Outstanding effect of an assigned task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssignStep {
+    /// Make or find the workspace and run `setup`.
+    Workspace,
+    /// Start the session.
+    Launch,
+}
+
+/// Outstanding effect of a running task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum RunStep {
+    /// The session lives; watch it.
+    Live,
+    /// The session is over; stop what is left of its tree and secure its work.
+    Sealing {
+        /// How it ended.
+        end: AttemptEnd,
+    },
+}
+
+/// On what grounds a task is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoneBasis {
+    /// All checks passed.
+    Verified,
+    /// It has no checks (T27).
+    Unverified,
+    /// A person accepted it.
+    Approved,
+}
+
+/// What a parked task waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum ParkCause {
+    /// A provider's refusal to end.
+    Limit {
+        /// Class of the refusal.
+        class: LimitClass,
+        /// The harness or account that rests.
+        scope: String,
+        /// The provider's own name of the window.
+        window: Option<String>,
+    },
+    /// `undrain`.
+    Drained,
+    /// `retry`, after `stop`.
+    Stopped,
+    /// `thaw`, after `estop`.
+    Estopped,
+}
+
+/// Why a person is needed, and what that person can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The class.
+    pub kind: NeedKind,
+    /// What happened, in a sentence.
+    pub detail: String,
+    /// What to do next.
+    pub remedy: String,
+}
+
+/// Classes of [`Need`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NeedKind {
+    /// `max_retries` are used up.
+    RetriesExhausted,
+    /// `max_restarts` are used up.
+    RestartsExhausted,
+    /// The task's budget is used up.
+    Budget,
+    /// The permission mode denied what the agent could not do without.
+    PermissionDenied,
+    /// A question that nobody answered, twice.
+    Question,
+    /// The harness is logged out or its key is refused.
+    LoggedOut,
+    /// Credit or billing.
+    Billing,
+    /// The harness cannot be started.
+    CannotLaunch,
+    /// `setup` failed.
+    SetupFailed,
+    /// The workspace or repository is in the way.
+    Workspace,
+    /// The session changed something outside its workspace.
+    Escaped,
+    /// Other hands changed the workspace.
+    Drift,
+    /// The agent ran in another permission mode.
+    ModeMismatch,
+    /// The branch was renamed, switched or rewritten.
+    Branch,
+}
+
+impl NeedKind {
+    /// The stored and shown word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::RestartsExhausted => "restarts_exhausted",
+            Self::Budget => "budget",
+            Self::PermissionDenied => "permission_denied",
+            Self::Question => "question",
+            Self::LoggedOut => "logged_out",
+            Self::Billing => "billing",
+            Self::CannotLaunch => "cannot_launch",
+            Self::SetupFailed => "setup_failed",
+            Self::Workspace => "workspace",
+            Self::Escaped => "escaped",
+            Self::Drift => "drift",
+            Self::ModeMismatch => "mode_mismatch",
+            Self::Branch => "branch",
+        }
+    }
+}
+
+/// The bare state, as stored in a column and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the states of tasks.md, documented at `State`")]
+pub enum StateWord {
+    Pending,
+    Ready,
+    Assigned,
+    Running,
+    Verifying,
+    Parked,
+    NeedsHuman,
+    Done,
+    Cancelled,
+}
+
+impl StateWord {
+    /// All of them, in the order of a task's life.
+    pub const ALL: [Self; 9] = [
+        Self::Pending,
+        Self::Ready,
+        Self::Assigned,
+        Self::Running,
+        Self::Verifying,
+        Self::Parked,
+        Self::NeedsHuman,
+        Self::Done,
+        Self::Cancelled,
+    ];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Assigned => "assigned",
+            Self::Running => "running",
+            Self::Verifying => "verifying",
+            Self::Parked => "parked",
+            Self::NeedsHuman => "needs_human",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads a word; `None` for any other text (I1: unknown stored text is an error).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|w| w.as_str() == text)
+    }
+
+    /// True for `done` and `cancelled`.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled)
+    }
+
+    /// True where a slot is held: assigned, running, verifying.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Assigned | Self::Running | Self::Verifying)
+    }
+}
+
+impl fmt::Display for StateWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl State {
+    /// The bare state.
+    #[must_use]
+    pub const fn word(&self) -> StateWord {
+        match self {
+            Self::Pending => StateWord::Pending,
+            Self::Ready { .. } => StateWord::Ready,
+            Self::Assigned { .. } => StateWord::Assigned,
+            Self::Running { .. } => StateWord::Running,
+            Self::Verifying { .. } => StateWord::Verifying,
+            Self::Parked { .. } => StateWord::Parked,
+            Self::NeedsHuman { .. } => StateWord::NeedsHuman,
+            Self::Done { .. } => StateWord::Done,
+            Self::Cancelled => StateWord::Cancelled,
+        }
+    }
+}
+
+impl Task {
+    /// A task just accepted: pending if it has dependencies, ready otherwise. Version 1.
+    #[must_use]
+    pub fn accept(id: TaskId, name: String, terms: Terms, at: UnixMs) -> Self {
+        let state = if terms.depends_on.is_empty() {
+            State::Ready {
+                not_before: None,
+                since: at,
+            }
+        } else {
+            State::Pending
+        };
+        Self {
+            id,
+            name,
+            version: 1,
+            fence: Fence::default(),
+            state,
+            terms,
+            tally: Tally::default(),
+            attempt: None,
+            carry: Carry::default(),
+            hold: false,
+            halt: None,
+            created_at: at,
+            changed_at: at,
+        }
+    }
+
+    /// What ended attempts, checks and the current attempt used together.
+    #[must_use]
+    pub fn spent_with(&self, current: Usage) -> Usage {
+        self.tally.spent + current
+    }
+
+    /// The share of the tightest budget that is used, in percent; `None` without a budget.
+    #[must_use]
+    pub fn budget_percent(&self, spent: Usage) -> Option<u64> {
+        let money = self.terms.budget.map(|b| {
+            let used = spent.cost.unwrap_or_default().0;
+            used.saturating_mul(100).checked_div(b.0).unwrap_or(100)
+        });
+        let tokens = self.terms.budget_tokens.map(|b| {
+            spent
+                .tokens()
+                .saturating_mul(100)
+                .checked_div(b)
+                .unwrap_or(100)
+        });
+        money.max(tokens)
+    }
+}
