@@ -1,1 +1,5 @@
-//! (being written)
+//! The dispatcher: one owner of all live state, fed by one closed event enum; it decides, commits, then acts.
+//!
+//! No HTTP, no terminal, no SQL here.
+
+pub mod handle;
