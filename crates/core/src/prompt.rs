@@ -1,1 +1,173 @@
+//! The text an attempt gets (T7): the task, what was tried, the evidence, and what to do about it.
 
+use std::fmt::Write as _;
+
+use crate::attempt::AttemptEnd;
+use crate::limit::LimitClass;
+use crate::spec::TaskSpec;
+use crate::task::{RetryReason, Task};
+use crate::verdict::Verdict;
+
+/// Bytes of a check's output that go into a prompt.
+pub const EVIDENCE_BYTES: usize = 16 * 1024;
+
+/// What the composer may use beside the task.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Material<'a> {
+    /// The verdict that sent the task back, if a check did.
+    pub verdict: Option<&'a Verdict>,
+    /// Drift of the workspace that a person or `on_drift = "warn"` let pass.
+    pub drift: Option<&'a str>,
+    /// System instructions that the harness has no flag for (S10).
+    pub inline_system: Option<&'a str>,
+}
+
+/// Composes the prompt of the task's current attempt.
+#[must_use]
+pub fn compose(task: &Task, spec: &TaskSpec, material: Material<'_>) -> String {
+    let mut out = String::with_capacity(spec.prompt.len() + 1024);
+    if let Some(system) = material.inline_system {
+        section(&mut out, "Instructions", system);
+    }
+    let number = task.attempt.as_ref().map_or(1, |a| a.number);
+    let reason = task.carry.reason.as_ref();
+    if number <= 1 && reason.is_none() {
+        out.push_str(&spec.prompt);
+    } else {
+        section(&mut out, "The task", &spec.prompt);
+        if number > 1 {
+            let tried = number - 1;
+            let line = format!(
+                "This is attempt {number}. The work of {} is still in the working tree: assess it first, keep what is good, do not start over.",
+                if tried == 1 {
+                    "the earlier attempt".to_owned()
+                } else {
+                    format!("{tried} earlier attempts")
+                }
+            );
+            section(&mut out, "Where things stand", &line);
+        }
+        if let Some(reason) = reason {
+            section(
+                &mut out,
+                "Why there is another attempt",
+                &why(reason, material.verdict),
+            );
+        }
+        if let Some(stat) = task.carry.diffstat.as_deref().filter(|s| !s.is_empty()) {
+            section(&mut out, "Changed so far", stat);
+        }
+    }
+    if let Some(drift) = material.drift {
+        section(
+            &mut out,
+            "Changed by others",
+            &format!(
+                "Since the last attempt ended, somebody else changed the working tree: {drift}"
+            ),
+        );
+    }
+    if let Some(note) = &task.carry.note {
+        section(&mut out, "A note from the person in charge", note);
+    }
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+fn section(out: &mut String, title: &str, body: &str) {
+    if !out.is_empty() && !out.ends_with("\n\n") {
+        out.push_str(if out.ends_with('\n') { "\n" } else { "\n\n" });
+    }
+    // Writing to a String cannot fail.
+    write!(out, "## {title}\n\n{}\n", body.trim_end()).unwrap_or_default();
+}
+
+fn why(reason: &RetryReason, verdict: Option<&Verdict>) -> String {
+    match reason {
+        RetryReason::CheckFailed { check, .. } => {
+            let mut text = format!("The check `{check}` failed.");
+            if let Some(v) = verdict {
+                write!(text, " Result: {}", v.reason).unwrap_or_default();
+                if !v.command.is_empty() {
+                    write!(text, "\n\nCommand:\n\n{}", fenced(&v.command)).unwrap_or_default();
+                }
+                if !v.tail.is_empty() {
+                    let tail = tail(&v.tail, EVIDENCE_BYTES);
+                    write!(text, "\n\nThe last part of its output:\n\n{}", fenced(tail))
+                        .unwrap_or_default();
+                }
+            }
+            text.push_str("\n\nMend the cause; the same check runs again when you finish.");
+            text
+        }
+        RetryReason::Ended { end } => match end {
+            AttemptEnd::AgentError { message } => {
+                format!("The earlier attempt ended with an error: {message}")
+            }
+            AttemptEnd::TimedOut => "The earlier attempt ran out of time.".to_owned(),
+            AttemptEnd::Idle => {
+                "The earlier attempt was stopped after a long silence. Avoid commands that wait for input or never end.".to_owned()
+            }
+            AttemptEnd::Limited { notice } => match notice.class {
+                LimitClass::Quota | LimitClass::Billing | LimitClass::Auth => {
+                    "A usage limit interrupted the earlier attempt; it is over now. Continue.".to_owned()
+                }
+                LimitClass::Throttle | LimitClass::Overload => {
+                    "The model's service interrupted the earlier attempt. Continue.".to_owned()
+                }
+            },
+            AttemptEnd::Halted { why: crate::attempt::Halt::Unanswered { question } } => format!(
+                "The earlier attempt waited for an answer that nobody could give: {question}\nNobody watches this session. Decide by yourself and go on; do not ask."
+            ),
+            AttemptEnd::Completed { .. }
+            | AttemptEnd::Halted { .. }
+            | AttemptEnd::Crashed { .. }
+            | AttemptEnd::Lost { .. }
+            | AttemptEnd::NotResumable
+            | AttemptEnd::LaunchFailed { .. } => {
+                "The earlier attempt was interrupted. A command may or may not have run to its end. Continue.".to_owned()
+            }
+        },
+        RetryReason::Operator => "A person asked for another attempt.".to_owned(),
+        RetryReason::DependencyConflict { report } => format!(
+            "This work builds on several branches whose changes conflict. The working tree holds the base branch; merge these, resolving the conflicts so that the intent of each is kept:\n\n{report}"
+        ),
+    }
+}
+
+/// A code fence that the text cannot close by itself.
+fn fenced(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}\n{}\n{fence}", text.trim_end())
+}
+
+/// The last `limit` bytes of a text at most, cut at a character.
+#[must_use]
+pub fn tail(text: &str, limit: usize) -> &str {
+    let mut start = text.len().saturating_sub(limit);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t7_tail_is_cut_at_a_character() {
+        assert_eq!(tail("añb", 2), "b");
+        assert_eq!(tail("añb", 3), "ñb");
+        assert_eq!(tail("ab", 9), "ab");
+    }
+
+    #[test]
+    fn a_fence_cannot_be_closed_from_inside() {
+        assert!(fenced("a\n```\nb").starts_with("````\n"));
+        assert!(fenced("plain").starts_with("```\n"));
+    }
+}

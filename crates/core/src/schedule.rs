@@ -39,7 +39,12 @@ pub struct Capacity {
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { total: 4, per_repo: None, per_harness: BTreeMap::new(), max_workspaces: 200 }
+        Self {
+            total: 4,
+            per_repo: None,
+            per_harness: BTreeMap::new(),
+            max_workspaces: 200,
+        }
     }
 }
 
@@ -160,7 +165,11 @@ pub fn hindrance(
     if task.hold {
         return Some(Hindrance::Paused);
     }
-    if let State::Ready { not_before: Some(at), .. } = task.state {
+    if let State::Ready {
+        not_before: Some(at),
+        ..
+    } = task.state
+    {
         if at > now {
             return Some(Hindrance::NotBefore { at });
         }
@@ -169,7 +178,9 @@ pub fn hindrance(
     match gate(&terms.harness) {
         (Gate::Open, _) => {}
         (Gate::Resting, until) => {
-            return Some(Hindrance::Resting { until: until.unwrap_or(now) });
+            return Some(Hindrance::Resting {
+                until: until.unwrap_or(now),
+            });
         }
         (Gate::OneProbe, _) if load.of_harness(&terms.harness) > 0 => {
             return Some(Hindrance::Probe);
@@ -177,7 +188,9 @@ pub fn hindrance(
         (Gate::OneProbe, _) => {}
     }
     if load.total >= capacity.total {
-        return Some(Hindrance::Slots { limit: capacity.total });
+        return Some(Hindrance::Slots {
+            limit: capacity.total,
+        });
     }
     if let Some(limit) = capacity.per_repo {
         if load.repos.get(&terms.repo).copied().unwrap_or(0) >= limit {
@@ -192,7 +205,9 @@ pub fn hindrance(
     match &terms.exclusive_folder {
         Some(folder) if load.folders.contains(folder) => return Some(Hindrance::Folder),
         None if task.carry.workspace.is_none() && load.workspaces >= capacity.max_workspaces => {
-            return Some(Hindrance::Workspaces { limit: capacity.max_workspaces });
+            return Some(Hindrance::Workspaces {
+                limit: capacity.max_workspaces,
+            });
         }
         _ => {}
     }
@@ -218,7 +233,9 @@ impl Queue {
     /// Puts a ready task in, or moves it.
     pub fn insert(&mut self, task: &Task) {
         self.remove(task.id);
-        let State::Ready { since, .. } = task.state else { return };
+        let State::Ready { since, .. } = task.state else {
+            return;
+        };
         let class = Class {
             repo: task.terms.repo.clone(),
             harness: task.terms.harness.clone(),
@@ -226,7 +243,10 @@ impl Queue {
             has_workspace: task.carry.workspace.is_some(),
         };
         let key = since.0.saturating_sub(bonus_ms(task.terms.priority));
-        self.classes.entry(class.clone()).or_default().insert((key, task.id));
+        self.classes
+            .entry(class.clone())
+            .or_default()
+            .insert((key, task.id));
         self.keys.insert(task.id, (class, key));
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempt, AttemptEnd, Halt};
 use crate::ids::{Fence, TaskId};
 use crate::limit::LimitClass;
-use crate::spec::{OnDrift, Priority};
+use crate::spec::{Expect, OnDrift, Priority, TaskSpec, WorkspaceKind};
 use crate::time::{SpanMs, UnixMs};
 use crate::usage::{MicroUsd, Usage};
 
@@ -75,6 +75,33 @@ pub struct Terms {
     pub flaky_reruns: Vec<u8>,
 }
 
+impl Terms {
+    /// The parts of a specification that decisions depend on.
+    #[must_use]
+    pub fn of(spec: &TaskSpec) -> Self {
+        let exclusive_folder = match spec.workspace {
+            WorkspaceKind::Worktree => None,
+            WorkspaceKind::InPlace => Some(spec.repo.to_string()),
+        };
+        Self {
+            priority: spec.priority,
+            depends_on: spec.depends_on.clone(),
+            repo: spec.repo.to_string(),
+            exclusive_folder,
+            harness: spec.harness.clone(),
+            timeout: spec.timeout,
+            idle_timeout: spec.idle_timeout,
+            max_retries: spec.max_retries,
+            max_restarts: spec.max_restarts,
+            budget: spec.budget,
+            budget_tokens: spec.budget_tokens,
+            expect_change: spec.expect == Expect::Change,
+            on_drift: spec.on_drift,
+            flaky_reruns: spec.checks.iter().map(|c| c.retry_flaky).collect(),
+        }
+    }
+}
+
 /// Counters over the life of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -111,6 +138,8 @@ pub struct Carry {
     pub note: Option<String>,
     /// A person accepted the drift of the workspace.
     pub drift_accepted: bool,
+    /// Diffstat of the work so far, for prompts.
+    pub diffstat: Option<String>,
 }
 
 /// A workspace that belongs to a task.

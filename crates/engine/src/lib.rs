@@ -2,4 +2,6 @@
 //!
 //! No HTTP, no terminal, no SQL here.
 
+pub mod event;
 pub mod handle;
+pub mod machine;

@@ -23,6 +23,7 @@ pub(super) fn sealed(
 ) -> Outcome {
     let mut draft = Draft::new(task, now);
     draft.task.carry.end_tree = Some(sealed.tree.clone());
+    draft.task.carry.diffstat = Some(sealed.diffstat.clone());
     let mut conversation = None;
     if let Some(attempt) = &mut draft.task.attempt {
         attempt.sealed = Some(sealed.clone());

@@ -1,0 +1,487 @@
+//! The dispatcher's state and its one step: events in; commits; effects and replies out.
+//!
+//! It has no clock, no thread and no file of its own: the same events give the same ledger, which is
+//! what the simulator relies on. Everything is edited in memory first, committed as one batch, and
+//! put back if the commit fails; nothing acts before the commit.
+
+mod commands;
+mod index;
+mod submit;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use longhaul_core::decide::{Change, Outcome, decide};
+use longhaul_core::effect::{Effect, outstanding};
+use longhaul_core::fact::{Fact, News};
+use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::policy::Policy;
+use longhaul_core::schedule::Capacity;
+use longhaul_core::task::{State, StateWord, Task};
+use longhaul_core::time::{Now, UnixMs};
+use longhaul_core::window::Window;
+use longhaul_store::{Store, StoreError, Write};
+use uuid::Uuid;
+
+use crate::event::Event;
+use crate::handle::{LiveSession, Reply};
+use index::Index;
+
+/// Numbers and switches from the settings.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Slots.
+    pub capacity: Capacity,
+    /// Retries, back-offs, waits.
+    pub policy: Policy,
+}
+
+/// Flags that survive a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Switches {
+    pub(crate) drain: bool,
+    pub(crate) estop: bool,
+}
+
+/// An effect together with the task as it was committed.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The effect.
+    pub effect: Effect,
+    /// The task.
+    pub task: Task,
+}
+
+/// What one step leads to, after its commit.
+#[derive(Default)]
+pub struct Step {
+    /// Effects to ensure.
+    pub effects: Vec<Dispatch>,
+    /// Answers to give.
+    pub replies: Vec<Answer>,
+    /// Tasks that need a person since this step.
+    pub needs: Vec<TaskId>,
+    /// True if the ledger grew.
+    pub advanced: bool,
+    /// A person asked the daemon to end.
+    pub shutdown: bool,
+    /// The store could not write; nothing of this step happened, its facts are kept.
+    pub store_trouble: Option<String>,
+}
+
+/// An answer with the place it goes to.
+pub struct Answer {
+    /// Called once.
+    pub to: Box<dyn FnOnce(Reply) + Send>,
+    /// With this.
+    pub reply: Reply,
+}
+
+/// The dispatcher's state.
+pub struct Machine<S> {
+    store: S,
+    limits: Limits,
+    index: Index,
+    live: HashMap<TaskId, (Fence, LiveSession)>,
+    windows: HashMap<String, Window>,
+    switches: Switches,
+    lacking: Option<String>,
+    /// Facts whose commit failed.
+    backlog: Vec<Event>,
+    again: BTreeMap<u64, Vec<Effect>>,
+    new_op: Box<dyn FnMut() -> Uuid + Send>,
+    edit: Edit,
+    about: About,
+}
+
+/// Facts about this daemon for `status`.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// Process id.
+    pub pid: u32,
+    /// Version text.
+    pub version: String,
+    /// Start time.
+    pub started_at: UnixMs,
+}
+
+/// One step's uncommitted edits.
+#[derive(Default)]
+struct Edit {
+    writes: Vec<Write>,
+    /// Tasks as they were before the step.
+    before: HashMap<TaskId, Option<Task>>,
+    windows_before: Option<HashMap<String, Window>>,
+    switches_before: Option<Switches>,
+    /// Tasks that joined the live set and have to look at their dependencies.
+    settled: BTreeSet<TaskId>,
+}
+
+impl<S: Store> Machine<S> {
+    /// Takes over what the store holds. `new_op` gives fresh ids for ledger rows.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub fn open(
+        mut store: S,
+        limits: Limits,
+        about: About,
+        new_op: impl FnMut() -> Uuid + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let tasks = store.live()?;
+        let windows = store
+            .windows()?
+            .into_iter()
+            .map(|w| (w.scope.clone(), w))
+            .collect::<HashMap<_, _>>();
+        let flags = store.flags()?;
+        let on = |name: &str| flags.get(name).and_then(serde_json::Value::as_bool) == Some(true);
+        let switches = Switches {
+            drain: on("drain"),
+            estop: on("estop"),
+        };
+        let mut index = Index::default();
+        for task in tasks {
+            index.put(task.id, Some(task));
+        }
+        let mut machine = Self {
+            store,
+            limits,
+            index,
+            live: HashMap::new(),
+            windows,
+            switches,
+            lacking: None,
+            backlog: Vec::new(),
+            again: BTreeMap::new(),
+            new_op: Box::new(new_op),
+            edit: Edit::default(),
+            about,
+        };
+        machine.load_dependency_results()?;
+        Ok(machine)
+    }
+
+    /// The effects of all live tasks: asked for at start, because nobody knows which were done (T18).
+    pub fn recover(&mut self) -> Vec<Dispatch> {
+        let mut all: Vec<Dispatch> = self.index.tasks().filter_map(dispatch).collect();
+        all.sort_by_key(|d| d.effect.task);
+        all
+    }
+
+    /// One step: all events, one commit, then what follows from it.
+    pub fn step(&mut self, events: Vec<Event>, now: Now) -> Step {
+        let mut step = Step::default();
+        let mut kept = Vec::new();
+        let mut answers = Vec::new();
+        let mut events_in = std::mem::take(&mut self.backlog);
+        events_in.extend(events);
+        for event in events_in {
+            match event {
+                Event::Request(request) => {
+                    let reply = self.command(request.command, now, &mut step);
+                    answers.push(Answer {
+                        to: request.reply,
+                        reply,
+                    });
+                }
+                Event::Fact { task, fact } => {
+                    self.fact(task, &fact, now);
+                    kept.push(Event::Fact { task, fact });
+                }
+                Event::Live { task, fence, live } => self.note_live(task, fence, *live, now),
+                Event::Again {
+                    effect,
+                    after_ms,
+                    why,
+                } => {
+                    tracing::info!(task = %effect.task, fence = %effect.fence, %why, after_ms, "effect will be tried again");
+                    self.again
+                        .entry(now.mono_ms + after_ms)
+                        .or_default()
+                        .push(effect);
+                }
+                Event::Floors { lacking } => {
+                    if lacking != self.lacking {
+                        match &lacking {
+                            Some(why) => tracing::warn!(%why, "nothing new starts"),
+                            None => tracing::info!("new work starts again"),
+                        }
+                    }
+                    self.lacking = lacking;
+                }
+                Event::Tick => {}
+                Event::Stop => step.shutdown = true,
+            }
+        }
+        self.wake_due(now);
+        self.release_dependents(now);
+        self.schedule(now);
+        self.finish(step, answers, kept, now)
+    }
+
+    /// The wall-clock time at which the next parked or backed-off task is due, if any.
+    #[must_use]
+    pub fn next_due(&self) -> Option<UnixMs> {
+        self.index.next_due()
+    }
+
+    /// The monotonic time at which the next postponed effect is due, if any.
+    #[must_use]
+    pub fn next_again(&self) -> Option<u64> {
+        self.again.keys().next().copied()
+    }
+
+    /// True if facts wait for the store to write again.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// The store, for idle work.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
+    /// A live task as it stands.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.index.get(id)
+    }
+
+    /// All live tasks, in no order.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.index.tasks()
+    }
+
+    fn finish(&mut self, mut step: Step, answers: Vec<Answer>, kept: Vec<Event>, now: Now) -> Step {
+        let edit = std::mem::take(&mut self.edit);
+        if !edit.writes.is_empty() {
+            match self.store.commit(&edit.writes) {
+                Ok(results) => {
+                    if let Some(stale) = results.iter().find_map(|r| r.as_ref().err()) {
+                        // One daemon owns the store (T19): somebody else wrote. Start anew from it.
+                        step.store_trouble =
+                            Some(format!("another process wrote to the store: {stale}"));
+                        step.shutdown = true;
+                    }
+                    step.advanced = true;
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    self.put_back(edit);
+                    self.backlog = kept;
+                    step.replies = answers
+                        .into_iter()
+                        .map(|a| Answer {
+                            to: a.to,
+                            reply: commands::unavailable(&why),
+                        })
+                        .collect();
+                    step.store_trouble = Some(why);
+                    step.shutdown = false;
+                    return step;
+                }
+            }
+        }
+        step.replies = answers;
+        for (id, before) in &edit.before {
+            let Some(task) = self.index.get(*id) else {
+                continue;
+            };
+            let was = before.as_ref().and_then(outstanding);
+            if let Some(d) = dispatch(task).filter(|d| Some(&d.effect) != was.as_ref()) {
+                step.effects.push(d);
+            }
+            let needed = before.as_ref().map(|t| t.state.word()) == Some(StateWord::NeedsHuman);
+            if task.state.word() == StateWord::NeedsHuman && !needed {
+                step.needs.push(*id);
+            }
+            if !matches!(task.state, State::Running { .. }) {
+                self.live.remove(id);
+            }
+        }
+        step.effects.sort_by_key(|d| d.effect.task);
+        self.index.forget_final(edit.before.keys().copied());
+        self.repeat_postponed(now, &mut step);
+        step
+    }
+
+    fn repeat_postponed(&mut self, now: Now, step: &mut Step) {
+        while let Some(entry) = self.again.first_entry().filter(|e| *e.key() <= now.mono_ms) {
+            for effect in entry.remove() {
+                let current = self.index.get(effect.task).and_then(dispatch);
+                if let Some(d) = current.filter(|d| d.effect == effect) {
+                    if !step.effects.iter().any(|e| e.effect == effect) {
+                        step.effects.push(d);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The commit failed: everything is as it was before the step.
+    fn put_back(&mut self, edit: Edit) {
+        for (id, before) in edit.before {
+            self.index.put(id, before);
+        }
+        if let Some(windows) = edit.windows_before {
+            self.windows = windows;
+        }
+        if let Some(switches) = edit.switches_before {
+            self.switches = switches;
+        }
+    }
+
+    /// Decides a fact and edits the task accordingly.
+    fn fact(&mut self, id: TaskId, fact: &Fact, now: Now) -> Outcome {
+        let Some(task) = self.index.get(id).cloned().or_else(|| self.finished(id)) else {
+            return Outcome::Ignore("no such task");
+        };
+        let outcome = decide(&task, fact, now, &self.limits.policy);
+        match &outcome {
+            Outcome::Change(change) => self.apply((**change).clone(), &task),
+            Outcome::Ignore(why) => {
+                tracing::debug!(task = %id, %why, "fact ignored");
+            }
+            Outcome::Refuse(why) => tracing::debug!(task = %id, %why, "order refused"),
+        }
+        if let Fact::Attempt {
+            fence,
+            news: News::Spent { .. },
+        } = fact
+        {
+            if *fence == task.fence {
+                self.close_window_if_working(&task);
+            }
+        }
+        outcome
+    }
+
+    fn finished(&self, id: TaskId) -> Option<Task> {
+        match self.store.reader().task(id) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(task = %id, %error, "a task could not be read");
+                None
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change, before: &Task) {
+        let Change {
+            task,
+            entry,
+            verdict,
+            window,
+        } = change;
+        if let Some(window) = window {
+            self.open_window(window);
+        }
+        if let Some(end) = task.attempt.as_ref().and_then(|a| a.end.as_ref()) {
+            if matches!(end, longhaul_core::attempt::AttemptEnd::Completed { .. }) {
+                self.close_window_if_working(&task);
+            }
+        }
+        self.edit.writes.push(Write::Step {
+            expect_version: before.version,
+            expect_fence: before.fence,
+            task: Box::new(task.clone()),
+            entry,
+            verdict,
+            op_id: (self.new_op)(),
+        });
+        if task.state.word().is_final() || task.state.word() == StateWord::NeedsHuman {
+            self.edit.settled.insert(task.id);
+        }
+        self.edit_task(task.id, Some(task));
+    }
+
+    /// Replaces a task in memory, remembering what it was before the step.
+    fn edit_task(&mut self, id: TaskId, task: Option<Task>) {
+        let before = self.index.put(id, task);
+        self.edit.before.entry(id).or_insert(before);
+    }
+
+    /// Parked tasks whose time has come.
+    fn wake_due(&mut self, now: Now) {
+        for id in self.index.due(now.wall) {
+            let _outcome = self.fact(id, &Fact::Due, now);
+        }
+    }
+
+    /// Pending tasks all of whose dependencies are done (T3).
+    fn release_dependents(&mut self, now: Now) {
+        let mut candidates: BTreeSet<TaskId> = BTreeSet::new();
+        for id in std::mem::take(&mut self.edit.settled) {
+            candidates.extend(self.index.dependents(id));
+        }
+        candidates.extend(self.index.take_unchecked());
+        for id in candidates {
+            if self.index.dependencies_met(id) {
+                let _outcome = self.fact(id, &Fact::DependenciesMet, now);
+            }
+        }
+    }
+
+    fn note_live(&mut self, task: TaskId, fence: Fence, live: LiveSession, now: Now) {
+        let Some(current) = self.index.get(task) else {
+            return;
+        };
+        if current.fence != fence {
+            return;
+        }
+        let usage = live.usage;
+        let changed = self
+            .live
+            .get(&task)
+            .is_none_or(|(f, l)| *f != fence || l.usage != usage);
+        self.live.insert(task, (fence, live));
+        if changed && !usage.is_zero() {
+            let fact = Fact::Attempt {
+                fence,
+                news: News::Spent { usage },
+            };
+            let _outcome = self.fact(task, &fact, now);
+        }
+    }
+
+    fn open_window(&mut self, window: Window) {
+        self.edit
+            .windows_before
+            .get_or_insert_with(|| self.windows.clone());
+        let slot = self
+            .windows
+            .entry(window.scope.clone())
+            .or_insert_with(|| window.clone());
+        // A known far reset is never shortened (A5).
+        if window.until >= slot.until {
+            *slot = window;
+        }
+        self.edit.writes.push(Write::Window(slot.clone()));
+    }
+
+    /// A session that started after the reset does real work: the wake is verified (A4).
+    fn close_window_if_working(&mut self, task: &Task) {
+        let scope = &task.terms.harness;
+        let Some(window) = self.windows.get(scope) else {
+            return;
+        };
+        let started = task.attempt.as_ref().and_then(|a| a.started_at);
+        if started.is_some_and(|t| t >= window.until) {
+            self.edit
+                .windows_before
+                .get_or_insert_with(|| self.windows.clone());
+            self.windows.remove(scope);
+            self.edit.writes.push(Write::ClearWindow {
+                scope: scope.clone(),
+            });
+        }
+    }
+}
+
+fn dispatch(task: &Task) -> Option<Dispatch> {
+    outstanding(task).map(|effect| Dispatch {
+        effect,
+        task: task.clone(),
+    })
+}

@@ -1,0 +1,153 @@
+//! Accepting tasks, once: a repeated request or the same file while it is live finds what is there.
+
+use longhaul_core::ids::TaskId;
+use longhaul_core::ledger::{Actor, Cause, LedgerEntry};
+use longhaul_core::task::{StateWord, Task, Terms};
+use longhaul_core::time::Now;
+use longhaul_store::{Store, StoreError, Submission, SubmittedTask, Write};
+use serde_json::json;
+
+use super::{Machine, commands};
+use crate::handle::{RefusalClass, Reply, Submit};
+
+impl<S: Store> Machine<S> {
+    pub(super) fn submit(&mut self, submit: Submit, now: Now) -> Reply {
+        match self.try_submit(submit, now) {
+            Ok(reply) => reply,
+            Err(error) => commands::unavailable(&error.to_string()),
+        }
+    }
+
+    fn try_submit(&mut self, submit: Submit, now: Now) -> Result<Reply, StoreError> {
+        if submit.tasks.is_empty() {
+            return Ok(refused(
+                RefusalClass::Invalid,
+                "there is no task in this request",
+            ));
+        }
+        let reader = self.store.reader();
+        // A client whose answer was lost repeats its request with the same ids.
+        if let Some((first, _)) = submit.tasks.first() {
+            if let Some(known) = reader.submission_of(*first)? {
+                return Ok(Reply::Submitted {
+                    submission: known.id,
+                    tasks: reader.tasks_of(known.id)?,
+                    reattached: true,
+                });
+            }
+        }
+        if !submit.again && !submit.digest.is_empty() {
+            let live: Vec<&Task> = {
+                let ids = reader.live_tasks_of_source(&submit.source)?;
+                ids.into_iter()
+                    .filter_map(|id| self.index.get(id))
+                    .collect()
+            };
+            if !live.is_empty() {
+                let same = reader.submission_by_digest(&submit.source, &submit.digest)?;
+                if let Some(same) = same {
+                    let ids = reader.tasks_of(same.id)?;
+                    if live.iter().all(|t| ids.contains(&t.id)) {
+                        return Ok(Reply::Submitted {
+                            submission: same.id,
+                            tasks: ids,
+                            reattached: true,
+                        });
+                    }
+                }
+                let names: Vec<String> = live
+                    .iter()
+                    .map(|t| format!("{} ({})", t.name, t.state.word()))
+                    .collect();
+                return Ok(refused(
+                    RefusalClass::Conflict,
+                    &format!(
+                        "tasks of an earlier version of this file are still in the queue: {}; cancel them, wait for them, or add these beside them with --again",
+                        names.join(", ")
+                    ),
+                ));
+            }
+        }
+        let unknown = self.unknown_dependencies(&submit)?;
+        if let Some(id) = unknown {
+            return Ok(refused(
+                RefusalClass::NotFound,
+                &format!("a task depends on {id}, which does not exist"),
+            ));
+        }
+        let id = (self.new_op)();
+        let mut tasks = Vec::with_capacity(submit.tasks.len());
+        let mut ids = Vec::with_capacity(submit.tasks.len());
+        for (task_id, spec) in submit.tasks {
+            let task = Task::accept(task_id, spec.name.clone(), Terms::of(&spec), now.wall);
+            let entry = LedgerEntry {
+                task: task_id,
+                version: task.version,
+                fence: task.fence,
+                from: task.state.word(),
+                to: task.state.word(),
+                cause: Cause::Submitted,
+                actor: Actor::Operator,
+                at: now.wall,
+                data: json!({ "source": submit.source }),
+            };
+            ids.push(task_id);
+            self.edit_task(task_id, Some(task.clone()));
+            tasks.push(SubmittedTask {
+                task,
+                spec,
+                entry,
+                op_id: (self.new_op)(),
+            });
+        }
+        self.edit.writes.push(Write::Submit(Box::new(Submission {
+            id,
+            source: submit.source,
+            digest: submit.digest,
+            created_at: now.wall,
+            tasks,
+        })));
+        self.load_dependency_results()?;
+        Ok(Reply::Submitted {
+            submission: id,
+            tasks: ids,
+            reattached: false,
+        })
+    }
+
+    fn unknown_dependencies(&self, submit: &Submit) -> Result<Option<TaskId>, StoreError> {
+        let reader = self.store.reader();
+        for (_, spec) in &submit.tasks {
+            for dep in &spec.depends_on {
+                let here = submit.tasks.iter().any(|(id, _)| id == dep);
+                if !here && self.index.get(*dep).is_none() && reader.task(*dep)?.is_none() {
+                    return Ok(Some(*dep));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Learns how tasks ended that live tasks depend on and that are not live themselves.
+    pub(super) fn load_dependency_results(&mut self) -> Result<(), StoreError> {
+        let unknown = self.index.unknown_dependencies();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let reader = self.store.reader();
+        for id in unknown {
+            if let Some(task) = reader.task(id)? {
+                let word: StateWord = task.state.word();
+                self.index.learn_result(id, word);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(class: RefusalClass, message: &str) -> Reply {
+    Reply::Refused {
+        class,
+        message: message.to_owned(),
+    }
+}
