@@ -1,1 +1,20 @@
-//! (being written)
+//! Per kind of agent: how it is launched, what its output means, what it can do.
+//!
+//! Everything is sans-IO: no process is started, no file, clock or environment is read. Bytes of
+//! streams and transcripts come in, events and ends of turns go out; a launch request comes in, a plan
+//! of argv, environment and files goes out. What an agent's words mean for a task is the engine's.
+
+mod claude;
+mod codex;
+mod event;
+pub mod limits;
+mod refusal;
+mod stream;
+mod tally;
+mod text;
+
+pub use claude::ClaudeTranscript;
+pub use codex::{CodexRollout, RateWindow};
+pub use event::{AgentEvent, Denial, ExitStatusInfo, FailureKind, TurnEnd, TurnOutcome};
+pub use stream::{MAX_LINE_BYTES, ParserContext, StreamParser};
+pub use text::{clean_text, excerpt, snippet};
