@@ -1,0 +1,530 @@
+//! Rules that deserve a test of their own beside the table.
+
+use longhaul_core::attempt::{AttemptEnd, Halt, Sealed};
+use longhaul_core::decide::{Outcome, decide};
+use longhaul_core::effect::{Act, outstanding};
+use longhaul_core::fact::{Fact, News, Order};
+use longhaul_core::ids::Fence;
+use longhaul_core::ledger::Cause;
+use longhaul_core::limit::LimitClass;
+use longhaul_core::policy::Policy;
+use longhaul_core::task::{
+    AssignStep, DoneBasis, NeedKind, RetryReason, RunStep, State, StateWord, Task,
+};
+use longhaul_core::time::UnixMs;
+use longhaul_core::verdict::Grade;
+
+use crate::world::{
+    NOW, at, completed, denied, fresh, in_state, news, notice, sealed, step, step_at, usage,
+    verdict, workspace,
+};
+
+fn need_of(task: &Task) -> Option<NeedKind> {
+    match &task.state {
+        State::NeedsHuman { need } => Some(need.kind),
+        _ => None,
+    }
+}
+
+fn sealing(end: AttemptEnd) -> Task {
+    in_state(State::Running {
+        step: RunStep::Sealing { end },
+    })
+}
+
+#[test]
+fn a_task_goes_through_its_whole_life() {
+    let t = step(&fresh(), &Fact::SlotGranted);
+    assert_eq!(t.fence, Fence(1));
+    assert_eq!(outstanding(&t).unwrap().act, Act::PrepareWorkspace);
+    let ready = News::WorkspaceReady {
+        workspace: workspace(),
+        drift: None,
+        conflict: None,
+    };
+    let t = step(&t, &news(&t, ready));
+    assert_eq!(outstanding(&t).unwrap().act, Act::Launch);
+    let started = News::SessionStarted {
+        pid: 1,
+        mono: longhaul_core::attempt::BootMs {
+            boot: "b".into(),
+            ms: 1,
+        },
+        resumed: false,
+        conversation: Some("c".into()),
+    };
+    let t = step(&t, &news(&t, started));
+    assert_eq!(outstanding(&t).unwrap().act, Act::Attend);
+    let t = step(
+        &t,
+        &news(
+            &t,
+            News::SessionEnded {
+                end: completed(),
+                usage: usage(5),
+            },
+        ),
+    );
+    assert_eq!(outstanding(&t).unwrap().act, Act::Seal);
+    let t = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
+    assert_eq!(
+        outstanding(&t).unwrap().act,
+        Act::Check { check: 0, run: 0 }
+    );
+    let pass = |t: &Task, c| News::Judged {
+        verdict: Box::new(verdict(t, c, 0, Grade::Pass)),
+    };
+    let t = step(&t, &news(&t, pass(&t, 0)));
+    let t = step(&t, &news(&t, pass(&t, 1)));
+    assert_eq!(
+        t.state,
+        State::Done {
+            basis: DoneBasis::Verified
+        }
+    );
+    assert_eq!(outstanding(&t), None);
+    assert_eq!(t.tally.spent, usage(5));
+}
+
+#[test]
+fn i10_work_never_starts_over_budget_and_retry_asks_for_more() {
+    let mut t = fresh();
+    t.tally.spent = usage(1_000_000);
+    let t = step(&t, &Fact::SlotGranted);
+    assert_eq!(need_of(&t), Some(NeedKind::Budget));
+    let retry = |add| Fact::Operator {
+        order: Order::Retry {
+            note: None,
+            add_budget: add,
+            add_tokens: None,
+        },
+    };
+    assert!(matches!(
+        decide(&t, &retry(None), NOW, &Policy::default()),
+        Outcome::Refuse(_)
+    ));
+    let t = step(&t, &retry(Some(longhaul_core::usage::MicroUsd(1))));
+    assert_eq!(t.state.word(), StateWord::Ready);
+}
+
+#[test]
+fn t13_a_budget_that_runs_out_stops_the_attempt_once_and_keeps_its_work() {
+    let t = in_state(State::Running {
+        step: RunStep::Live,
+    });
+    let t = step(
+        &t,
+        &news(
+            &t,
+            News::Spent {
+                usage: usage(2_000_000),
+            },
+        ),
+    );
+    assert_eq!(t.halt, Some(Halt::Budget));
+    assert_eq!(
+        outstanding(&t).unwrap().act,
+        Act::Halt { why: Halt::Budget }
+    );
+    let again = decide(
+        &t,
+        &news(
+            &t,
+            News::Spent {
+                usage: usage(3_000_000),
+            },
+        ),
+        NOW,
+        &Policy::default(),
+    );
+    assert!(matches!(again, Outcome::Ignore(_)));
+    let killed = AttemptEnd::Crashed {
+        detail: "signal 15".into(),
+    };
+    let t = step(
+        &t,
+        &news(
+            &t,
+            News::SessionEnded {
+                end: killed,
+                usage: usage(2_000_000),
+            },
+        ),
+    );
+    let t = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
+    assert_eq!(need_of(&t), Some(NeedKind::Budget));
+    assert_eq!(t.tally.retries, 0);
+}
+
+#[test]
+fn limits_crashes_and_stops_burn_no_retry() {
+    let ends = [
+        AttemptEnd::Limited {
+            notice: notice(LimitClass::Quota, Some(2_000_000)),
+        },
+        AttemptEnd::Limited {
+            notice: notice(LimitClass::Throttle, None),
+        },
+        AttemptEnd::Limited {
+            notice: notice(LimitClass::Overload, None),
+        },
+        AttemptEnd::Crashed { detail: "x".into() },
+        AttemptEnd::Halted { why: Halt::Drain },
+        AttemptEnd::Halted { why: Halt::Stop },
+    ];
+    for end in ends {
+        let t = sealing(end.clone());
+        let t = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
+        assert_eq!(t.tally.retries, 0, "{end:?}");
+        assert!(
+            matches!(t.state, State::Parked { .. } | State::Ready { .. }),
+            "{end:?}"
+        );
+    }
+}
+
+#[test]
+fn a_quota_parks_until_its_reset_never_earlier_and_names_the_window() {
+    let t = sealing(AttemptEnd::Limited {
+        notice: notice(LimitClass::Quota, Some(5_000_000)),
+    });
+    let Outcome::Change(c) = decide(
+        &t,
+        &news(&t, News::Sealed { sealed: sealed() }),
+        NOW,
+        &Policy::default(),
+    ) else {
+        panic!("not a change")
+    };
+    let State::Parked {
+        until: Some(until), ..
+    } = c.task.state
+    else {
+        panic!("not parked")
+    };
+    assert!(until >= UnixMs(5_000_000) && until <= UnixMs(5_030_000));
+    assert_eq!(c.window.unwrap().until, UnixMs(5_000_000));
+    let due = decide(
+        &c.task.clone_with(until),
+        &Fact::Due,
+        at(until.0 - 1),
+        &Policy::default(),
+    );
+    assert!(matches!(due, Outcome::Ignore(_)));
+}
+
+trait CloneWith {
+    fn clone_with(&self, until: UnixMs) -> Task;
+}
+
+impl CloneWith for Task {
+    fn clone_with(&self, until: UnixMs) -> Task {
+        let mut t = in_state(State::Parked {
+            cause: longhaul_core::task::ParkCause::Limit {
+                class: LimitClass::Quota,
+                scope: "claude".into(),
+                window: None,
+            },
+            until: Some(until),
+        });
+        t.version = self.version;
+        t
+    }
+}
+
+#[test]
+fn t27_a_denied_command_without_any_change_asks_a_person_with_the_allow_line() {
+    let t = sealing(denied());
+    let nothing = Sealed {
+        changed_files: 0,
+        ..sealed()
+    };
+    let t = step(&t, &news(&t, News::Sealed { sealed: nothing }));
+    assert_eq!(need_of(&t), Some(NeedKind::PermissionDenied));
+    let State::NeedsHuman { need } = &t.state else {
+        panic!()
+    };
+    assert!(need.remedy.contains("npm test"), "{}", need.remedy);
+    assert_eq!(t.tally.retries, 0);
+}
+
+#[test]
+fn t8_no_change_is_a_fail_and_protect_names_the_files() {
+    let t = sealing(completed());
+    let nothing = Sealed {
+        changed_files: 0,
+        ..sealed()
+    };
+    let Outcome::Change(c) = decide(
+        &t,
+        &news(&t, News::Sealed { sealed: nothing }),
+        NOW,
+        &Policy::default(),
+    ) else {
+        panic!()
+    };
+    assert_eq!(c.verdict.unwrap().reason, "no change");
+    assert_eq!(c.entry.cause, Cause::Retry);
+    let protected = Sealed {
+        protected: vec!["tests/a".into()],
+        ..sealed()
+    };
+    let Outcome::Change(c) = decide(
+        &t,
+        &news(&t, News::Sealed { sealed: protected }),
+        NOW,
+        &Policy::default(),
+    ) else {
+        panic!()
+    };
+    assert_eq!(
+        c.verdict.unwrap().reason,
+        "changed protected files: tests/a"
+    );
+}
+
+#[test]
+fn t9_flaky_reruns_are_recorded_and_a_fail_after_them_counts_once() {
+    let t = in_state(State::Verifying {
+        check: 1,
+        run: 0,
+        flaky: 0,
+    });
+    let t = step(
+        &t,
+        &news(
+            &t,
+            News::Judged {
+                verdict: Box::new(verdict(&t, 1, 0, Grade::Fail)),
+            },
+        ),
+    );
+    assert_eq!(
+        t.state,
+        State::Verifying {
+            check: 1,
+            run: 1,
+            flaky: 1
+        }
+    );
+    let Outcome::Change(pass) = decide(
+        &t,
+        &news(
+            &t,
+            News::Judged {
+                verdict: Box::new(verdict(&t, 1, 1, Grade::Pass)),
+            },
+        ),
+        NOW,
+        &Policy::default(),
+    ) else {
+        panic!()
+    };
+    assert!(pass.verdict.unwrap().flaky);
+    let failed = step(
+        &t,
+        &news(
+            &t,
+            News::Judged {
+                verdict: Box::new(verdict(&t, 1, 1, Grade::Fail)),
+            },
+        ),
+    );
+    assert_eq!(failed.tally.retries, 1);
+    assert!(matches!(
+        failed.carry.reason,
+        Some(RetryReason::CheckFailed { .. })
+    ));
+    assert_eq!(
+        failed.carry.conversation.as_deref(),
+        None,
+        "no conversation was sealed"
+    );
+}
+
+#[test]
+fn t17_cancel_of_a_live_task_stops_it_first() {
+    let cancel = Fact::Operator {
+        order: Order::Cancel,
+    };
+    let t = step(
+        &in_state(State::Running {
+            step: RunStep::Live,
+        }),
+        &cancel,
+    );
+    assert_eq!(t.state.word(), StateWord::Running);
+    let end = AttemptEnd::Crashed {
+        detail: "signal 15".into(),
+    };
+    let t = step(
+        &t,
+        &news(
+            &t,
+            News::SessionEnded {
+                end,
+                usage: usage(1),
+            },
+        ),
+    );
+    assert_eq!(
+        outstanding(&t).unwrap().act,
+        Act::Seal,
+        "its work is secured before it is given up"
+    );
+    let t = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
+    assert_eq!(t.state, State::Cancelled);
+}
+
+#[test]
+fn a_session_that_finished_before_its_timeout_was_carried_out_counts_as_finished() {
+    let mut t = in_state(State::Running {
+        step: RunStep::Live,
+    });
+    t.halt = Some(Halt::Timeout);
+    let t = step(
+        &t,
+        &news(
+            &t,
+            News::SessionEnded {
+                end: completed(),
+                usage: usage(1),
+            },
+        ),
+    );
+    let t = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
+    assert_eq!(t.state.word(), StateWord::Verifying);
+}
+
+#[test]
+fn t15_an_unanswered_question_is_told_to_the_agent_once_then_a_person_is_asked() {
+    let mut t = in_state(State::Running {
+        step: RunStep::Live,
+    });
+    for expected in [StateWord::Ready, StateWord::NeedsHuman] {
+        t.state = State::Running {
+            step: RunStep::Live,
+        };
+        let u = step(
+            &t,
+            &news(
+                &t,
+                News::Unanswered {
+                    question: "really?".into(),
+                },
+            ),
+        );
+        let end = AttemptEnd::Crashed {
+            detail: "signal 15".into(),
+        };
+        let u = step(
+            &u,
+            &news(
+                &u,
+                News::SessionEnded {
+                    end,
+                    usage: usage(1),
+                },
+            ),
+        );
+        t = step(&u, &news(&u, News::Sealed { sealed: sealed() }));
+        assert_eq!(t.state.word(), expected);
+    }
+}
+
+#[test]
+fn i2_a_late_report_is_kept_and_never_obeyed() {
+    let mut t = in_state(State::Assigned {
+        step: AssignStep::Workspace,
+    });
+    t.fence = Fence(2);
+    let old = Fact::Attempt {
+        fence: Fence(1),
+        news: News::Sealed { sealed: sealed() },
+    };
+    let Outcome::Change(c) = decide(&t, &old, NOW, &Policy::default()) else {
+        panic!()
+    };
+    assert_eq!(c.entry.cause, Cause::LateReport);
+    let mut same = c.task.clone();
+    same.version = t.version;
+    same.changed_at = t.changed_at;
+    assert_eq!(same, t, "nothing but the version changed");
+}
+
+#[test]
+fn a_paused_task_keeps_its_checks_waiting() {
+    let pause = Fact::Operator {
+        order: Order::Pause,
+    };
+    let t = step(
+        &in_state(State::Verifying {
+            check: 0,
+            run: 0,
+            flaky: 0,
+        }),
+        &pause,
+    );
+    assert_eq!(outstanding(&t), None);
+    let t = step(
+        &t,
+        &Fact::Operator {
+            order: Order::Resume,
+        },
+    );
+    assert!(matches!(
+        outstanding(&t).unwrap().act,
+        Act::Check { check: 0, run: 0 }
+    ));
+}
+
+#[test]
+fn restarts_are_bounded() {
+    let mut t = sealing(AttemptEnd::Crashed { detail: "x".into() });
+    for n in 0..3 {
+        let next = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
+        if n < 2 {
+            assert_eq!(next.state.word(), StateWord::Ready);
+            t = next;
+            t.state = State::Running {
+                step: RunStep::Sealing {
+                    end: AttemptEnd::Crashed { detail: "x".into() },
+                },
+            };
+        } else {
+            assert_eq!(need_of(&next), Some(NeedKind::RestartsExhausted));
+        }
+    }
+}
+
+#[test]
+fn approve_accepts_finished_work_only() {
+    let approve = Fact::Operator {
+        order: Order::Approve,
+    };
+    let mut t = in_state(State::Running {
+        step: RunStep::Live,
+    });
+    assert!(matches!(
+        decide(&t, &approve, NOW, &Policy::default()),
+        Outcome::Refuse(_)
+    ));
+    t.state = State::NeedsHuman {
+        need: longhaul_core::task::Need {
+            kind: NeedKind::RetriesExhausted,
+            detail: String::new(),
+            remedy: String::new(),
+        },
+    };
+    assert!(matches!(
+        decide(&t, &approve, NOW, &Policy::default()),
+        Outcome::Refuse(_)
+    ));
+    t.attempt.as_mut().unwrap().sealed = Some(sealed());
+    assert_eq!(
+        step_at(&t, &approve, NOW).state,
+        State::Done {
+            basis: DoneBasis::Approved
+        }
+    );
+}

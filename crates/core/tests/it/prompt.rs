@@ -1,0 +1,113 @@
+//! T7: what an attempt is told.
+
+use camino::Utf8PathBuf;
+use longhaul_core::prompt::{EVIDENCE_BYTES, Material, compose};
+use longhaul_core::spec::{
+    CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox, TaskSpec, WorkspaceKind,
+};
+use longhaul_core::task::{RetryReason, State};
+use longhaul_core::time::SpanMs;
+use longhaul_core::verdict::Grade;
+
+use crate::world::{in_state, verdict};
+
+fn spec() -> TaskSpec {
+    TaskSpec {
+        name: "a".into(),
+        prompt: "Add a greeting.".into(),
+        repo: Utf8PathBuf::from("/repo"),
+        dir: None,
+        workspace: WorkspaceKind::Worktree,
+        base: None,
+        harness: "claude".into(),
+        profile: None,
+        model: None,
+        role: None,
+        depends_on: vec![],
+        priority: Priority::Normal,
+        budget: None,
+        budget_tokens: None,
+        timeout: SpanMs(0),
+        idle_timeout: SpanMs(0),
+        answer_timeout: SpanMs(0),
+        max_retries: 0,
+        max_restarts: 0,
+        on_drift: OnDrift::Ask,
+        land: Land::No,
+        project: None,
+        group: None,
+        labels: vec![],
+        allow: vec![],
+        keep: vec![],
+        sandbox: Sandbox::Write,
+        protect: vec![],
+        expect: Expect::Change,
+        permission: Permission::Edits,
+        commit: CommitMode::Auto,
+        env: std::collections::BTreeMap::new(),
+        env_pass: vec![],
+        setup: None,
+        teardown: None,
+        checks: vec![],
+        task_file: None,
+        caller_env: std::collections::BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_first_attempt_gets_the_prompt_and_nothing_else() {
+    let t = in_state(State::Running {
+        step: longhaul_core::task::RunStep::Live,
+    });
+    assert_eq!(
+        compose(&t, &spec(), Material::default()),
+        "Add a greeting.\n"
+    );
+}
+
+#[test]
+fn t7_a_failed_check_comes_with_command_and_tail() {
+    let mut t = in_state(State::Running {
+        step: longhaul_core::task::RunStep::Live,
+    });
+    t.attempt.as_mut().unwrap().number = 2;
+    t.carry.reason = Some(RetryReason::CheckFailed {
+        fence: t.fence,
+        check: "test".into(),
+    });
+    t.carry.diffstat = Some(" a.txt | 1 +".into());
+    t.carry.note = Some("be brief".into());
+    let v = verdict(&t, 0, 0, Grade::Fail);
+    let text = compose(
+        &t,
+        &spec(),
+        Material {
+            verdict: Some(&v),
+            ..Material::default()
+        },
+    );
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn t7_the_tail_is_bounded() {
+    let mut t = in_state(State::Running {
+        step: longhaul_core::task::RunStep::Live,
+    });
+    t.attempt.as_mut().unwrap().number = 2;
+    t.carry.reason = Some(RetryReason::CheckFailed {
+        fence: t.fence,
+        check: "test".into(),
+    });
+    let mut v = verdict(&t, 0, 0, Grade::Fail);
+    v.tail = "é".repeat(1_000_000);
+    let text = compose(
+        &t,
+        &spec(),
+        Material {
+            verdict: Some(&v),
+            ..Material::default()
+        },
+    );
+    assert!(text.len() < EVIDENCE_BYTES + 2048);
+}
