@@ -1,1 +1,33 @@
-//! (being written)
+//! Longhaul's git: workspaces, snapshots, the seal of a turn, escape checks and the plan of what may
+//! be removed. The user's own checkout, index and stash are never written here (I9).
+//!
+//! Every call of git is guarded (L20): see [`Git`] and [`Repo`]. What each oddity of a repository
+//! leads to stands in `docs/workspaces.md`.
+
+mod branch;
+mod crash;
+mod diff;
+mod fsx;
+mod git;
+mod lock;
+mod oid;
+mod path;
+mod procs;
+mod protect;
+mod repo;
+mod seal;
+mod site;
+mod snapshot;
+mod worktree;
+
+pub use branch::{BranchRepair, BranchState, Unfinished};
+pub use diff::{ChangeKind, ChangedPath, Changes, DiffText};
+pub use git::{ErrorClass, Git, GitError, GitSettings};
+pub use oid::{NotAnOid, Oid};
+pub use path::{BadEscape, RepoPath};
+pub use procs::{FolderUse, folder_use};
+pub use protect::{BadPattern, Protect};
+pub use repo::{Head, OpenError, Repo, StartError};
+pub use seal::{SealError, SealRequest, Sealed};
+pub use snapshot::{FileRules, SkipReason, Skipped, Snapshot, SnapshotRequest};
+pub use worktree::{EnsureError, Ensured, Made, Note, WorkspacePlan, Worktree};

@@ -1,0 +1,183 @@
+//! The git program on guarded ground (L20): a scrubbed environment, fixed settings, no prompts, no
+//! hooks, and no program that only a repository names. Exit codes, `-z` output and object ids are
+//! read; git's English never is.
+
+mod config;
+mod error;
+pub(crate) mod run;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use config::{ConfigList, overrides};
+pub use error::{ErrorClass, GitError};
+pub(crate) use run::Call;
+
+/// How git is to be run. The library reads no environment: the caller hands one over.
+#[derive(Clone, Debug)]
+pub struct GitSettings {
+    /// The program, looked up in the given environment's `PATH` if it has no slash.
+    pub program: PathBuf,
+    /// The environment of the user, usually `std::env::vars_os()`. `GIT_*` and askpass programs are
+    /// dropped.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The longest that one git command may take, large checkouts included.
+    pub timeout: Duration,
+}
+
+impl GitSettings {
+    /// `git` from the given environment's `PATH`, with ten minutes for a command.
+    #[must_use]
+    pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self {
+            program: PathBuf::from("git"),
+            environment: environment.into_iter().collect(),
+            timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A git program that was found and is new enough. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Git {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: GitSettings,
+    environment: Vec<(OsString, OsString)>,
+    version: (u32, u32),
+    lfs: bool,
+}
+
+/// The oldest git whose `merge-tree`, `worktree --lock --reason` and config scopes are known good.
+const OLDEST: (u32, u32) = (2, 40);
+
+impl Git {
+    /// Finds the program and checks its version (T30).
+    ///
+    /// # Errors
+    /// [`GitError::Spawn`] if there is none, [`GitError::TooOld`] below 2.40.
+    pub fn new(settings: GitSettings) -> Result<Self, GitError> {
+        let environment = guarded_environment(&settings.environment);
+        let mut git = Self {
+            shared: Arc::new(Shared {
+                settings,
+                environment,
+                version: (0, 0),
+                lfs: false,
+            }),
+        };
+        let output = Call::new(&git, Path::new("/")).arg("version").ok()?;
+        let version =
+            parse_version(&output.stdout).ok_or_else(|| output.malformed("`git version N.N`"))?;
+        if version < OLDEST {
+            return Err(GitError::TooOld {
+                found: format!("{}.{}", version.0, version.1),
+            });
+        }
+        let lfs = Call::new(&git, Path::new("/"))
+            .args(["lfs", "version"])
+            .ok()
+            .is_ok();
+        if let Some(shared) = Arc::get_mut(&mut git.shared) {
+            shared.version = version;
+            shared.lfs = lfs;
+        }
+        Ok(git)
+    }
+
+    /// Major and minor version.
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        self.shared.version
+    }
+
+    /// Whether `git lfs` can be run.
+    #[must_use]
+    pub fn has_lfs(&self) -> bool {
+        self.shared.lfs
+    }
+
+    pub(crate) fn settings(&self) -> &GitSettings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.shared.settings.timeout
+    }
+
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let pair = |(k, v): &'static (&str, &str)| (OsStr::new(*k), OsStr::new(*v));
+        self.shared
+            .environment
+            .iter()
+            .map(|(k, v)| (k.as_os_str(), v.as_os_str()))
+            .chain(FIXED_ENVIRONMENT.iter().map(pair))
+    }
+}
+
+/// Set on every run; whatever the user has there would change what git prints or does.
+static FIXED_ENVIRONMENT: [(&str, &str); 5] = [
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_PAGER", "cat"),
+    ("GIT_EDITOR", "false"),
+    ("LC_ALL", "C"),
+];
+
+fn guarded_environment(given: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    let dropped = |key: &OsStr| {
+        let key = key.as_bytes();
+        key.starts_with(b"GIT_") || matches!(key, b"SSH_ASKPASS" | b"LANGUAGE" | b"LC_ALL")
+    };
+    given
+        .iter()
+        .filter(|(key, _)| !dropped(key))
+        .cloned()
+        .collect()
+}
+
+fn parse_version(stdout: &[u8]) -> Option<(u32, u32)> {
+    let text = std::str::from_utf8(stdout).ok()?;
+    let mut numbers = text
+        .strip_prefix("git version ")?
+        .trim()
+        .split(['.', ' ', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t30_versions_are_read_from_every_vendor() {
+        for (text, version) in [
+            ("git version 2.47.3\n", (2, 47)),
+            ("git version 2.39.5 (Apple Git-154)\n", (2, 39)),
+            ("git version 2.50.0.rc1\n", (2, 50)),
+        ] {
+            assert_eq!(parse_version(text.as_bytes()), Some(version));
+        }
+        assert_eq!(parse_version(b"hub version 3"), None);
+    }
+
+    #[test]
+    fn l20_the_environment_is_scrubbed() {
+        let given = [
+            ("GIT_DIR", "/x"),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("PATH", "/bin"),
+            ("SSH_ASKPASS", "/x"),
+        ]
+        .map(|(k, v)| (OsString::from(k), OsString::from(v)));
+        let kept = guarded_environment(&given);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].0, "PATH");
+    }
+}

@@ -1,0 +1,116 @@
+//! Locks: ours per repository (released by the kernel when we die), and git's own lock files, which
+//! are waited for and taken away only when no live process can hold them. Not a queue.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::FlockOperation;
+
+use crate::fsx;
+use crate::git::GitError;
+use crate::procs;
+
+const OUR_LOCK_WAIT: Duration = Duration::from_secs(120);
+const GIT_LOCK_WAIT: Duration = Duration::from_secs(20);
+/// A lock file younger than this is never called stale: its owner may just have been forked.
+const STALE_AFTER: Duration = Duration::from_millis(1500);
+
+/// Held while it lives; the kernel lets it go if this process dies.
+#[must_use = "the lock is let go when this is dropped"]
+#[derive(Debug)]
+pub(crate) struct Held {
+    _file: File,
+}
+
+/// Takes an exclusive lock on a file of ours, made if needed.
+pub(crate) fn exclusive(path: &Path) -> Result<Held, GitError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(GitError::file("open the lock", path))?;
+    let deadline = Instant::now() + OUR_LOCK_WAIT;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Held { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(GitError::Locked {
+                    path: crate::RepoPath::from(path).to_string(),
+                });
+            }
+            Err(errno) => return Err(GitError::file("lock", path)(errno.into())),
+        }
+    }
+}
+
+/// Waits until a lock file of git's is gone. One that a dead process left is removed: it is older
+/// than a moment, nobody has it open, and no git works in the given folders.
+pub(crate) fn wait_for_git(lock: &Path, folders: &[&Path]) -> Result<(), GitError> {
+    let deadline = Instant::now() + GIT_LOCK_WAIT;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match std::fs::symlink_metadata(lock) {
+            Err(error) if fsx::is_absent(&error) => return Ok(()),
+            Err(error) => return Err(GitError::file("look at", lock)(error)),
+            Ok(meta) => {
+                let age = meta
+                    .modified()
+                    .ok()
+                    .and_then(|at| SystemTime::now().duration_since(at).ok())
+                    .unwrap_or_default();
+                if age >= STALE_AFTER && !procs::lock_may_be_live(lock, folders) {
+                    tracing::warn!(lock = %lock.display(), "removing a lock that a dead git left");
+                    crate::crash::point("vcs.stale-lock");
+                    return fsx::remove_file_if_there(lock);
+                }
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(GitError::Locked {
+                path: crate::RepoPath::from(lock).to_string(),
+            });
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// Replaces a git folder's `index` by a ready-made one, by git's own locking rules.
+pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Result<(), GitError> {
+    let lock: PathBuf = git_dir.join("index.lock");
+    let bytes = std::fs::read(from).map_err(GitError::file("read", from))?;
+    let mut tries = 0;
+    let file = loop {
+        wait_for_git(&lock, &[git_dir, work_tree])?;
+        match OpenOptions::new().write(true).create_new(true).open(&lock) {
+            Ok(file) => break file,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && tries < 100 => {
+                tries += 1;
+            }
+            Err(error) => return Err(GitError::file("lock", &lock)(error)),
+        }
+    };
+    crate::crash::point("vcs.index.locked");
+    let write = || -> std::io::Result<()> {
+        use std::io::Write;
+        (&file).write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&lock, git_dir.join("index"))
+    };
+    write().map_err(|error| {
+        let failed = GitError::file("write", &lock)(error);
+        if let Err(leftover) = fsx::remove_file_if_there(&lock) {
+            tracing::warn!(%leftover, "cannot take back an index lock");
+        }
+        failed
+    })?;
+    crate::crash::point("vcs.index.replaced");
+    Ok(())
+}

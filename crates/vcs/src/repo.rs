@@ -1,0 +1,490 @@
+//! A repository that was found and judged usable: where its parts are, its refs, its state folder.
+//! Not the work done in it: see `worktree`, `snapshot`, `seal`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::fsx;
+use crate::git::{Call, ErrorClass, Git, GitError};
+use crate::lock::{self, Held};
+use crate::oid::Oid;
+use crate::site::Site;
+
+/// Why a folder cannot be used as a repository. Each has a [`OpenError::remedy`].
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder does not exist or cannot be entered.
+    #[error("cannot enter `{path}`")]
+    NoFolder {
+        /// The folder.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No git repository here or above.
+    #[error("`{path}` is not in a git repository")]
+    NotARepository {
+        /// The folder.
+        path: String,
+    },
+    /// git refuses because the repository belongs to somebody else (`safe.directory`).
+    #[error("git does not trust `{path}`: it belongs to another user")]
+    OtherOwner {
+        /// The folder that holds `.git`.
+        path: String,
+    },
+    /// A repository without a work tree.
+    #[error("`{path}` is a bare repository")]
+    Bare {
+        /// The repository.
+        path: String,
+    },
+    /// `core.worktree` points away from the folder that was named.
+    #[error("`{path}` has its files elsewhere: core.worktree points away")]
+    Redirected {
+        /// The folder that was named.
+        path: String,
+    },
+    /// A run of git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl OpenError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoFolder { .. } => "check the path".into(),
+            Self::NotARepository { .. } => {
+                "run `git init` and make a first commit, or use workspace = \"in-place\"".into()
+            }
+            Self::OtherOwner { path } => {
+                format!("if you trust it: git config --global --add safe.directory '{path}'")
+            }
+            Self::Bare { .. } => "name a clone that has a work tree".into(),
+            Self::Redirected { .. } => {
+                "name the folder that core.worktree points to, or unset it".into()
+            }
+            Self::Git(_) => "see what git said".into(),
+        }
+    }
+
+    /// Whether a repetition can help.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Git(error) => error.class(),
+            Self::NoFolder { .. }
+            | Self::NotARepository { .. }
+            | Self::OtherOwner { .. }
+            | Self::Bare { .. }
+            | Self::Redirected { .. } => ErrorClass::Permanent,
+        }
+    }
+}
+
+/// Where a HEAD points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// At a branch with commits; the name is without `refs/heads/`.
+    Branch {
+        /// Name of the branch.
+        name: String,
+        /// Its tip.
+        tip: Oid,
+    },
+    /// At a branch that has no commit yet.
+    Unborn {
+        /// Name of the branch to be.
+        name: String,
+    },
+    /// At a commit, on no branch.
+    Detached {
+        /// The commit.
+        at: Oid,
+    },
+    /// Unreadable: the file was destroyed.
+    Broken,
+}
+
+/// Why there is no commit to start from.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The repository has no commit yet.
+    #[error("the branch `{branch}` has no commit yet")]
+    Unborn {
+        /// The branch that HEAD names.
+        branch: String,
+    },
+    /// No branch is checked out, and no base was named.
+    #[error("no branch is checked out (HEAD is detached at {at})")]
+    Detached {
+        /// Where HEAD stands.
+        at: Oid,
+    },
+    /// HEAD is unreadable.
+    #[error("HEAD of the repository cannot be read")]
+    BrokenHead,
+    /// The named base does not exist.
+    #[error("there is no branch or commit `{revision}`")]
+    NoSuchRevision {
+        /// What was named.
+        revision: String,
+    },
+    /// A run of git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl StartError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unborn { .. } => "make a first commit: git commit --allow-empty -m 'Start'",
+            Self::Detached { .. } => "check a branch out, or name one with base = \"BRANCH\"",
+            Self::BrokenHead => "run `git fsck`, then `git switch` to a branch",
+            Self::NoSuchRevision { .. } => "name an existing branch in base = \"BRANCH\"",
+            Self::Git(_) => "see what git said",
+        }
+    }
+}
+
+/// A usable repository.
+#[derive(Debug)]
+pub struct Repo {
+    git: Git,
+    common_dir: PathBuf,
+    checkout: PathBuf,
+    checkout_git_dir: PathBuf,
+    state: PathBuf,
+    shallow: bool,
+    trusted: bool,
+    plain: bool,
+}
+
+impl Repo {
+    /// Finds the repository that holds `path`. `state_dir` is Longhaul's own folder for locks,
+    /// records and private indexes; it is created.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with a remedy.
+    pub fn open(git: &Git, path: &Path, state_dir: &Path) -> Result<Self, OpenError> {
+        let named = path.display().to_string();
+        let path = path.canonicalize().map_err(|source| OpenError::NoFolder {
+            path: named.clone(),
+            source,
+        })?;
+        let ask = |what: &str| {
+            Call::new(git, &path)
+                .args(["rev-parse", "--path-format=absolute", what])
+                .output()
+        };
+        let common = ask("--git-common-dir")?;
+        if common.code != Some(0) {
+            return Err(match foreign_git_folder(&path) {
+                Some(folder) => OpenError::OtherOwner {
+                    path: folder.display().to_string(),
+                },
+                None => OpenError::NotARepository { path: named },
+            });
+        }
+        let bare = ask("--is-bare-repository")?;
+        if bare.stdout != b"false\n" {
+            return Err(OpenError::Bare { path: named });
+        }
+        let top = ask("--show-toplevel")?;
+        let canonical = |stdout: &[u8]| one_path(stdout).canonicalize();
+        // Inside `.git` there is no top level.
+        let Ok(checkout) = (if top.code == Some(0) {
+            canonical(&top.stdout)
+        } else {
+            Err(std::io::ErrorKind::NotFound.into())
+        }) else {
+            return Err(OpenError::NotARepository { path: named });
+        };
+        if !path.starts_with(&checkout) {
+            return Err(OpenError::Redirected { path: named });
+        }
+        let git_dir = ask("--git-dir")?.ok()?;
+        let shallow = ask("--is-shallow-repository")?;
+        let at = |stdout: &[u8]| {
+            let path = one_path(stdout);
+            path.canonicalize().map_err(GitError::file("find", &path))
+        };
+        let common_dir = at(&common.stdout)?;
+        let mut repo = Self {
+            git: git.clone(),
+            checkout_git_dir: at(&git_dir.stdout)?,
+            checkout,
+            state: PathBuf::new(),
+            shallow: shallow.stdout == b"true\n",
+            trusted: false,
+            plain: false,
+            common_dir,
+        };
+        repo.take_state_folder(state_dir)?;
+        Ok(repo)
+    }
+
+    /// A plain folder without a repository, for in-place work: its snapshots live in a repository of
+    /// our own in the state folder, which the folder's tools never see.
+    ///
+    /// # Errors
+    /// If the folder cannot be entered or our repository cannot be made.
+    pub fn open_plain(git: &Git, folder: &Path, state_dir: &Path) -> Result<Self, OpenError> {
+        let named = folder.display().to_string();
+        let checkout = folder
+            .canonicalize()
+            .map_err(|source| OpenError::NoFolder {
+                path: named,
+                source,
+            })?;
+        let key = &fsx::digest(checkout.as_os_str().as_bytes())[..16];
+        let shadow = state_dir.join("shadow").join(format!("{key}.git"));
+        fsx::make_private_folder(&shadow)?;
+        crate::crash::point("vcs.shadow.before");
+        Call::new(git, &shadow)
+            .args(["init", "--quiet", "--bare", "--template="])
+            .arg(&shadow)
+            .ok()?;
+        let common_dir = shadow
+            .canonicalize()
+            .map_err(GitError::file("find", &shadow))?;
+        let mut repo = Self {
+            git: git.clone(),
+            checkout_git_dir: common_dir.clone(),
+            common_dir,
+            checkout,
+            state: PathBuf::new(),
+            shallow: false,
+            trusted: false,
+            plain: true,
+        };
+        repo.take_state_folder(state_dir)?;
+        Ok(repo)
+    }
+
+    /// The same repository after the user's `trust`: filters and merge drivers of its own config
+    /// work. Hooks and fsmonitor stay off.
+    #[must_use]
+    pub fn trusted(mut self, trusted: bool) -> Self {
+        self.trusted = trusted;
+        self
+    }
+
+    fn take_state_folder(&mut self, state_dir: &Path) -> Result<(), GitError> {
+        let key = fsx::digest(self.common_dir.as_os_str().as_bytes());
+        let state = state_dir.join(&key[..16]);
+        for part in ["worktrees", "index"] {
+            fsx::make_private_folder(&state.join(part))?;
+        }
+        self.state = state
+            .canonicalize()
+            .map_err(GitError::file("find", &state))?;
+        Ok(())
+    }
+
+    /// The shared git folder (canonical), which identifies the repository.
+    #[must_use]
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// Top of the work tree that holds the path given to [`Repo::open`]: the user's checkout.
+    #[must_use]
+    pub fn checkout(&self) -> &Path {
+        &self.checkout
+    }
+
+    /// History is cut: merges may lack a base, and ancestry beyond the cut is unknown.
+    #[must_use]
+    pub fn is_shallow(&self) -> bool {
+        self.shallow
+    }
+
+    /// True for [`Repo::open_plain`].
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Twelve hexadecimal digits that name this repository in folder names (L1).
+    #[must_use]
+    pub fn short_hash(&self) -> String {
+        fsx::digest(self.common_dir.as_os_str().as_bytes())[..12].to_owned()
+    }
+
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    pub(crate) fn checkout_git_dir(&self) -> &Path {
+        &self.checkout_git_dir
+    }
+
+    /// Guarded git on a work tree and its git folder.
+    pub(crate) fn site(&self, git_dir: &Path, work_tree: &Path) -> Result<Site<'_>, GitError> {
+        Site::open(
+            &self.git,
+            git_dir,
+            &self.common_dir,
+            work_tree,
+            self.trusted,
+        )
+    }
+
+    /// Guarded git on the user's checkout; used for objects and refs only.
+    pub(crate) fn objects(&self) -> Result<Site<'_>, GitError> {
+        self.site(&self.checkout_git_dir, &self.checkout)
+    }
+
+    /// Serialises creation and removal of worktrees, across threads and processes (L1).
+    pub(crate) fn lock(&self) -> Result<Held, GitError> {
+        lock::exclusive(&self.state.join("lock"))
+    }
+
+    /// Where HEAD of the user's checkout points.
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn head(&self) -> Result<Head, GitError> {
+        read_head(&self.objects()?)
+    }
+
+    /// The branch checked out in the user's checkout: the default base of a task.
+    ///
+    /// # Errors
+    /// [`StartError`] naming an unborn or detached HEAD, each with a remedy.
+    pub fn current_branch(&self) -> Result<String, StartError> {
+        match self.head()? {
+            Head::Branch { name, .. } => Ok(name),
+            Head::Unborn { name } => Err(StartError::Unborn { branch: name }),
+            Head::Detached { at } => Err(StartError::Detached { at }),
+            Head::Broken => Err(StartError::BrokenHead),
+        }
+    }
+
+    /// The commit that a base names: a branch first, else any revision.
+    ///
+    /// # Errors
+    /// [`StartError::NoSuchRevision`] if nothing has that name.
+    pub fn resolve(&self, revision: &str) -> Result<Oid, StartError> {
+        let site = self.objects()?;
+        let branch = format!("refs/heads/{revision}");
+        if let Some(oid) = site.resolve(&branch, "commit")? {
+            return Ok(oid);
+        }
+        site.resolve(revision, "commit")?
+            .ok_or_else(|| StartError::NoSuchRevision {
+                revision: revision.to_owned(),
+            })
+    }
+
+    /// The commit of a ref by its full name, if it exists.
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn ref_commit(&self, full_name: &str) -> Result<Option<Oid>, GitError> {
+        self.objects()?.resolve(full_name, "commit")
+    }
+
+    /// The content of a file in a commit, up to `limit` bytes: config, policy and task files are
+    /// read from the base commit, never from an agent's branch (L20). `None` if it is not there, not
+    /// a file, or longer.
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn file_at(
+        &self,
+        commit: &Oid,
+        path: &crate::RepoPath,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, GitError> {
+        let site = self.objects()?;
+        let listing = site
+            .call()
+            .env("GIT_LITERAL_PATHSPECS", "1")
+            .args(["ls-tree", "-z", "--full-tree", commit.as_str(), "--"])
+            .arg(path.as_path())
+            .ok()?;
+        let Some(entry) = listing.stdout.split(|b| *b == 0).next() else {
+            return Ok(None);
+        };
+        let mut fields = entry.split(|b| *b == b' ' || *b == b'\t');
+        let (Some(mode), Some(_kind), Some(oid)) = (fields.next(), fields.next(), fields.next())
+        else {
+            return Ok(None);
+        };
+        let Ok(blob) = Oid::parse(oid) else {
+            return Ok(None);
+        };
+        if !mode.starts_with(b"100") {
+            return Ok(None);
+        }
+        let output = site
+            .call()
+            .args(["cat-file", "blob", blob.as_str()])
+            .cut_at(limit)
+            .ok()?;
+        Ok(if output.cut {
+            None
+        } else {
+            Some(output.stdout)
+        })
+    }
+}
+
+/// Where HEAD of a work tree points.
+pub(crate) fn read_head(site: &Site<'_>) -> Result<Head, GitError> {
+    let symbolic = site
+        .call()
+        .args(["symbolic-ref", "--quiet", "HEAD"])
+        .output()?;
+    let tip = site.resolve("HEAD", "commit")?;
+    let text = String::from_utf8_lossy(&symbolic.stdout);
+    let branch = text.trim_end_matches('\n').strip_prefix("refs/heads/");
+    Ok(match (symbolic.code, branch, tip) {
+        (Some(0), Some(name), Some(tip)) => Head::Branch {
+            name: name.to_owned(),
+            tip,
+        },
+        (Some(0), Some(name), None) => Head::Unborn {
+            name: name.to_owned(),
+        },
+        (_, None, Some(at)) => Head::Detached { at },
+        _ => Head::Broken,
+    })
+}
+
+/// One path printed with a newline at its end; the path itself may hold newlines.
+fn one_path(stdout: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(
+        stdout.strip_suffix(b"\n").unwrap_or(stdout),
+    ))
+}
+
+/// The nearest folder upwards whose `.git` belongs to another user.
+fn foreign_git_folder(path: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::geteuid().as_raw();
+    let folder = path
+        .ancestors()
+        .find(|f| f.join(".git").symlink_metadata().is_ok())?;
+    let owned = |p: &Path| p.metadata().is_ok_and(|m| m.uid() == own);
+    (!(owned(folder) && owned(&folder.join(".git")))).then(|| folder.to_owned())
+}
+
+impl crate::git::run::Output {
+    /// Takes any exit code but zero for a failure.
+    fn ok(self) -> Result<Self, GitError> {
+        if self.code == Some(0) {
+            Ok(self)
+        } else {
+            Err(self.failure())
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One place where git works: an explicit git folder, common folder and work tree. Everything that
+//! a replaced `.git` file, `commondir` file or `core.worktree` could redirect is said outright (L20).
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::git::{Call, ConfigList, Git, GitError, overrides};
+use crate::lock;
+use crate::oid::Oid;
+
+/// A guarded view of one work tree. Its settings are read once, when it is made, so it is made anew
+/// for each operation.
+pub(crate) struct Site<'r> {
+    git: &'r Git,
+    pub(crate) git_dir: PathBuf,
+    pub(crate) common_dir: &'r Path,
+    pub(crate) work_tree: PathBuf,
+    settings: Vec<(OsString, OsString)>,
+    /// `core.sparseCheckout` is on: files outside of the patterns are missing on purpose.
+    pub(crate) identity: bool,
+}
+
+impl<'r> Site<'r> {
+    /// Reads the config that counts here and takes the repository's programs away.
+    pub(crate) fn open(
+        git: &'r Git,
+        git_dir: &Path,
+        common_dir: &'r Path,
+        work_tree: &Path,
+        trusted: bool,
+    ) -> Result<Self, GitError> {
+        let mut site = Self {
+            git,
+            git_dir: git_dir.to_owned(),
+            common_dir,
+            work_tree: work_tree.to_owned(),
+            settings: Vec::new(),
+            identity: false,
+        };
+        let listing = site
+            .call()
+            .args(["config", "--list", "--show-scope", "-z"])
+            .ok()?;
+        let list = ConfigList::parse(&listing.stdout)
+            .ok_or_else(|| listing.malformed("config entries with their scope"))?;
+        site.settings = overrides(&list, trusted, git.has_lfs());
+        let has = |key| list.get(key).is_some_and(|v| !v.is_empty());
+        site.identity = has("user.name") && has("user.email");
+        Ok(site)
+    }
+
+    /// A call on objects, refs and indexes; needs no files of the work tree.
+    pub(crate) fn call(&self) -> Call<'r> {
+        let mut call = Call::new(self.git, self.common_dir)
+            .env("GIT_DIR", &self.git_dir)
+            .env("GIT_WORK_TREE", &self.work_tree);
+        if self.git_dir != self.common_dir {
+            call = call.env("GIT_COMMON_DIR", self.common_dir);
+        }
+        for (key, value) in &self.settings {
+            call = call.env(key, value);
+        }
+        call
+    }
+
+    /// A call that reads or writes files of the work tree, with an index of its own.
+    pub(crate) fn files(&self, index: Option<&Path>) -> Call<'r> {
+        let mut call = Call::new(self.git, &self.work_tree)
+            .env("GIT_DIR", &self.git_dir)
+            .env("GIT_WORK_TREE", &self.work_tree);
+        if self.git_dir != self.common_dir {
+            call = call.env("GIT_COMMON_DIR", self.common_dir);
+        }
+        if let Some(index) = index {
+            call = call.env("GIT_INDEX_FILE", index);
+        }
+        for (key, value) in &self.settings {
+            call = call.env(key, value);
+        }
+        call
+    }
+
+    /// The object of that type that a revision names, if there is one.
+    pub(crate) fn resolve(&self, revision: &str, kind: &str) -> Result<Option<Oid>, GitError> {
+        let output = self
+            .call()
+            .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+            .arg(format!("{revision}^{{{kind}}}"))
+            .output()?;
+        Ok(if output.code == Some(0) {
+            Oid::parse(&output.stdout).ok()
+        } else {
+            None
+        })
+    }
+
+    /// The tree of a commit or tree.
+    pub(crate) fn tree_of(&self, object: &Oid) -> Result<Oid, GitError> {
+        self.resolve(object.as_str(), "tree")?
+            .ok_or_else(|| GitError::Malformed {
+                command: "rev-parse".into(),
+                expected: "a tree: the object is missing",
+            })
+    }
+
+    /// The tree without entries, in this repository's hash format.
+    pub(crate) fn empty_tree(&self) -> Result<Oid, GitError> {
+        self.call()
+            .args(["hash-object", "-w", "-t", "tree", "--stdin"])
+            .stdin([])
+            .oid()
+    }
+
+    /// True if `old` is reachable from `new`, or the same.
+    pub(crate) fn is_ancestor(&self, old: &Oid, new: &Oid) -> Result<bool, GitError> {
+        let output = self
+            .call()
+            .args(["merge-base", "--is-ancestor", old.as_str(), new.as_str()])
+            .output()?;
+        match output.code {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(output.failure()),
+        }
+    }
+
+    /// Moves a ref by compare-and-swap; `from` none means that it must not exist. `Ok(false)` if the
+    /// ref stands elsewhere. Already standing at `to` counts as done, so repeats are harmless (I4).
+    pub(crate) fn move_ref(
+        &self,
+        name: &str,
+        to: &Oid,
+        from: Option<&Oid>,
+        reason: &str,
+    ) -> Result<bool, GitError> {
+        crate::crash::point("vcs.ref.before");
+        let old = from.map_or_else(|| to.zero(), |oid| oid.as_str().to_owned());
+        let output = self
+            .call()
+            .args([
+                "update-ref",
+                "-m",
+                reason,
+                "--no-deref",
+                name,
+                to.as_str(),
+                &old,
+            ])
+            .output()?;
+        crate::crash::point("vcs.ref.after");
+        if output.code == Some(0) {
+            return Ok(true);
+        }
+        match self.resolve(name, "object")? {
+            Some(now) if now == *to => Ok(true),
+            now if now.as_ref() == from => Err(output.failure()),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// Waits for the lock of this work tree's own index, taking a dead one away.
+    pub(crate) fn wait_for_index(&self) -> Result<(), GitError> {
+        lock::wait_for_git(
+            &self.git_dir.join("index.lock"),
+            &[&self.git_dir, &self.work_tree],
+        )
+    }
+
+    /// Makes a commit object. With `date` (as git's `@seconds +0000`) the same input gives the same
+    /// commit.
+    pub(crate) fn commit_tree(&self, commit: &NewCommit<'_>) -> Result<Oid, GitError> {
+        let mut call = self.call();
+        if commit.longhaul_author || !self.identity {
+            for role in ["AUTHOR", "COMMITTER"] {
+                call = call
+                    .env(format!("GIT_{role}_NAME"), "Longhaul")
+                    .env(format!("GIT_{role}_EMAIL"), "longhaul@localhost");
+            }
+        }
+        if let Some(date) = commit.date {
+            call = call
+                .env("GIT_AUTHOR_DATE", date)
+                .env("GIT_COMMITTER_DATE", date);
+        }
+        call = call.arg("commit-tree").arg(commit.tree.as_str());
+        if commit.sign {
+            call = call.arg("-S");
+        }
+        for parent in commit.parents {
+            call = call.args(["-p", parent.as_str()]);
+        }
+        call.args(["-F", "-"]).stdin(commit.message).oid()
+    }
+}
+
+/// A commit to be made by plumbing: no hooks, and signed only if asked.
+pub(crate) struct NewCommit<'a> {
+    pub(crate) tree: &'a Oid,
+    pub(crate) parents: &'a [&'a Oid],
+    pub(crate) message: &'a str,
+    pub(crate) date: Option<&'a str>,
+    pub(crate) sign: bool,
+    /// Ours even if git has an identity: snapshots and merges that nobody wrote.
+    pub(crate) longhaul_author: bool,
+}

@@ -1,0 +1,146 @@
+//! git's admin folders of worktrees (`.git/worktrees/*`), found by their own content and never
+//! through the `.git` file in a worktree, which its session may have replaced (L20).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::fsx;
+use crate::git::GitError;
+
+const LIMIT: u64 = 64 << 10;
+
+/// The admin folder that is registered for a work tree path, if there is one.
+pub(crate) fn find(common_dir: &Path, work_tree: &Path) -> Result<Option<PathBuf>, GitError> {
+    let folder = common_dir.join("worktrees");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if fsx::is_absent(&error) => return Ok(None),
+        Err(error) => return Err(GitError::file("list", &folder)(error)),
+    };
+    for entry in entries.flatten() {
+        let admin = entry.path();
+        if !entry.file_type().is_ok_and(|t| t.is_dir()) {
+            continue;
+        }
+        if registered_path(&admin).is_some_and(|path| path == work_tree) {
+            return Ok(Some(admin));
+        }
+    }
+    Ok(None)
+}
+
+/// The work tree that an admin folder is registered for.
+pub(crate) fn registered_path(admin: &Path) -> Option<PathBuf> {
+    let bytes = fsx::read_small(&admin.join("gitdir"), LIMIT).ok()??;
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let link = Path::new(OsStr::from_bytes(bytes));
+    let link = if link.is_absolute() {
+        link.to_owned()
+    } else {
+        lexical(&admin.join(link))
+    };
+    (link.file_name() == Some(OsStr::new(".git"))).then(|| link.parent().map(Path::to_owned))?
+}
+
+/// Something in an admin folder that only tampering puts there.
+pub(crate) fn tampered(admin: &Path, common_dir: &Path) -> Option<&'static str> {
+    for name in [
+        "HEAD",
+        "index",
+        "logs",
+        "logs/HEAD",
+        "commondir",
+        "gitdir",
+        "refs",
+        "modules",
+    ] {
+        if fs::symlink_metadata(admin.join(name)).is_ok_and(|m| m.is_symlink()) {
+            return Some("a file of git's own was replaced by a symbolic link");
+        }
+    }
+    let common = fsx::read_small(&admin.join("commondir"), LIMIT)
+        .ok()
+        .flatten();
+    let points_home = common.is_some_and(|bytes| {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        admin
+            .join(OsStr::from_bytes(bytes))
+            .canonicalize()
+            .is_ok_and(|path| path == common_dir)
+    });
+    (!points_home).then_some("the worktree was pointed at another repository")
+}
+
+/// What stands at `.git` in a work tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The file that git wrote.
+    Right,
+    /// Nothing, or a file with other content.
+    Broken,
+    /// A folder or symbolic link: somebody made a repository of it.
+    Replaced,
+}
+
+/// Judges `.git` of a work tree.
+pub(crate) fn link(work_tree: &Path, admin: &Path) -> Link {
+    let file = work_tree.join(".git");
+    match fs::symlink_metadata(&file) {
+        Ok(meta) if !meta.is_file() => return Link::Replaced,
+        Ok(_) => {}
+        Err(_) => return Link::Broken,
+    }
+    let Ok(Some(bytes)) = fsx::read_small(&file, LIMIT) else {
+        return Link::Broken;
+    };
+    let target = bytes
+        .strip_suffix(b"\n")
+        .unwrap_or(&bytes)
+        .strip_prefix(b"gitdir: ");
+    match target.map(|t| Path::new(OsStr::from_bytes(t))) {
+        Some(path) if lexical(&work_tree.join(path)) == admin => Link::Right,
+        Some(_) | None => Link::Broken,
+    }
+}
+
+/// Writes the `.git` file anew.
+pub(crate) fn write_link(work_tree: &Path, admin: &Path) -> Result<(), GitError> {
+    let mut bytes = b"gitdir: ".to_vec();
+    bytes.extend_from_slice(admin.as_os_str().as_bytes());
+    bytes.push(b'\n');
+    fsx::write_durably(&work_tree.join(".git"), &bytes)
+}
+
+/// Resolves `.` and `..` by text alone.
+fn lexical(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => out.push(part),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_registrations_are_understood() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        let common = root.join("r/.git");
+        let admin = common.join("worktrees/w");
+        fs::create_dir_all(&admin).unwrap();
+        fs::write(admin.join("gitdir"), "../../../../trees/w/.git\n").unwrap();
+        assert_eq!(find(&common, &root.join("trees/w")).unwrap(), Some(admin));
+        assert_eq!(find(&common, &root.join("trees/v")).unwrap(), None);
+    }
+}

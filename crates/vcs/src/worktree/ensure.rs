@@ -1,0 +1,511 @@
+//! Making a worktree so that repeating it after a crash at any step gives the same worktree (L1,
+//! I4), and finding or repairing one that exists. Runs no setup and copies no ignored files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::admin::{self, Link};
+use super::record::Record;
+use crate::fsx;
+use crate::git::{ErrorClass, GitError};
+use crate::oid::Oid;
+use crate::path::RepoPath;
+use crate::repo::{Head, Repo, read_head};
+use crate::site::Site;
+
+/// A worktree that shall exist.
+#[derive(Clone, Debug)]
+pub struct WorkspacePlan {
+    /// Where; absolute. The parent folders are made.
+    pub path: PathBuf,
+    /// Its branch, without `refs/heads/`.
+    pub branch: String,
+    /// The pinned commit to start from.
+    pub base: Oid,
+    /// Why it is locked against `git worktree prune` and `remove`.
+    pub lock_reason: String,
+    /// If the folder is gone: the snapshot whose files are to be put back. Without one the branch's
+    /// tip is checked out.
+    pub restore: Option<Oid>,
+}
+
+/// How a worktree came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// New, or an unfinished making was finished.
+    New,
+    /// It was there; its files were not touched.
+    Existing,
+    /// Its folder was gone and was made again at the same path (T30).
+    Recreated,
+}
+
+/// A worktree of ours that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worktree {
+    /// Its top folder, as planned.
+    pub path: PathBuf,
+    /// git's admin folder for it.
+    pub git_dir: PathBuf,
+    /// The task's branch, without `refs/heads/`. The session may stand elsewhere.
+    pub branch: String,
+}
+
+/// The answer of [`Repo::ensure_worktree`].
+#[derive(Clone, Debug)]
+pub struct Ensured {
+    /// The worktree.
+    pub worktree: Worktree,
+    /// How it came to be.
+    pub made: Made,
+    /// Oddities that do not stop the work but belong in `show`.
+    pub notes: Vec<Note>,
+}
+
+/// An oddity of a worktree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Files that are LFS pointers because no LFS program of the user's own is there to fetch them.
+    LfsPointers {
+        /// How many.
+        files: usize,
+    },
+    /// Submodules are not filled by git; `setup` can run `git submodule update --init`.
+    Submodules {
+        /// How many.
+        count: usize,
+    },
+    /// History is cut: merges with far bases may fail.
+    Shallow,
+    /// The `.git` file was missing or wrong, and was written again.
+    LinkRepaired,
+    /// `.git` is a folder or link now: a session made a repository of the worktree. Left alone.
+    LinkReplaced,
+    /// git's admin folder was changed in a way that git does not do.
+    AdminTampered {
+        /// What was seen.
+        what: &'static str,
+    },
+}
+
+/// Why a worktree cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EnsureError {
+    /// Not a name that git allows for a branch.
+    #[error("`{branch}` is not a valid branch name")]
+    BadBranchName {
+        /// The name.
+        branch: String,
+    },
+    /// A branch has the name of a folder of the wanted branch, so git cannot keep both (T30).
+    #[error("the branch `{existing}` stands in the way of `{wanted}`")]
+    BranchBlocksPrefix {
+        /// The branch in the way, for example `longhaul`.
+        existing: String,
+        /// The wanted branch.
+        wanted: String,
+    },
+    /// The branch exists and is not ours.
+    #[error("the branch `{branch}` exists at {at} and was not made by Longhaul for this workspace")]
+    ForeignBranch {
+        /// The branch.
+        branch: String,
+        /// Its tip.
+        at: Oid,
+    },
+    /// Something is at the path that Longhaul did not put there.
+    #[error("`{path}` exists and is not a workspace of Longhaul")]
+    ForeignFolder {
+        /// The path.
+        path: String,
+    },
+    /// The path holds a workspace for another branch.
+    #[error("`{path}` is the workspace of the branch `{branch}`")]
+    OtherBranch {
+        /// The path.
+        path: String,
+        /// Its branch.
+        branch: String,
+    },
+    /// The commit to start from is not in the repository.
+    #[error("the base commit {base} does not exist")]
+    NoBase {
+        /// The commit.
+        base: Oid,
+    },
+    /// The files could not be written; the worktree stays registered and the next try goes on.
+    #[error("cannot check the files out")]
+    Checkout {
+        /// Why.
+        #[source]
+        source: GitError,
+    },
+    /// A plain folder has no worktrees.
+    #[error("a folder without a repository has no worktrees")]
+    Plain,
+    /// A run of git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl EnsureError {
+    /// Whether a repetition can help.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Git(error) | Self::Checkout { source: error } => error.class(),
+            Self::BadBranchName { .. }
+            | Self::BranchBlocksPrefix { .. }
+            | Self::ForeignBranch { .. }
+            | Self::ForeignFolder { .. }
+            | Self::OtherBranch { .. }
+            | Self::NoBase { .. }
+            | Self::Plain => ErrorClass::Permanent,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::BadBranchName { .. } => "choose another branch prefix in the config".into(),
+            Self::BranchBlocksPrefix { existing, .. } => format!(
+                "rename it (git branch -m {existing} {existing}-old) or set another branch prefix"
+            ),
+            Self::ForeignBranch { branch, .. } => {
+                format!("rename or delete it: git branch -m {branch} NEW-NAME")
+            }
+            Self::ForeignFolder { path } | Self::OtherBranch { path, .. } => {
+                format!("move `{path}` away")
+            }
+            Self::NoBase { .. } => "fetch it, or name another base".into(),
+            Self::Checkout { .. } => {
+                "see what git said; disk space and LFS are usual causes".into()
+            }
+            Self::Plain => "use workspace = \"in-place\"".into(),
+            Self::Git(_) => "see what git said".into(),
+        }
+    }
+}
+
+impl Repo {
+    /// Makes the worktree, finishes an unfinished one, or finds the existing one (L1). Repeating it
+    /// is harmless; files of a finished worktree are never touched. It never takes over a branch or
+    /// folder that is not ours.
+    ///
+    /// # Errors
+    /// [`EnsureError`], each with a remedy.
+    pub fn ensure_worktree(&self, plan: &WorkspacePlan) -> Result<Ensured, EnsureError> {
+        if self.is_plain() {
+            return Err(EnsureError::Plain);
+        }
+        let path = self.prepare_parent(&plan.path)?;
+        let (worktree, made) = {
+            let _held = self.lock()?;
+            self.register(plan, &path)?
+        };
+        let mut notes = self.inspect(&worktree)?;
+        if made != Made::Existing {
+            let target = plan.restore.as_ref().filter(|_| made == Made::Recreated);
+            self.fill(&worktree, target)
+                .map_err(|source| EnsureError::Checkout { source })?;
+            let record = Record {
+                version: 1,
+                branch: plan.branch.clone(),
+                base: plan.base.clone(),
+                ready: true,
+            };
+            self.write_record(&path, &record)?;
+            notes.extend(self.census(&worktree)?);
+        }
+        Ok(Ensured {
+            worktree,
+            made,
+            notes,
+        })
+    }
+
+    /// Finds the worktree of ours at a path, without making or repairing anything.
+    ///
+    /// # Errors
+    /// If its record or git's folders cannot be read.
+    pub fn worktree_at(&self, path: &Path) -> Result<Option<Worktree>, GitError> {
+        let Some(record) = self.record(path)? else {
+            return Ok(None);
+        };
+        Ok(Some(Worktree {
+            path: path.to_owned(),
+            git_dir: admin::find(self.common_dir(), path)?
+                .unwrap_or_else(|| self.common_dir().join("worktrees/missing")),
+            branch: record.branch,
+        }))
+    }
+
+    /// The user's checkout itself as a workspace, for in-place work (T8: nothing is committed).
+    #[must_use]
+    pub fn in_place(&self) -> Worktree {
+        Worktree {
+            path: self.checkout().to_owned(),
+            git_dir: self.checkout_git_dir().to_owned(),
+            branch: String::new(),
+        }
+    }
+
+    fn prepare_parent(&self, path: &Path) -> Result<PathBuf, EnsureError> {
+        let foreign = || EnsureError::ForeignFolder {
+            path: RepoPath::from(path).to_string(),
+        };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(foreign());
+        };
+        fsx::make_private_folder(parent)?;
+        let parent = parent
+            .canonicalize()
+            .map_err(GitError::file("find", parent))?;
+        Ok(parent.join(name))
+    }
+
+    /// Branch, admin folder and `.git` file exist afterwards; the files may not yet.
+    fn register(&self, plan: &WorkspacePlan, path: &Path) -> Result<(Worktree, Made), EnsureError> {
+        let site = self.objects()?;
+        let record = self.record(path)?;
+        if let Some(record) = &record
+            && record.branch != plan.branch
+        {
+            return Err(EnsureError::OtherBranch {
+                path: RepoPath::from(path).to_string(),
+                branch: record.branch.clone(),
+            });
+        }
+        let admin = admin::find(self.common_dir(), path)?;
+        let ready = record.as_ref().is_some_and(|r| r.ready);
+        let worktree = |git_dir| Worktree {
+            path: path.to_owned(),
+            git_dir,
+            branch: plan.branch.clone(),
+        };
+        if let (true, Some(admin)) = (ready, &admin) {
+            let made = if path.is_dir() {
+                Made::Existing
+            } else {
+                Made::Recreated
+            };
+            if made == Made::Recreated {
+                self.relink(path, admin)?;
+            }
+            return Ok((worktree(admin.clone()), made));
+        }
+        if record.is_none() {
+            check_branch_name(&site, &plan.branch)?;
+            refuse_foreign(&site, plan, path, admin.as_deref())?;
+            let record = Record {
+                version: 1,
+                branch: plan.branch.clone(),
+                base: plan.base.clone(),
+                ready: false,
+            };
+            self.write_record(path, &record)?;
+        }
+        create_branch(&site, plan)?;
+        // A making that was cut off: its admin folder is used if git got as far as a HEAD.
+        if let Some(admin) = admin {
+            let whole = self
+                .site(&admin, path)
+                .and_then(|site| read_head(&site))
+                .is_ok_and(|head| matches!(head, Head::Branch { name, .. } if name == plan.branch));
+            if whole {
+                self.relink(path, &admin)?;
+                write_lock_reason(&admin, &plan.lock_reason)?;
+                return Ok((worktree(admin), Made::New));
+            }
+            crate::crash::point("vcs.admin.remove");
+            fs::remove_dir_all(&admin).map_err(GitError::file("remove", &admin))?;
+        }
+        clear_unfinished(path)?;
+        crate::crash::point("vcs.worktree-add.before");
+        let mut add = site
+            .call()
+            .args(["worktree", "add", "--quiet", "--no-checkout"]);
+        add = add.args(["--lock", "--reason", &plan.lock_reason, "--"]);
+        add.arg(path).arg(&plan.branch).ok()?;
+        crate::crash::point("vcs.worktree-add.after");
+        let admin = admin::find(self.common_dir(), path)?.ok_or(GitError::Malformed {
+            command: "worktree add".into(),
+            expected: "a registered worktree",
+        })?;
+        Ok((
+            worktree(admin),
+            if ready { Made::Recreated } else { Made::New },
+        ))
+    }
+
+    fn relink(&self, path: &Path, admin: &Path) -> Result<(), GitError> {
+        crate::crash::point("vcs.relink.before");
+        fs::create_dir_all(path).map_err(GitError::file("create the folder", path))?;
+        admin::write_link(path, admin)
+    }
+
+    /// Looks at a worktree's links and repairs what can be repaired without touching work.
+    fn inspect(&self, worktree: &Worktree) -> Result<Vec<Note>, GitError> {
+        let mut notes = Vec::new();
+        match admin::link(&worktree.path, &worktree.git_dir) {
+            Link::Right => {}
+            Link::Broken => {
+                admin::write_link(&worktree.path, &worktree.git_dir)?;
+                notes.push(Note::LinkRepaired);
+            }
+            Link::Replaced => notes.push(Note::LinkReplaced),
+        }
+        if let Some(what) = admin::tampered(&worktree.git_dir, self.common_dir()) {
+            notes.push(Note::AdminTampered { what });
+        }
+        Ok(notes)
+    }
+
+    /// Writes the files of a worktree that no session has used yet, or whose folder was gone.
+    fn fill(&self, worktree: &Worktree, snapshot: Option<&Oid>) -> Result<(), GitError> {
+        let site = self.site(&worktree.git_dir, &worktree.path)?;
+        site.wait_for_index()?;
+        crate::crash::point("vcs.checkout.before");
+        site.files(None)
+            .args(["read-tree", "--reset", "-u", "HEAD"])
+            .ok()?;
+        if let Some(snapshot) = snapshot {
+            // The snapshot's files, while the index goes on saying what is committed.
+            let index = self.private_index(&worktree.path);
+            fs::copy(worktree.git_dir.join("index"), &index)
+                .map_err(GitError::file("write", &index))?;
+            site.files(Some(&index))
+                .args(["read-tree", "--reset", "-u", snapshot.as_str()])
+                .ok()?;
+        }
+        crate::crash::point("vcs.checkout.after");
+        Ok(())
+    }
+
+    /// What a fresh worktree holds that needs a word to its user.
+    fn census(&self, worktree: &Worktree) -> Result<Vec<Note>, GitError> {
+        let site = self.site(&worktree.git_dir, &worktree.path)?;
+        let mut notes = Vec::new();
+        if self.is_shallow() {
+            notes.push(Note::Shallow);
+        }
+        let stages = site.files(None).args(["ls-files", "-s", "-z"]).ok()?;
+        let count = stages
+            .stdout
+            .split(|b| *b == 0)
+            .filter(|entry| entry.starts_with(b"160000 "))
+            .count();
+        if count > 0 {
+            notes.push(Note::Submodules { count });
+        }
+        let tracked = site
+            .files(None)
+            .args(["ls-files", "-z", "--", ":(attr:filter=lfs)"])
+            .ok()?;
+        let files = crate::path::split_nul(&tracked.stdout)
+            .filter(|path| is_lfs_pointer(&path.under(&worktree.path)))
+            .count();
+        if files > 0 {
+            notes.push(Note::LfsPointers { files });
+        }
+        Ok(notes)
+    }
+}
+
+fn is_lfs_pointer(path: &Path) -> bool {
+    matches!(fsx::read_small(path, 1024), Ok(Some(bytes))
+        if bytes.starts_with(b"version https://git-lfs.github.com/spec/"))
+}
+
+fn check_branch_name(site: &Site<'_>, branch: &str) -> Result<(), EnsureError> {
+    let full = format!("refs/heads/{branch}");
+    let checked = site.call().args(["check-ref-format", &full]).output()?;
+    if checked.code != Some(0) || branch.starts_with('-') {
+        return Err(EnsureError::BadBranchName {
+            branch: branch.to_owned(),
+        });
+    }
+    for (at, _) in branch.match_indices('/') {
+        let existing = &branch[..at];
+        if site
+            .resolve(&format!("refs/heads/{existing}"), "object")?
+            .is_some()
+        {
+            return Err(EnsureError::BranchBlocksPrefix {
+                existing: existing.to_owned(),
+                wanted: branch.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Without a record of ours nothing that exists is ours, but for a branch that stands exactly at the
+/// base: it holds nothing of anybody's, and a lost state folder leaves such branches behind.
+fn refuse_foreign(
+    site: &Site<'_>,
+    plan: &WorkspacePlan,
+    path: &Path,
+    admin: Option<&Path>,
+) -> Result<(), EnsureError> {
+    let occupied = match fs::symlink_metadata(path) {
+        Err(error) if fsx::is_absent(&error) => false,
+        Err(error) => return Err(GitError::file("look at", path)(error).into()),
+        Ok(meta) if meta.is_dir() => fs::read_dir(path)
+            .map_err(GitError::file("list", path))?
+            .next()
+            .is_some(),
+        Ok(_) => true,
+    };
+    if occupied || admin.is_some() {
+        return Err(EnsureError::ForeignFolder {
+            path: RepoPath::from(path).to_string(),
+        });
+    }
+    match site.resolve(&format!("refs/heads/{}", plan.branch), "commit")? {
+        Some(at) if at != plan.base => Err(EnsureError::ForeignBranch {
+            branch: plan.branch.clone(),
+            at,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn create_branch(site: &Site<'_>, plan: &WorkspacePlan) -> Result<(), EnsureError> {
+    let name = format!("refs/heads/{}", plan.branch);
+    if site.resolve(&name, "commit")?.is_some() {
+        return Ok(());
+    }
+    if site.resolve(plan.base.as_str(), "commit")?.is_none() {
+        return Err(EnsureError::NoBase {
+            base: plan.base.clone(),
+        });
+    }
+    site.move_ref(&name, &plan.base, None, "longhaul: start")?;
+    Ok(())
+}
+
+/// Takes away what `git worktree add` left before it registered anything: an empty folder, or one
+/// with only a `.git` file. Anything more is not ours.
+fn clear_unfinished(path: &Path) -> Result<(), EnsureError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if fsx::is_absent(&error) => return Ok(()),
+        Err(error) => return Err(GitError::file("list", path)(error).into()),
+    };
+    for entry in entries.flatten() {
+        let is_link = entry.file_name() == ".git" && entry.file_type().is_ok_and(|t| t.is_file());
+        if !is_link {
+            return Err(EnsureError::ForeignFolder {
+                path: RepoPath::from(path).to_string(),
+            });
+        }
+        fsx::remove_file_if_there(&entry.path())?;
+    }
+    Ok(())
+}
+
+fn write_lock_reason(admin: &Path, reason: &str) -> Result<(), GitError> {
+    fsx::write_durably(&admin.join("locked"), reason.as_bytes())
+}
