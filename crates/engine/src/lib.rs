@@ -2,6 +2,8 @@
 //!
 //! No HTTP, no terminal, no SQL here.
 
+pub mod clock;
 pub mod event;
 pub mod handle;
 pub mod machine;
+pub mod runtime;

@@ -19,7 +19,7 @@ use longhaul_core::schedule::Capacity;
 use longhaul_core::task::{State, StateWord, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_core::window::Window;
-use longhaul_store::{Store, StoreError, Write};
+use longhaul_store::{Reader, Refusal, Store, StoreError, Write};
 use uuid::Uuid;
 
 use crate::event::Event;
@@ -79,6 +79,7 @@ pub struct Answer {
 /// The dispatcher's state.
 pub struct Machine<S> {
     store: S,
+    reader: Box<dyn Reader>,
     limits: Limits,
     index: Index,
     live: HashMap<TaskId, (Fence, LiveSession)>,
@@ -128,6 +129,7 @@ impl<S: Store> Machine<S> {
         new_op: impl FnMut() -> Uuid + Send + 'static,
     ) -> Result<Self, StoreError> {
         let tasks = store.live()?;
+        let reader = store.reader()?;
         let windows = store
             .windows()?
             .into_iter()
@@ -145,6 +147,7 @@ impl<S: Store> Machine<S> {
         }
         let mut machine = Self {
             store,
+            reader,
             limits,
             index,
             live: HashMap::new(),
@@ -306,6 +309,22 @@ impl<S: Store> Machine<S> {
         step
     }
 
+    /// Commits a batch; a commit of unknown outcome is looked up before anything is concluded.
+    fn commit(&mut self, writes: &[Write]) -> Result<Option<Refusal>, StoreError> {
+        let op = writes.iter().rev().find_map(|w| match w {
+            Write::Step(step) => Some(step.op_id),
+            _ => None,
+        });
+        match self.store.commit(writes) {
+            Ok(results) => Ok(results.into_iter().find_map(Result::err)),
+            Err(unknown @ StoreError::CommitUnknown { .. }) => match op {
+                Some(op) if self.store.applied(op)?.is_some() => Ok(None),
+                _ => Err(unknown),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     fn repeat_postponed(&mut self, now: Now, step: &mut Step) {
         while let Some(entry) = self.again.first_entry().filter(|e| *e.key() <= now.mono_ms) {
             for effect in entry.remove() {
@@ -358,8 +377,8 @@ impl<S: Store> Machine<S> {
     }
 
     fn finished(&self, id: TaskId) -> Option<Task> {
-        match self.store.reader().task(id) {
-            Ok(found) => found,
+        match self.reader.task(id) {
+            Ok(found) => found.map(|f| f.task),
             Err(error) => {
                 tracing::error!(task = %id, %error, "a task could not be read");
                 None
@@ -382,14 +401,16 @@ impl<S: Store> Machine<S> {
                 self.close_window_if_working(&task);
             }
         }
-        self.edit.writes.push(Write::Step {
-            expect_version: before.version,
-            expect_fence: before.fence,
-            task: Box::new(task.clone()),
-            entry,
-            verdict,
-            op_id: (self.new_op)(),
-        });
+        let op_id = (self.new_op)();
+        let step = longhaul_store::Step::of(
+            before,
+            Change {
+                window: None,
+                ..change
+            },
+            op_id,
+        );
+        self.edit.writes.push(Write::Step(Box::new(step)));
         if task.state.word().is_final() || task.state.word() == StateWord::NeedsHuman {
             self.edit.settled.insert(task.id);
         }

@@ -2,10 +2,11 @@
 
 use longhaul_core::ids::TaskId;
 use longhaul_core::ledger::{Actor, Cause, LedgerEntry};
-use longhaul_core::task::{StateWord, Task, Terms};
+use longhaul_core::task::{Task, Terms};
 use longhaul_core::time::Now;
-use longhaul_store::{Store, StoreError, Submission, SubmittedTask, Write};
+use longhaul_store::{NewTask, Store, StoreError, Submission, Write};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{Machine, commands};
 use crate::handle::{RefusalClass, Reply, Submit};
@@ -25,15 +26,11 @@ impl<S: Store> Machine<S> {
                 "there is no task in this request",
             ));
         }
-        let reader = self.store.reader();
+        let reader = &self.reader;
         // A client whose answer was lost repeats its request with the same ids.
         if let Some((first, _)) = submit.tasks.first() {
-            if let Some(known) = reader.submission_of(*first)? {
-                return Ok(Reply::Submitted {
-                    submission: known.id,
-                    tasks: reader.tasks_of(known.id)?,
-                    reattached: true,
-                });
+            if let Some(known) = reader.task(*first)? {
+                return self.reattach(known.submission);
             }
         }
         if !submit.again && !submit.digest.is_empty() {
@@ -115,8 +112,22 @@ impl<S: Store> Machine<S> {
         })
     }
 
+    fn reattach(&self, submission: Uuid) -> Result<Reply, StoreError> {
+        let tasks = self
+            .reader
+            .tasks_of(submission)?
+            .into_iter()
+            .map(|t| t.task.id)
+            .collect();
+        Ok(Reply::Submitted {
+            submission,
+            tasks,
+            reattached: true,
+        })
+    }
+
     fn unknown_dependencies(&self, submit: &Submit) -> Result<Option<TaskId>, StoreError> {
-        let reader = self.store.reader();
+        let reader = &self.reader;
         for (_, spec) in &submit.tasks {
             for dep in &spec.depends_on {
                 let here = submit.tasks.iter().any(|(id, _)| id == dep);
@@ -134,7 +145,7 @@ impl<S: Store> Machine<S> {
         if unknown.is_empty() {
             return Ok(());
         }
-        let reader = self.store.reader();
+        let reader = &self.reader;
         for id in unknown {
             if let Some(task) = reader.task(id)? {
                 let word: StateWord = task.state.word();

@@ -1,0 +1,155 @@
+//! The dispatcher's thread: waits for events, lets the machine step, hands out what follows.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use longhaul_core::ids::TaskId;
+use longhaul_store::{Store, Upkeep};
+
+use crate::clock::Clock;
+use crate::event::Event;
+use crate::handle::EngineHandle;
+use crate::machine::{Dispatch, Machine, Step};
+
+/// Most events taken into one commit (facts/engines.md §4 "Group commit").
+const BATCH: usize = 512;
+/// Longest sleep: bounds how late a jump of the wall clock is noticed (T21).
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// Wait before a failed commit is tried again.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+/// Quiet time after which housekeeping may run.
+const IDLE_AFTER: Duration = Duration::from_secs(2);
+
+/// Carries out effects. `ensure` returns at once; what comes of it arrives as events.
+pub trait Executor: Send + Sync {
+    /// Sees to it that the effect happens, once, however often it is asked for.
+    fn ensure(&self, dispatch: Dispatch);
+}
+
+/// What others want to hear of, called from the dispatcher's thread after a commit; must not block.
+pub struct Hooks {
+    /// The ledger grew.
+    pub advanced: Box<dyn Fn() + Send>,
+    /// These tasks need a person now.
+    pub needs_person: Box<dyn Fn(&[TaskId]) + Send>,
+    /// The store cannot write (`Some`), or can again (`None`).
+    pub store_trouble: Box<dyn Fn(Option<&str>) + Send>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            advanced: Box::new(|| {}),
+            needs_person: Box::new(|_| {}),
+            store_trouble: Box::new(|_| {}),
+        }
+    }
+}
+
+/// A handle that feeds the dispatcher through its channel.
+pub fn handle(events: &Sender<Event>) -> EngineHandle {
+    let events = std::sync::Mutex::new(events.clone());
+    EngineHandle::new(move |request| {
+        events
+            .lock()
+            .is_ok_and(|tx| tx.send(Event::Request(request)).is_ok())
+    })
+}
+
+/// Runs the dispatcher until it is told to stop. Sessions go on without it.
+pub fn run<S: Store>(
+    mut machine: Machine<S>,
+    events: &Receiver<Event>,
+    executor: &Arc<dyn Executor>,
+    clock: &dyn Clock,
+    hooks: &Hooks,
+) {
+    for dispatch in machine.recover() {
+        executor.ensure(dispatch);
+    }
+    let mut troubled = false;
+    let mut upkeep = Upkeep::More;
+    let mut batch = vec![Event::Tick];
+    loop {
+        let step = machine.step(std::mem::take(&mut batch), clock.now());
+        let advanced = step.advanced;
+        if advanced {
+            upkeep = Upkeep::More;
+        }
+        if !act(step, executor, hooks, &mut troubled) {
+            return;
+        }
+        let wait = if machine.has_backlog() {
+            STORE_RETRY
+        } else {
+            let wait = wait(&machine, clock);
+            if upkeep == Upkeep::More {
+                wait.min(IDLE_AFTER)
+            } else {
+                wait
+            }
+        };
+        match events.recv_timeout(wait) {
+            Ok(event) => batch.push(event),
+            Err(RecvTimeoutError::Timeout) => {
+                if wait == IDLE_AFTER && upkeep == Upkeep::More {
+                    upkeep = machine.store_mut().idle().unwrap_or_else(|error| {
+                        tracing::warn!(%error, "housekeeping of the database failed");
+                        Upkeep::Done
+                    });
+                }
+                batch.push(Event::Tick);
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        batch.extend(events.try_iter().take(BATCH - 1));
+    }
+}
+
+/// Hands out a step's results; false if the dispatcher is to end.
+fn act(step: Step, executor: &Arc<dyn Executor>, hooks: &Hooks, troubled: &mut bool) -> bool {
+    match &step.store_trouble {
+        Some(why) => {
+            tracing::error!(%why, "the database cannot be written");
+            (hooks.store_trouble)(Some(why));
+            *troubled = true;
+        }
+        None if *troubled && step.advanced => {
+            (hooks.store_trouble)(None);
+            *troubled = false;
+        }
+        None => {}
+    }
+    for dispatch in step.effects {
+        executor.ensure(dispatch);
+    }
+    for answer in step.replies {
+        (answer.to)(answer.reply);
+    }
+    if step.advanced {
+        (hooks.advanced)();
+    }
+    if !step.needs.is_empty() {
+        (hooks.needs_person)(&step.needs);
+    }
+    !step.shutdown
+}
+
+/// Until the next timer.
+fn wait<S: Store>(machine: &Machine<S>, clock: &dyn Clock) -> Duration {
+    let now = clock.now();
+    let due = machine
+        .next_due()
+        .map(|at| at.since(now.wall).as_duration());
+    let again = machine
+        .next_again()
+        .map(|ms| Duration::from_millis(ms.saturating_sub(now.mono_ms)));
+    [due, again]
+        .into_iter()
+        .flatten()
+        .min()
+        .map_or(LONGEST_WAIT, |d| {
+            d.clamp(Duration::from_millis(1), LONGEST_WAIT)
+        })
+}

@@ -1,0 +1,4 @@
+//! The dispatcher's machine against the in-memory store and a pretended world.
+
+mod machine;
+mod pretend;
