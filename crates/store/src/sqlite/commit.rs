@@ -1,0 +1,442 @@
+//! Applying a batch inside one transaction.
+//!
+//! Every operation looks before it writes, under the write lock that `BEGIN IMMEDIATE` took: once it
+//! has written its first row it cannot be refused any more. That gives what a savepoint per operation
+//! would give, without its cost; any other error sinks the whole transaction.
+
+use std::collections::{BTreeMap, HashSet};
+
+use longhaul_core::attempt::Attempt;
+use longhaul_core::ids::{Fence, SpawnKey, TaskId};
+use longhaul_core::ledger::LedgerEntry;
+use longhaul_core::task::{StateWord, Task};
+use longhaul_core::time::UnixMs;
+use longhaul_core::verdict::{Grade, Verdict};
+use longhaul_core::window::Window;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::reader::applied;
+use super::rows::{At, int, json, task_body};
+use crate::chain::{Hash, Link, START};
+use crate::check;
+use crate::error::StoreError;
+use crate::write::{Applied, NewTask, Refusal, Step, Submission, Write};
+
+/// What one write came to.
+pub(super) type Outcome = Result<Applied, Refusal>;
+
+/// The host under which attempts begin.
+pub(super) type Host = Option<(String, u64)>;
+
+/// A batch being applied.
+pub(super) struct Batch<'c> {
+    conn: &'c Connection,
+    /// As it will be if the batch is committed.
+    pub(super) host: Host,
+    /// By how much the number of tasks in each state changes.
+    counts: BTreeMap<StateWord, i64>,
+}
+
+/// A task's row as far as a step needs it.
+struct Head {
+    key: i64,
+    version: u64,
+    fence: Fence,
+    state: StateWord,
+    chain: Hash,
+}
+
+impl<'c> Batch<'c> {
+    pub(super) const fn new(conn: &'c Connection, host: Host) -> Self {
+        Self {
+            conn,
+            host,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn apply(&mut self, write: &Write) -> Result<Outcome, StoreError> {
+        match write {
+            Write::Submit(s) => self.submit(s),
+            Write::Step(s) => self.step(s),
+            Write::Window(w) => self.window(w).map(|()| Ok(Applied::Stored)),
+            Write::ClearWindow { scope } => {
+                let sql = "DELETE FROM limit_window WHERE scope = ?1";
+                self.conn.prepare_cached(sql)?.execute([scope])?;
+                Ok(Ok(Applied::Stored))
+            }
+            Write::Flag { name, value } => self.flag(name, value).map(|()| Ok(Applied::Stored)),
+            Write::HostStart {
+                host,
+                boot_id,
+                version,
+                at,
+            } => self.host_start(host, boot_id, version, *at).map(Ok),
+        }
+    }
+
+    /// Writes what the batch gathered.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        for (state, delta) in self.counts.iter().filter(|(_, n)| **n != 0) {
+            let sql = "INSERT INTO state_count (state, tasks) VALUES (?1, ?2)
+                       ON CONFLICT (state) DO UPDATE SET tasks = tasks + excluded.tasks";
+            let mut sql = self.conn.prepare_cached(sql)?;
+            sql.execute(params![state.as_str(), delta])?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, s: &Submission) -> Result<Outcome, StoreError> {
+        if let Err(refusal) = check::submission(s) {
+            return Ok(Err(refusal));
+        }
+        let known = "SELECT 1 FROM submission WHERE id = ?1";
+        if self.conn.prepare_cached(known)?.exists([s.id])? {
+            return Ok(Ok(Applied::Before));
+        }
+        if let Some(refusal) = self.unfit(s)? {
+            return Ok(Err(refusal));
+        }
+        let sql = "INSERT INTO submission (id, source, digest, created_at, tasks, seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, (SELECT coalesce(max(seq), 0) + 1 FROM submission))";
+        self.conn.prepare_cached(sql)?.execute(params![
+            s.id,
+            s.source,
+            s.digest,
+            s.created_at.0,
+            int(s.tasks.len() as u64)
+        ])?;
+        let mut seqs = Vec::with_capacity(s.tasks.len());
+        for (ord, new) in s.tasks.iter().enumerate() {
+            seqs.push(self.new_task(s.id, ord, new)?);
+        }
+        for new in &s.tasks {
+            for needs in &new.task.terms.depends_on {
+                let sql = "INSERT OR IGNORE INTO task_dep (needs, task) VALUES (?1, ?2)";
+                let mut sql = self.conn.prepare_cached(sql)?;
+                sql.execute([needs.uuid(), new.task.id.uuid()])?;
+            }
+        }
+        Ok(Ok(Applied::Ledger {
+            first: seqs.iter().copied().min().unwrap_or_default(),
+            last: seqs.iter().copied().max().unwrap_or_default(),
+        }))
+    }
+
+    /// The first reason why what is stored does not allow a submission.
+    fn unfit(&self, s: &Submission) -> Result<Option<Refusal>, StoreError> {
+        let own: HashSet<TaskId> = s.tasks.iter().map(|n| n.task.id).collect();
+        let mut stored = self
+            .conn
+            .prepare_cached("SELECT 1 FROM task WHERE id = ?1")?;
+        for new in &s.tasks {
+            let id = new.task.id;
+            if stored.exists([id.uuid()])? {
+                return Ok(Some(Refusal::Exists(id)));
+            }
+            if applied(self.conn, id.uuid())?.is_some() {
+                return Ok(Some(Refusal::OpReused(id.uuid())));
+            }
+            for needs in &new.task.terms.depends_on {
+                if !own.contains(needs) && !stored.exists([needs.uuid()])? {
+                    return Ok(Some(Refusal::UnknownDependency(*needs)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn new_task(&mut self, submission: Uuid, ord: usize, new: &NewTask) -> Result<u64, StoreError> {
+        let NewTask { task, spec, entry } = new;
+        let data = json(&entry.data)?;
+        let op_id = task.id.uuid();
+        let hash = link(entry, op_id, &data).hash(&START);
+        let word = task.state.word();
+        let sql = "INSERT INTO task (id, version, epoch, state, name, repo, harness, project, grp,
+               labels, submission, ord, prio, created_at, changed_at, final_at, chain, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        self.conn.prepare_cached(sql)?.execute(params![
+            task.id.uuid(),
+            int(task.version),
+            int(task.fence.0),
+            word.as_str(),
+            task.name,
+            task.terms.repo,
+            task.terms.harness,
+            spec.project,
+            spec.group,
+            json(&spec.labels)?,
+            submission,
+            int(ord as u64),
+            json(&task.terms.priority)?.trim_matches('"'),
+            task.created_at.0,
+            task.changed_at.0,
+            final_at(task),
+            hash,
+            task_body(task)?,
+        ])?;
+        let sql = "INSERT INTO task_spec (task, spec) VALUES (?1, ?2)";
+        let mut sql = self.conn.prepare_cached(sql)?;
+        sql.execute(params![task.id.uuid(), json(spec)?])?;
+        *self.counts.entry(word).or_default() += 1;
+        self.ledger(entry, op_id, &data, &hash)?
+            .ok_or_else(|| StoreError::Bug {
+                source: "an operation id appeared within a transaction".into(),
+            })
+    }
+
+    fn step(&mut self, s: &Step) -> Result<Outcome, StoreError> {
+        if let Err(refusal) = check::step(s) {
+            return Ok(Err(refusal));
+        }
+        let Some(head) = self.head(s.task.id)? else {
+            return Ok(Err(Refusal::Unknown(s.task.id)));
+        };
+        if head.version != s.expect_version || head.fence != s.expect_fence {
+            return Ok(match applied(self.conn, s.op_id)? {
+                Some(op) if op.task == s.task.id && op.version == s.task.version => {
+                    Ok(Applied::Before)
+                }
+                _ => Err(Refusal::Stale {
+                    version: head.version,
+                    fence: head.fence,
+                }),
+            });
+        }
+        if head.state != s.entry.from {
+            return Ok(Err(Refusal::Malformed(
+                "the ledger row does not start from the stored state",
+            )));
+        }
+        let data = json(&s.entry.data)?;
+        let hash = link(&s.entry, s.op_id, &data).hash(&head.chain);
+        let Some(seq) = self.ledger(&s.entry, s.op_id, &data, &hash)? else {
+            return Ok(Err(Refusal::OpReused(s.op_id)));
+        };
+        self.update(&head, s, &hash)?;
+        if let Some(attempt) = &s.task.attempt {
+            self.attempt(s.task.id, attempt)?;
+        }
+        if let Some(verdict) = &s.verdict {
+            self.verdict(s.task.id, verdict)?;
+        }
+        if let Some(window) = &s.window {
+            self.window(window)?;
+        }
+        Ok(Ok(Applied::Ledger {
+            first: seq,
+            last: seq,
+        }))
+    }
+
+    fn head(&self, id: TaskId) -> Result<Option<Head>, StoreError> {
+        let sql = "SELECT key, version, epoch, state, chain FROM task WHERE id = ?1";
+        let mut sql = self.conn.prepare_cached(sql)?;
+        let mut rows = sql.query([id.uuid()])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let at = At {
+            table: "task",
+            row: &id,
+        };
+        Ok(Some(Head {
+            key: row.get(0)?,
+            version: at.count("version", row.get(1)?)?,
+            fence: Fence(at.count("epoch", row.get(2)?)?),
+            state: at.state("state", super::rows::text(row, 3)?)?,
+            chain: row.get(4)?,
+        }))
+    }
+
+    /// Moves the task's row. The column that the partial indexes depend on is only named where a task
+    /// becomes final (or, against all rules, live again), so that other moves touch no index.
+    fn update(&mut self, head: &Head, s: &Step, hash: &Hash) -> Result<(), StoreError> {
+        let task = &s.task;
+        let word = task.state.word();
+        let body = task_body(task)?;
+        let (version, epoch) = (int(task.version), int(task.fence.0));
+        let (was_version, was_epoch) = (int(head.version), int(head.fence.0));
+        let changed = if word.is_final() == head.state.is_final() {
+            let sql = "UPDATE task SET version = ?1, epoch = ?2, state = ?3, changed_at = ?4,
+                 chain = ?5, body = ?6 WHERE key = ?7 AND version = ?8 AND epoch = ?9";
+            self.conn.prepare_cached(sql)?.execute(params![
+                version,
+                epoch,
+                word.as_str(),
+                task.changed_at.0,
+                hash,
+                body,
+                head.key,
+                was_version,
+                was_epoch
+            ])?
+        } else {
+            let sql = "UPDATE task SET version = ?1, epoch = ?2, state = ?3, changed_at = ?4,
+                 chain = ?5, body = ?6, final_at = ?10 WHERE key = ?7 AND version = ?8 AND epoch = ?9";
+            self.conn.prepare_cached(sql)?.execute(params![
+                version,
+                epoch,
+                word.as_str(),
+                task.changed_at.0,
+                hash,
+                body,
+                head.key,
+                was_version,
+                was_epoch,
+                final_at(task)
+            ])?
+        };
+        if changed != 1 {
+            return Err(StoreError::Bug {
+                source: "a row changed within a transaction".into(),
+            });
+        }
+        *self.counts.entry(head.state).or_default() -= 1;
+        *self.counts.entry(word).or_default() += 1;
+        Ok(())
+    }
+
+    /// Writes a ledger row; `None` if its operation id is taken.
+    fn ledger(
+        &self,
+        entry: &LedgerEntry,
+        op_id: Uuid,
+        data: &str,
+        hash: &Hash,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "INSERT INTO ledger (task, version, epoch, from_state, to_state, cause, actor,
+               op_id, at, data, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (op_id) DO NOTHING";
+        let written = self.conn.prepare_cached(sql)?.execute(params![
+            entry.task.uuid(),
+            int(entry.version),
+            int(entry.fence.0),
+            entry.from.as_str(),
+            entry.to.as_str(),
+            entry.cause.as_str(),
+            entry.actor.as_str(),
+            op_id,
+            entry.at.0,
+            data,
+            hash
+        ])?;
+        Ok((written == 1).then(|| self.conn.last_insert_rowid().unsigned_abs()))
+    }
+
+    fn attempt(&self, task: TaskId, a: &Attempt) -> Result<(), StoreError> {
+        let sql = "INSERT INTO attempt (task, n, epoch, host, host_epoch, spawn_key, outcome,
+               started_at, ended_at, tokens, cost, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (task, epoch) DO UPDATE SET n = excluded.n, outcome = excluded.outcome,
+               started_at = excluded.started_at, ended_at = excluded.ended_at,
+               tokens = excluded.tokens, cost = excluded.cost, body = excluded.body";
+        let host = self.host.as_ref();
+        self.conn.prepare_cached(sql)?.execute(params![
+            task.uuid(),
+            a.number,
+            int(a.fence.0),
+            host.map(|h| &h.0),
+            host.map(|h| int(h.1)),
+            SpawnKey::session(task, a.fence).as_str(),
+            a.end.as_ref().map(|e| e.word()),
+            a.started_at.map(|t| t.0),
+            a.ended_at.map(|t| t.0),
+            int(a.usage.tokens()),
+            a.usage.cost.map(|c| int(c.0)),
+            json(a)?
+        ])?;
+        Ok(())
+    }
+
+    fn verdict(&self, task: TaskId, v: &Verdict) -> Result<(), StoreError> {
+        let sql =
+            "INSERT INTO verdict (task, epoch, name, kind, run, grade, at, tokens, cost, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        self.conn.prepare_cached(sql)?.execute(params![
+            task.uuid(),
+            int(v.fence.0),
+            v.name,
+            v.kind,
+            v.run,
+            match v.grade {
+                Grade::Pass => "pass",
+                Grade::Fail => "fail",
+            },
+            v.at.0,
+            int(v.usage.tokens()),
+            v.usage.cost.map(|c| int(c.0)),
+            json(v)?
+        ])?;
+        Ok(())
+    }
+
+    fn window(&self, w: &Window) -> Result<(), StoreError> {
+        let sql = "INSERT INTO limit_window (scope, until, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (scope) DO UPDATE SET until = excluded.until, body = excluded.body";
+        let mut sql = self.conn.prepare_cached(sql)?;
+        sql.execute(params![w.scope, w.until.0, json(w)?])?;
+        Ok(())
+    }
+
+    fn flag(&self, name: &str, value: &Value) -> Result<(), StoreError> {
+        if value.is_null() {
+            let sql = "DELETE FROM flag WHERE name = ?1";
+            self.conn.prepare_cached(sql)?.execute([name])?;
+        } else {
+            let sql = "INSERT INTO flag (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            let mut sql = self.conn.prepare_cached(sql)?;
+            sql.execute([name, json(value)?.as_str()])?;
+        }
+        Ok(())
+    }
+
+    fn host_start(
+        &mut self,
+        host: &str,
+        boot_id: &str,
+        version: &str,
+        at: UnixMs,
+    ) -> Result<Applied, StoreError> {
+        let sql = "INSERT INTO host (host, host_epoch, boot_id, version, started_at)
+             VALUES (?1, 1, ?2, ?3, ?4)
+             ON CONFLICT (host) DO UPDATE SET host_epoch = host_epoch + 1,
+               boot_id = excluded.boot_id, version = excluded.version,
+               started_at = excluded.started_at
+             RETURNING host_epoch";
+        let epoch: Option<i64> = self
+            .conn
+            .prepare_cached(sql)?
+            .query_row(params![host, boot_id, version, at.0], |r| r.get(0))
+            .optional()?;
+        let epoch = At {
+            table: "host",
+            row: &host,
+        }
+        .count("host_epoch", epoch.unwrap_or_default())?;
+        self.host = Some((host.to_owned(), epoch));
+        Ok(Applied::HostEpoch(epoch))
+    }
+}
+
+fn final_at(task: &Task) -> Option<i64> {
+    task.state.word().is_final().then_some(task.changed_at.0)
+}
+
+fn link<'a>(entry: &LedgerEntry, op_id: Uuid, data: &'a str) -> Link<'a> {
+    Link {
+        task: entry.task,
+        version: entry.version,
+        fence: entry.fence,
+        from: entry.from.as_str(),
+        to: entry.to.as_str(),
+        cause: entry.cause.as_str(),
+        actor: entry.actor.as_str(),
+        op_id,
+        at: entry.at.0,
+        data,
+    }
+}

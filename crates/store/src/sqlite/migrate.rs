@@ -1,0 +1,96 @@
+//! Numbered migrations. Each is one transaction; a copy of the database is made before the first.
+
+use std::fs::File;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+
+use super::errors::while_opening;
+use super::place::{make_private_file, no_access};
+use super::probe::APPLICATION_ID;
+use crate::crash;
+use crate::error::StoreError;
+
+/// A step from the schema before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Migration {
+    /// Schema number after it.
+    pub(super) version: u32,
+    /// What it does.
+    pub(super) sql: &'static str,
+}
+
+/// All of them. A released one is never changed: write another.
+pub(super) const ALL: &[Migration] = &[Migration {
+    version: 1,
+    sql: include_str!("migrations/0001.sql"),
+}];
+
+/// The schema number that a list of migrations leads to.
+pub(super) fn newest(list: &[Migration]) -> u32 {
+    list.last().map_or(0, |m| m.version)
+}
+
+/// Brings a database to the newest schema.
+pub(super) fn run(conn: &Connection, db: &Utf8Path, list: &[Migration]) -> Result<(), StoreError> {
+    let fail = while_opening(db);
+    let found: u32 = conn
+        .pragma_query_value(None, "user_version", |r| r.get(0))
+        .map_err(&fail)?;
+    if found >= newest(list) {
+        return Ok(());
+    }
+    if found > 0 {
+        copy(conn, db, found)?;
+        crash::point("store.migrate.copied");
+    }
+    for m in list.iter().filter(|m| m.version > found) {
+        tracing::info!(schema = m.version, "migrating the database");
+        let sql = format!(
+            "BEGIN IMMEDIATE;\n{}\nPRAGMA application_id = {APPLICATION_ID};\n\
+             PRAGMA user_version = {};\nCOMMIT;",
+            m.sql, m.version
+        );
+        if let Err(e) = conn.execute_batch(&sql) {
+            if !conn.is_autocommit() {
+                conn.execute_batch("ROLLBACK").map_err(&fail)?;
+            }
+            return Err(fail(e));
+        }
+        crash::point("store.migrate.step");
+    }
+    // The header is what an older Longhaul looks at, so the new number belongs into the file itself.
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .map_err(&fail)?;
+    crash::point("store.migrate.done");
+    Ok(())
+}
+
+/// Copies the database to `<name>.v<schema>.bak`, whole or not at all.
+fn copy(conn: &Connection, db: &Utf8Path, schema: u32) -> Result<(), StoreError> {
+    let target = Utf8PathBuf::from(format!("{db}.v{schema}.bak"));
+    let part = Utf8PathBuf::from(format!("{target}.part"));
+    match std::fs::remove_file(&part) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(no_access(&part, e)),
+        _ => {}
+    }
+    make_private_file(&part)?;
+    {
+        let fail = while_opening(&part);
+        let mut to = Connection::open(&part).map_err(&fail)?;
+        let backup = Backup::new(conn, &mut to).map_err(&fail)?;
+        backup.step(-1).map_err(&fail)?;
+    }
+    let sync = || {
+        File::open(&part)?.sync_all()?;
+        std::fs::rename(&part, &target)?;
+        match target.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    sync().map_err(|e| no_access(&target, e))?;
+    tracing::info!(copy = %target, "copied the database before migrating it");
+    Ok(())
+}

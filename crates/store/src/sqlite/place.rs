@@ -1,0 +1,115 @@
+//! Whether a folder can hold a database: the kind of its file system (T30), and its permissions.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+
+use camino::Utf8Path;
+
+use crate::error::StoreError;
+
+/// Refuses a network file system: locks and shared memory cannot be trusted there.
+pub(super) fn refuse_network(folder: &Utf8Path) -> Result<(), StoreError> {
+    match network_kind(folder)? {
+        Some(kind) => Err(StoreError::NetworkFs {
+            path: folder.to_owned(),
+            kind,
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn network_kind(folder: &Utf8Path) -> Result<Option<&'static str>, StoreError> {
+    let stat = rustix::fs::statfs(folder.as_std_path()).map_err(|e| no_access(folder, e))?;
+    // The magic numbers are 32 bits wide; the field's width and sign differ between machines.
+    Ok(kind_of_magic(stat.f_type as u32))
+}
+
+/// Nothing is known of file systems elsewhere yet.
+#[cfg(not(target_os = "linux"))]
+fn network_kind(_folder: &Utf8Path) -> Result<Option<&'static str>, StoreError> {
+    Ok(None)
+}
+
+/// Network file systems by the magic number of statfs(2) (`linux/magic.h` and the file systems' own
+/// headers). FUSE is not among them: it can be anything, most of it local.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux only"))]
+const fn kind_of_magic(magic: u32) -> Option<&'static str> {
+    Some(match magic {
+        0x6969 => "NFS",
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "SMB",
+        0x0102_1997 => "9P",
+        0x564C => "NCP",
+        0x5346_414F | 0x6B41_4653 => "AFS",
+        0x7375_7245 => "Coda",
+        0x00C3_6400 => "Ceph",
+        0x0BD0_0BD0 => "Lustre",
+        0x0116_1970 => "GFS2",
+        0x7461_636F => "OCFS2",
+        0x4750_4653 => "GPFS",
+        _ => return None,
+    })
+}
+
+/// Makes the folder, for this user alone, if it is missing.
+pub(super) fn make_folder(folder: &Utf8Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| no_access(folder, e))
+}
+
+/// Makes the file, readable by this user alone, and takes the rights of others away if it was there.
+pub(super) fn make_private_file(path: &Utf8Path) -> Result<(), StoreError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| no_access(path, e))?;
+    let mode = file
+        .metadata()
+        .map_err(|e| no_access(path, e))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        file.set_permissions(PermissionsExt::from_mode(0o600))
+            .map_err(|e| no_access(path, e))?;
+    }
+    Ok(())
+}
+
+pub(super) fn no_access(path: &Utf8Path, e: impl Into<std::io::Error>) -> StoreError {
+    let e: std::io::Error = e.into();
+    if e.kind() == std::io::ErrorKind::StorageFull {
+        return StoreError::Full { source: e.into() };
+    }
+    StoreError::NoAccess {
+        path: path.to_owned(),
+        source: e.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t30_network_file_systems_are_known_by_number() {
+        assert_eq!(kind_of_magic(0x6969), Some("NFS"));
+        assert_eq!(kind_of_magic(0xFF53_4D42), Some("SMB"));
+        for local in [
+            0xEF53,
+            0x0102_1994,
+            0x9123_683E,
+            0x794C_7630,
+            0x5846_5342,
+            0x6573_5546,
+        ] {
+            assert_eq!(kind_of_magic(local), None, "{local:#x}");
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The reader: its own connection, which the engine itself keeps from writing.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::spec::TaskSpec;
+use longhaul_core::task::Task;
+use longhaul_core::time::UnixMs;
+use longhaul_core::verdict::Verdict;
+use longhaul_core::window::Window;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::rows::{
+    At, LEDGER_COLUMNS, TASK_COLUMNS, TASK_SOURCE, ledger_row, stored_attempt, stored_task, text,
+    with_link,
+};
+use super::{open, totals};
+use crate::chain::{Chain, Walk};
+use crate::error::StoreError;
+use crate::read::{
+    Candidate, Counts, HostRow, LedgerRow, Resolution, StoredAttempt, StoredTask, SubmissionRow,
+    TaskFilter, Totals,
+};
+use crate::resolve::{self, MAX_CANDIDATES, MAX_COMPARED, Needle};
+use crate::store::Reader;
+use crate::write::AppliedOp;
+
+/// Reads a store's file while its writer works, or when there is none.
+#[derive(Debug)]
+pub struct SqliteReader {
+    conn: Connection,
+}
+
+impl SqliteReader {
+    /// Opens the database at `path` for reading.
+    ///
+    /// # Errors
+    /// If there is none, or it is damaged, another program's, or a newer Longhaul's.
+    pub fn open(path: &Utf8Path) -> Result<Self, StoreError> {
+        let conn = open::reader(path)?;
+        Ok(Self { conn })
+    }
+
+    /// Runs several queries on one consistent state.
+    fn at_once<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let state = self.conn.unchecked_transaction()?;
+        let result = read(&state)?;
+        state.commit()?;
+        Ok(result)
+    }
+
+    fn tasks(&self, tail: &str, params: impl Params) -> Result<Vec<StoredTask>, StoreError> {
+        let sql = format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} {tail}");
+        rows(&self.conn, &sql, params, stored_task)
+    }
+}
+
+impl Reader for SqliteReader {
+    fn task(&self, id: TaskId) -> Result<Option<StoredTask>, StoreError> {
+        Ok(self.tasks("WHERE t.id = ?1", [id.uuid()])?.pop())
+    }
+
+    fn spec(&self, id: TaskId) -> Result<Option<TaskSpec>, StoreError> {
+        let sql = "SELECT spec FROM task_spec WHERE task = ?1";
+        let at = At {
+            table: "task_spec",
+            row: &id,
+        };
+        let found = rows(&self.conn, sql, [id.uuid()], |r| {
+            at.parse("spec", text(r, 0)?)
+        })?;
+        Ok(found.into_iter().next())
+    }
+
+    fn list(&self, filter: &TaskFilter) -> Result<Vec<StoredTask>, StoreError> {
+        let (tail, params) = where_clause(filter);
+        self.tasks(&tail, params_from_iter(params))
+    }
+
+    fn counts(&self) -> Result<Counts, StoreError> {
+        let sql = "SELECT state, tasks FROM state_count WHERE tasks <> 0";
+        let pairs = rows(&self.conn, sql, [], |r| {
+            let word = text(r, 0)?;
+            let at = At {
+                table: "state_count",
+                row: &word,
+            };
+            Ok((at.state("state", word)?, at.count("tasks", r.get(1)?)?))
+        })?;
+        Ok(Counts(pairs.into_iter().collect()))
+    }
+
+    fn resolve(&self, wanted: &str) -> Result<Resolution, StoreError> {
+        self.at_once(|conn| {
+            let needle = Needle::parse(wanted);
+            let by_name = "SELECT id, name, state FROM task WHERE name = ?1
+                 ORDER BY final_at IS NULL DESC, id DESC LIMIT 1";
+            let mut found = rows(conn, by_name, [wanted], candidate)?;
+            let most = capped(MAX_CANDIDATES + 1);
+            if let Some((low, high)) = needle.range {
+                let sql = "SELECT id, name, state FROM task WHERE id BETWEEN ?1 AND ?2
+                     ORDER BY id LIMIT ?3";
+                found.extend(rows(conn, sql, params![low, high, most], candidate)?);
+            }
+            if let Some(tail) = needle.tail {
+                let sql = "SELECT id, name, state FROM task WHERE substr(id, 13) = ?1
+                     ORDER BY id LIMIT ?2";
+                found.extend(rows(conn, sql, params![tail, most], candidate)?);
+            }
+            resolve::settle(found, wanted, || {
+                let sql = "SELECT name FROM task ORDER BY id DESC LIMIT ?1";
+                rows(conn, sql, [capped(MAX_COMPARED)], |r| Ok(r.get(0)?))
+            })
+        })
+    }
+
+    fn short_prefix(&self, id: TaskId) -> Result<String, StoreError> {
+        self.at_once(|conn| {
+            let neighbour = |sql| -> Result<Option<Uuid>, StoreError> {
+                let mut sql = conn.prepare_cached(sql)?;
+                Ok(sql.query_row([id.uuid()], |r| r.get(0)).optional()?)
+            };
+            let before = neighbour("SELECT id FROM task WHERE id < ?1 ORDER BY id DESC LIMIT 1")?;
+            let after = neighbour("SELECT id FROM task WHERE id > ?1 ORDER BY id LIMIT 1")?;
+            Ok(resolve::short_prefix(id, [before, after]))
+        })
+    }
+
+    fn ledger(&self, task: TaskId) -> Result<Vec<LedgerRow>, StoreError> {
+        let sql = format!("SELECT {LEDGER_COLUMNS} FROM ledger WHERE task = ?1 ORDER BY version");
+        rows(&self.conn, &sql, [task.uuid()], ledger_row)
+    }
+
+    fn ledger_tail(&self, after_seq: u64, limit: usize) -> Result<Vec<LedgerRow>, StoreError> {
+        let sql =
+            format!("SELECT {LEDGER_COLUMNS} FROM ledger WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+        let params = params![super::rows::int(after_seq), capped(limit)];
+        rows(&self.conn, &sql, params, ledger_row)
+    }
+
+    fn attempts(&self, task: TaskId) -> Result<Vec<StoredAttempt>, StoreError> {
+        let sql = "SELECT task, epoch, host, host_epoch, spawn_key, body FROM attempt
+             WHERE task = ?1 ORDER BY epoch";
+        rows(&self.conn, sql, [task.uuid()], stored_attempt)
+    }
+
+    fn verdicts(&self, task: TaskId) -> Result<Vec<Verdict>, StoreError> {
+        let sql = "SELECT key, body FROM verdict WHERE task = ?1 ORDER BY key";
+        rows(&self.conn, sql, [task.uuid()], verdict)
+    }
+
+    fn verdict(
+        &self,
+        task: TaskId,
+        fence: Fence,
+        name: &str,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let sql = "SELECT key, body FROM verdict WHERE task = ?1 AND epoch = ?2 AND name = ?3
+             ORDER BY key DESC LIMIT 1";
+        let params = params![task.uuid(), super::rows::int(fence.0), name];
+        Ok(rows(&self.conn, sql, params, verdict)?.pop())
+    }
+
+    fn submission(&self, id: Uuid) -> Result<Option<SubmissionRow>, StoreError> {
+        let sql = "SELECT id, source, digest, created_at, tasks FROM submission WHERE id = ?1";
+        Ok(rows(&self.conn, sql, [id], submission)?.pop())
+    }
+
+    fn submission_like(
+        &self,
+        source: &str,
+        digest: &str,
+    ) -> Result<Option<SubmissionRow>, StoreError> {
+        let sql = "SELECT id, source, digest, created_at, tasks FROM submission
+             WHERE source = ?1 AND digest = ?2 ORDER BY seq DESC LIMIT 1";
+        Ok(rows(&self.conn, sql, [source, digest], submission)?.pop())
+    }
+
+    fn live_from(&self, source: &str) -> Result<Vec<StoredTask>, StoreError> {
+        self.tasks(
+            "WHERE t.final_at IS NULL
+               AND t.submission IN (SELECT id FROM submission WHERE source = ?1) ORDER BY t.id",
+            [source],
+        )
+    }
+
+    fn tasks_of(&self, submission: Uuid) -> Result<Vec<StoredTask>, StoreError> {
+        self.tasks("WHERE t.submission = ?1 ORDER BY t.ord", [submission])
+    }
+
+    fn dependents(&self, task: TaskId) -> Result<Vec<TaskId>, StoreError> {
+        let sql = "SELECT task FROM task_dep WHERE needs = ?1 ORDER BY task";
+        rows(&self.conn, sql, [task.uuid()], |r| {
+            Ok(TaskId::from_uuid(r.get(0)?))
+        })
+    }
+
+    fn totals(&self, since: UnixMs) -> Result<Totals, StoreError> {
+        self.at_once(|conn| totals::since(conn, since))
+    }
+
+    fn windows(&self) -> Result<Vec<Window>, StoreError> {
+        windows(&self.conn)
+    }
+
+    fn flags(&self) -> Result<BTreeMap<String, Value>, StoreError> {
+        flags(&self.conn)
+    }
+
+    fn hosts(&self) -> Result<Vec<HostRow>, StoreError> {
+        let sql = "SELECT host, host_epoch, boot_id, version, started_at FROM host ORDER BY host";
+        rows(&self.conn, sql, [], |r| {
+            let host: String = r.get(0)?;
+            let at = At {
+                table: "host",
+                row: &host,
+            };
+            Ok(HostRow {
+                epoch: at.count("host_epoch", r.get(1)?)?,
+                boot_id: r.get(2)?,
+                version: r.get(3)?,
+                started_at: UnixMs(r.get(4)?),
+                host,
+            })
+        })
+    }
+
+    fn verify_chain(&self, task: TaskId) -> Result<Option<Chain>, StoreError> {
+        self.at_once(|conn| {
+            let at = At {
+                table: "task",
+                row: &task,
+            };
+            let sql = "SELECT version, state, chain FROM task WHERE id = ?1";
+            let found = rows(conn, sql, [task.uuid()], |r| {
+                let version = at.count("version", r.get(0)?)?;
+                Ok((version, at.state("state", text(r, 1)?)?, r.get(2)?))
+            })?;
+            let Some((version, state, head)) = found.into_iter().next() else {
+                return Ok(None);
+            };
+            let mut walk = Walk::new();
+            let sql =
+                format!("SELECT {LEDGER_COLUMNS} FROM ledger WHERE task = ?1 ORDER BY version");
+            rows(conn, &sql, [task.uuid()], |r| {
+                with_link(r, |link, hash| walk.row(link, hash))
+            })?;
+            Ok(Some(walk.end(version, state, &head)))
+        })
+    }
+}
+
+/// All rows of a query.
+pub(super) fn rows<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = conn.prepare_cached(sql)?;
+    statement.query_and_then(params, read)?.collect()
+}
+
+pub(super) fn live(conn: &Connection) -> Result<Vec<Task>, StoreError> {
+    let sql =
+        format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.final_at IS NULL ORDER BY t.id");
+    rows(conn, &sql, [], |r| Ok(stored_task(r)?.task))
+}
+
+pub(super) fn windows(conn: &Connection) -> Result<Vec<Window>, StoreError> {
+    let sql = "SELECT scope, body FROM limit_window ORDER BY scope";
+    rows(conn, sql, [], |r| {
+        let at = At {
+            table: "limit_window",
+            row: &text(r, 0)?,
+        };
+        at.parse("body", text(r, 1)?)
+    })
+}
+
+pub(super) fn flags(conn: &Connection) -> Result<BTreeMap<String, Value>, StoreError> {
+    let pairs = rows(conn, "SELECT name, value FROM flag", [], |r| {
+        let name: String = r.get(0)?;
+        let at = At {
+            table: "flag",
+            row: &name,
+        };
+        let value = at.parse("value", text(r, 1)?)?;
+        Ok((name, value))
+    })?;
+    Ok(pairs.into_iter().collect())
+}
+
+pub(super) fn applied(conn: &Connection, op_id: Uuid) -> Result<Option<AppliedOp>, StoreError> {
+    let sql = "SELECT seq, task, version FROM ledger WHERE op_id = ?1";
+    let found = rows(conn, sql, [op_id], |r| {
+        let seq: i64 = r.get(0)?;
+        let at = At {
+            table: "ledger",
+            row: &seq,
+        };
+        Ok(AppliedOp {
+            seq: at.count("seq", seq)?,
+            task: TaskId::from_uuid(r.get(1)?),
+            version: at.count("version", r.get(2)?)?,
+        })
+    })?;
+    Ok(found.into_iter().next())
+}
+
+/// The conditions of a filter with their values.
+fn where_clause(f: &TaskFilter) -> (String, Vec<rusqlite::types::Value>) {
+    use rusqlite::types::Value as Sql;
+    let mut terms: Vec<String> = Vec::new();
+    let mut values: Vec<Sql> = Vec::new();
+    let mut also = |term: &str, value: Sql| {
+        terms.push(term.to_owned());
+        values.push(value);
+    };
+    let texts = [
+        ("t.repo = ?", &f.repo),
+        ("t.harness = ?", &f.harness),
+        ("t.project = ?", &f.project),
+        ("t.grp = ?", &f.group),
+    ];
+    for (term, value) in texts {
+        if let Some(value) = value {
+            also(term, value.clone().into());
+        }
+    }
+    for label in &f.labels {
+        also(
+            "EXISTS (SELECT 1 FROM json_each(t.labels) WHERE value = ?)",
+            label.clone().into(),
+        );
+    }
+    if let Some(id) = f.submission {
+        also("t.submission = ?", id.into());
+    }
+    if let Some(since) = f.since {
+        also("(t.final_at IS NULL OR t.final_at >= ?)", since.0.into());
+    }
+    if let Some(after) = f.after {
+        also("t.id < ?", after.uuid().into());
+    }
+    if !f.states.is_empty() {
+        let marks = vec!["?"; f.states.len()].join(", ");
+        terms.push(format!("t.state IN ({marks})"));
+        values.extend(f.states.iter().map(|w| Sql::from(w.as_str().to_owned())));
+        if f.states.iter().all(|w| !w.is_final()) {
+            // So that only the index of live tasks is walked.
+            terms.push("t.final_at IS NULL".to_owned());
+        }
+    }
+    let conditions = if terms.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {}", terms.join(" AND "))
+    };
+    values.push(capped(f.limit).into());
+    (format!("{conditions} ORDER BY t.id DESC LIMIT ?"), values)
+}
+
+fn capped(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn candidate(r: &Row<'_>) -> Result<Candidate, StoreError> {
+    let id = TaskId::from_uuid(r.get(0)?);
+    let at = At {
+        table: "task",
+        row: &id,
+    };
+    Ok(Candidate {
+        id,
+        name: r.get(1)?,
+        state: at.state("state", text(r, 2)?)?,
+    })
+}
+
+fn verdict(r: &Row<'_>) -> Result<Verdict, StoreError> {
+    let key: i64 = r.get(0)?;
+    let at = At {
+        table: "verdict",
+        row: &key,
+    };
+    at.parse("body", text(r, 1)?)
+}
+
+fn submission(r: &Row<'_>) -> Result<SubmissionRow, StoreError> {
+    let id: Uuid = r.get(0)?;
+    let at = At {
+        table: "submission",
+        row: &id,
+    };
+    Ok(SubmissionRow {
+        id,
+        source: r.get(1)?,
+        digest: r.get(2)?,
+        created_at: UnixMs(r.get(3)?),
+        tasks: at.count("tasks", r.get(4)?)?,
+    })
+}
