@@ -1,1 +1,61 @@
-//! placeholder
+//! Every environment variable that Longhaul reads or sets for others, declared once. Nothing here
+//! reads one.
+
+/// The state folder, instead of `$XDG_STATE_HOME/longhaul`.
+pub const STATE: &str = "LONGHAUL_STATE";
+/// The user's configuration file, instead of `$XDG_CONFIG_HOME/longhaul/config.toml`.
+pub const CONFIG: &str = "LONGHAUL_CONFIG";
+/// What is logged, in the words of `tracing`'s filter.
+pub const LOG: &str = "LONGHAUL_LOG";
+/// Set for sessions, setups and checks: the task's id.
+pub const TASK_ID: &str = "LONGHAUL_TASK_ID";
+/// Set for sessions, setups and checks: the task's name.
+pub const TASK_NAME: &str = "LONGHAUL_TASK_NAME";
+/// Set for sessions, setups and checks: the number of the attempt, from 1.
+pub const ATTEMPT: &str = "LONGHAUL_ATTEMPT";
+/// Set for sessions: the key by which every process of one attempt is found (I8).
+pub const SPAWN_KEY: &str = "LONGHAUL_SPAWN_KEY";
+/// Set for workspaces: the first port of the leased range (L2).
+pub const PORT_BASE: &str = "LONGHAUL_PORT_BASE";
+
+/// Variables that are not settings.
+pub const PLAIN: [&str; 8] = [
+    STATE, CONFIG, LOG, TASK_ID, TASK_NAME, ATTEMPT, SPAWN_KEY, PORT_BASE,
+];
+
+/// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
+/// and the like) have none.
+pub const SETTINGS: [(&str, &str); 29] = [
+    ("LONGHAUL_CONCURRENCY", "concurrency"),
+    ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
+    ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
+    ("LONGHAUL_MIN_FREE", "min_free"),
+    ("LONGHAUL_MIN_FREE_MEMORY", "min_free_memory"),
+    ("LONGHAUL_MAX_LOG", "max_log"),
+    ("LONGHAUL_SNAPSHOT_RETENTION", "snapshot_retention"),
+    ("LONGHAUL_SNAPSHOT_MAX", "snapshot_max"),
+    ("LONGHAUL_BRANCH_PREFIX", "branch_prefix"),
+    ("LONGHAUL_COMMIT", "commit"),
+    ("LONGHAUL_SIGN", "sign"),
+    ("LONGHAUL_SETUP", "setup"),
+    ("LONGHAUL_TEARDOWN", "teardown"),
+    ("LONGHAUL_DEFAULT_HARNESS", "default_harness"),
+    ("LONGHAUL_DEFAULT_PERMISSION", "default_permission"),
+    ("LONGHAUL_DEFAULT_JUDGE", "default_judge"),
+    ("LONGHAUL_SANDBOXED", "sandboxed"),
+    ("LONGHAUL_SANDBOX_CACHES", "sandbox.caches"),
+    ("LONGHAUL_SANDBOX_WRITABLE", "sandbox.writable"),
+    ("LONGHAUL_ON_NEEDS_HUMAN", "on_needs_human"),
+    ("LONGHAUL_RETRY_BACKOFF_MIN", "retry.backoff_min"),
+    ("LONGHAUL_RETRY_BACKOFF_MAX", "retry.backoff_max"),
+    ("LONGHAUL_LIMITS_POLL", "limits.poll"),
+    ("LONGHAUL_LIMITS_UNKNOWN_RESET", "limits.unknown_reset"),
+    ("LONGHAUL_LIMITS_WAKE_JITTER", "limits.wake_jitter"),
+    ("LONGHAUL_LIMITS_THROTTLE_PAUSE", "limits.throttle_pause"),
+    ("LONGHAUL_LIMITS_OVERLOAD_MIN", "limits.overload_min"),
+    ("LONGHAUL_LIMITS_OVERLOAD_MAX", "limits.overload_max"),
+    (
+        "LONGHAUL_LIMITS_OVERLOAD_GIVE_UP",
+        "limits.overload_give_up",
+    ),
+];

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diag::{Diagnostics, Finding, Located, Sink, Site, Source, Span};
+use crate::diag::{Diagnostics, Finding, Located, Sink, Site, Source};
 use crate::nearest::did_you_mean;
 
 /// Bytes as text: UTF-8, an optional byte order mark left out, at most `limit` bytes.
@@ -269,7 +269,7 @@ impl<'t> Entry<'t> {
             }
         };
         for item in array.iter() {
-            let site = Site::Span(first_line(item.span()));
+            let site = Site::Span(item.span());
             if let Some(table) = item.get_ref().as_table() {
                 all.push((site, entries(table)));
             } else {
@@ -306,10 +306,6 @@ fn without_nul(key: &str, text: &str, site: Site, sink: &mut Sink) -> Option<Loc
         value: text.to_owned(),
         site,
     })
-}
-
-fn first_line(span: Span) -> Span {
-    span
 }
 
 fn type_word(value: &DeValue<'_>) -> &'static str {

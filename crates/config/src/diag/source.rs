@@ -34,11 +34,6 @@ impl<'a> Source<'a> {
         self.text
     }
 
-    /// The name it is shown under.
-    pub(crate) fn name(&self) -> &'a str {
-        self.name
-    }
-
     /// The line of a byte offset, from 1.
     pub(crate) fn line(&self, at: usize) -> u32 {
         let line = self.line_starts.partition_point(|start| *start <= at);

@@ -1,1 +1,22 @@
-//! placeholder
+//! The settings: built-in defaults, the user's file, the repository's files, variables, flags, in
+//! this order; the later wins. Says of every value where it came from.
+
+mod build;
+mod docs;
+mod keys;
+mod layers;
+mod profile;
+mod resolved;
+mod tables;
+mod value;
+
+pub use docs::markdown;
+pub use keys::{Guard, Kind, SETTING_KEYS, SettingKey};
+pub use layers::{FileLayer, FlagSetting, Ignored, Layer, Layers, resolve};
+pub use profile::Profile;
+pub use resolved::{Limits, Resolved, RetryBackoff, SandboxPaths, SettingEntry, Settings};
+pub use tables::{HarnessTable, JudgeKey, JudgeKind, JudgeTable, ProfileTable};
+pub use value::{Origin, SettingValue};
+
+/// Largest settings file in bytes.
+pub const MAX_FILE_BYTES: usize = 1 << 20;

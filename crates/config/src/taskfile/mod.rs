@@ -35,3 +35,13 @@ pub const MAX_PROMPTS_BYTES: usize = 256 << 20;
 pub const MAX_TASKS: usize = 10_000;
 /// Most checks of one task.
 pub const MAX_CHECKS: usize = 100;
+
+/// Checks of single values that the settings share with the task file.
+pub(crate) mod checks {
+    pub(crate) use super::names::{bad_argument, bad_branch};
+    pub(crate) use super::parse::env_value;
+    pub(crate) use super::value::{
+        Zero, bad_command, checked, checked_list, count, duration, duration_entry, money, tokens,
+        variable, word,
+    };
+}

@@ -45,7 +45,7 @@ pub(super) fn bad_label(text: &str) -> Option<String> {
 }
 
 /// What is wrong with a word that becomes an argument of a program: a model, a role, a profile.
-pub(super) fn bad_argument(text: &str) -> Option<String> {
+pub(crate) fn bad_argument(text: &str) -> Option<String> {
     if text.starts_with('-') {
         return Some("starts with `-`, so a program would take it for a flag".to_owned());
     }
@@ -56,7 +56,7 @@ pub(super) fn bad_argument(text: &str) -> Option<String> {
 }
 
 /// What is wrong with a branch's name (the rules of `git check-ref-format --branch`).
-pub(super) fn bad_branch(name: &str) -> Option<String> {
+pub(crate) fn bad_branch(name: &str) -> Option<String> {
     if let Some(problem) = bad_argument(name) {
         return Some(problem);
     }
@@ -117,7 +117,9 @@ pub(super) fn bad_glob(glob: &str) -> Option<String> {
     }
     let built = GlobBuilder::new(glob).literal_separator(true).build();
     let compiled = built.and_then(|glob| GlobSetBuilder::new().add(glob).build());
-    compiled.err().map(|error| error.kind().to_string())
+    compiled
+        .err()
+        .map(|error| format!("is not a glob: {}", error.kind()))
 }
 
 /// What is wrong with the name of an environment variable.

@@ -514,7 +514,7 @@ fn env(entry: &Entry<'_>, v: &mut Values, sink: &mut Sink) {
     }
 }
 
-fn env_value(var: &Entry<'_>, sink: &mut Sink) -> Option<Located<EnvValue>> {
+pub(crate) fn env_value(var: &Entry<'_>, sink: &mut Sink) -> Option<Located<EnvValue>> {
     let wanted = "a string or `{ from = \"NAME\" }`";
     if var.value.get_ref().as_table().is_none() {
         if var.value.get_ref().is_integer() || var.value.get_ref().is_bool() {

@@ -15,7 +15,7 @@ const MAX_USD: f64 = 1e9;
 
 /// Whether a duration of zero means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Zero {
+pub(crate) enum Zero {
     Allowed,
     Refused,
 }
@@ -26,7 +26,7 @@ pub(super) fn refuse(key: &str, site: &Site, problem: &str, sink: &mut Sink) {
 }
 
 /// The text, unless `bad` says what is wrong with it.
-pub(super) fn checked(
+pub(crate) fn checked(
     key: &str,
     text: Located<String>,
     bad: fn(&str) -> Option<String>,
@@ -42,7 +42,7 @@ pub(super) fn checked(
 }
 
 /// The texts, unless `bad` says what is wrong with one of them.
-pub(super) fn checked_list(
+pub(crate) fn checked_list(
     key: &str,
     texts: Vec<Located<String>>,
     bad: fn(&str) -> Option<String>,
@@ -64,12 +64,12 @@ pub(super) fn checked_list(
 }
 
 /// A command for the shell: anything but nothing.
-pub(super) fn bad_command(text: &str) -> Option<String> {
+pub(crate) fn bad_command(text: &str) -> Option<String> {
     text.trim().is_empty().then(|| "is empty".to_owned())
 }
 
 /// One of a few words.
-pub(super) fn word<T: Copy>(
+pub(crate) fn word<T: Copy>(
     key: &str,
     text: &Located<String>,
     words: &[(&'static str, T)],
@@ -100,7 +100,7 @@ pub(super) fn word<T: Copy>(
 }
 
 /// A duration.
-pub(super) fn duration(
+pub(crate) fn duration(
     key: &str,
     text: &Located<String>,
     zero: Zero,
@@ -133,7 +133,7 @@ pub(super) fn duration(
 }
 
 /// A duration of a file; a bare number is refused with the way to write it.
-pub(super) fn duration_entry(
+pub(crate) fn duration_entry(
     entry: &Entry<'_>,
     zero: Zero,
     sink: &mut Sink,
@@ -157,7 +157,7 @@ pub(super) fn duration_entry(
 }
 
 /// A whole number between two others.
-pub(super) fn count(
+pub(crate) fn count(
     key: &str,
     number: &Located<i64>,
     least: u32,
@@ -179,7 +179,7 @@ pub(super) fn count(
 }
 
 /// A number of tokens; zero would be no budget at all.
-pub(super) fn tokens(key: &str, number: &Located<i64>, sink: &mut Sink) -> Option<Located<u64>> {
+pub(crate) fn tokens(key: &str, number: &Located<i64>, sink: &mut Sink) -> Option<Located<u64>> {
     match u64::try_from(number.value) {
         Ok(value) if value > 0 => Some(Located {
             value,
@@ -195,7 +195,7 @@ pub(super) fn tokens(key: &str, number: &Located<i64>, sink: &mut Sink) -> Optio
 }
 
 /// An amount of money; zero would be no budget at all.
-pub(super) fn money(
+pub(crate) fn money(
     key: &str,
     number: &Located<f64>,
     sink: &mut Sink,
@@ -204,7 +204,7 @@ pub(super) fn money(
     let problem = if !usd.is_finite() {
         format!("must be an amount of money, not {usd}")
     } else if usd < 0.0 {
-        format!("must not be negative, not {usd}")
+        format!("must not be negative; it is {usd}")
     } else if usd < 0.000_001 {
         "must be at least a millionth of a dollar; leave it out for no limit".to_owned()
     } else if usd > MAX_USD {
@@ -220,7 +220,7 @@ pub(super) fn money(
 }
 
 /// One variable of `env` with its value (T26).
-pub(super) fn variable(
+pub(crate) fn variable(
     name: &str,
     name_site: &Site,
     value: Located<EnvValue>,

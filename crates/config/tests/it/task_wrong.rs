@@ -65,7 +65,7 @@ wrong! {
     landing_is_refused_by_name: format!("{}[[task]]\nname = \"b\"\nprompt = \"x\"\nland = \"pr\"\nland_check = [\"make\"]\n", task("land = true"));
     account_is_refused_by_name: task("account = \"work\"");
     t26_secrets_are_refused_and_not_shown: task("[task.env]\nA = \"sk-ant-api03-verysecret123\"\nB = \"ghp_0123456789abcdefghij0123456789abcdef\"\nC = { from = \"C\" }\nDB_PASSWORD = \"a8f5f167f44f4964e6c998dee827110c\"\n");
-    i12_a_syntax_error_does_not_show_a_secret: "[task.env\nA = \"sk-ant-api03-verysecret123\nB = ghp_0123456789abcdefghij0123456789abcdef\n";
+    i12_a_syntax_error_does_not_show_a_secret: "[task.env]\nA = \"sk-ant-api03-verysecret123\nB = ghp_0123456789abcdefghij0123456789abcdef\n";
     bad_env: task("env_pass = [\"OK\", \"A-B\", \"OK2\"]\n[task.env]\n1A = \"x\"\nPORT = 3000\nLONGHAUL_X = \"y\"\nE = {}\nF = { form = \"X\" }\nOK2 = \"x\"\n");
     bad_globs: task("protect = [\"tests/**\", \"[a\", \"../x\", \"/etc/*\"]\nkeep = [\"{a\"]");
     dir_leaves_the_repository: format!("{}[[task]]\nname = \"b\"\nprompt = \"x\"\ndir = \"a/../../b\"\n", task("dir = \"/etc\""));

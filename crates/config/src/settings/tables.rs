@@ -1,0 +1,92 @@
+//! The tables that the user names: harnesses, profiles, judges.
+
+use std::collections::BTreeMap;
+
+use longhaul_core::spec::{EnvValue, Permission};
+use longhaul_core::time::SpanMs;
+use longhaul_core::usage::MicroUsd;
+use serde::{Deserialize, Serialize};
+
+/// `[harness.NAME]` (S8): a custom harness, or changes to a built-in one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTING_KEYS documents every field")]
+pub struct HarnessTable {
+    pub program: Option<String>,
+    pub args: Vec<String>,
+    pub base_args: Vec<String>,
+    pub aliases: Vec<String>,
+    pub cwd_flag: Option<String>,
+    pub session_name_flag: Option<String>,
+    pub task_flag: Option<String>,
+    pub model_flag: Option<String>,
+    pub add_dir_flag: Option<String>,
+    pub include_directories_flag: Option<String>,
+    pub allowed_tools_flag: Option<String>,
+    pub disallowed_tools_flag: Option<String>,
+    pub permission_mode_flag: Option<String>,
+    pub max_budget_usd_flag: Option<String>,
+    pub append_system_prompt_flag: Option<String>,
+    /// `None` = the default, true.
+    pub inline_system_prompt_for_task: Option<bool>,
+    pub project_markers: Vec<String>,
+    pub resume_flag: Option<String>,
+    pub output_format: Option<String>,
+    /// `None` = the harness's own default; false for a custom one.
+    pub cost_known: Option<bool>,
+    pub env: BTreeMap<String, EnvValue>,
+}
+
+/// `[profile.NAME]` (S12) as written, before what it inherits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTING_KEYS documents every field")]
+pub struct ProfileTable {
+    pub inherits: Option<String>,
+    pub model: Option<String>,
+    pub agent: Option<String>,
+    pub allowed_tools: Vec<String>,
+    pub disallowed_tools: Vec<String>,
+    pub permission_mode: Option<Permission>,
+    pub add_dirs: Vec<String>,
+    pub max_budget_usd: Option<MicroUsd>,
+    pub token_budget: Option<u64>,
+    pub append_system_prompt: Option<String>,
+}
+
+/// The style of a judge's endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JudgeKind {
+    /// Anthropic's messages.
+    Anthropic,
+    /// OpenAI's chat completions, which local servers speak too.
+    Openai,
+}
+
+/// Where a judge's key is found. The key itself is never part of the settings (I12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JudgeKey {
+    /// In this variable.
+    Env(String),
+    /// In this file.
+    File(String),
+    /// What this command prints.
+    Command(String),
+}
+
+/// `[judge.NAME]`: an endpoint for `model` checks (T10).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgeTable {
+    /// The style of the endpoint.
+    pub kind: JudgeKind,
+    /// Its address.
+    pub url: String,
+    /// The model.
+    pub model: String,
+    /// Its key; `None` for a local server that wants none.
+    pub key: Option<JudgeKey>,
+    /// How long one answer may take.
+    pub timeout: SpanMs,
+}
