@@ -150,6 +150,8 @@ pub enum News {
         end: AttemptEnd,
         /// What it used.
         usage: Usage,
+        /// What its conversation used over all attempts, for agents that count so.
+        conversation_usage: Option<Usage>,
     },
     /// The tree is stopped and the work secured.
     Sealed {

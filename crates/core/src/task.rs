@@ -130,6 +130,8 @@ pub struct Carry {
     pub workspace: Option<WorkspaceRef>,
     /// Conversation that can be resumed.
     pub conversation: Option<String>,
+    /// What that conversation used, for agents that count over the whole of it.
+    pub conversation_usage: Option<Usage>,
     /// Tree of the workspace when the last attempt ended: a later difference is drift.
     pub end_tree: Option<String>,
     /// Why there is another attempt.
@@ -138,6 +140,8 @@ pub struct Carry {
     pub note: Option<String>,
     /// A person accepted the drift of the workspace.
     pub drift_accepted: bool,
+    /// Snapshot ref that holds the last secured state of the workspace.
+    pub snapshot: Option<String>,
     /// Diffstat of the work so far, for prompts.
     pub diffstat: Option<String>,
 }

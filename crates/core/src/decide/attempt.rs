@@ -180,7 +180,11 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             Cause::ModeMismatch,
             now,
         ),
-        News::SessionEnded { end, usage } => {
+        News::SessionEnded {
+            end,
+            usage,
+            conversation_usage,
+        } => {
             // A session can be over before its start was recorded: the exit record counts.
             let started = matches!(
                 task.state,
@@ -196,6 +200,7 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             let end = outranked(end, task.halt.as_ref());
             let mut draft = Draft::new(task, now);
             draft.end_attempt(end.clone());
+            draft.task.carry.conversation_usage = *conversation_usage;
             if let Some(attempt) = &mut draft.task.attempt {
                 attempt.usage = *usage;
             }

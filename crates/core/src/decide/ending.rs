@@ -23,6 +23,9 @@ pub(super) fn sealed(
 ) -> Outcome {
     let mut draft = Draft::new(task, now);
     draft.task.carry.end_tree = Some(sealed.tree.clone());
+    if sealed.snapshot.is_some() {
+        draft.task.carry.snapshot.clone_from(&sealed.snapshot);
+    }
     draft.task.carry.diffstat = Some(sealed.diffstat.clone());
     let mut conversation = None;
     if let Some(attempt) = &mut draft.task.attempt {

@@ -62,6 +62,7 @@ fn a_task_goes_through_its_whole_life() {
             News::SessionEnded {
                 end: completed(),
                 usage: usage(5),
+                conversation_usage: None,
             },
         ),
     );
@@ -148,6 +149,7 @@ fn t13_a_budget_that_runs_out_stops_the_attempt_once_and_keeps_its_work() {
             News::SessionEnded {
                 end: killed,
                 usage: usage(2_000_000),
+                conversation_usage: None,
             },
         ),
     );
@@ -364,6 +366,7 @@ fn t17_cancel_of_a_live_task_stops_it_first() {
             News::SessionEnded {
                 end,
                 usage: usage(1),
+                conversation_usage: None,
             },
         ),
     );
@@ -389,6 +392,7 @@ fn a_session_that_finished_before_its_timeout_was_carried_out_counts_as_finished
             News::SessionEnded {
                 end: completed(),
                 usage: usage(1),
+                conversation_usage: None,
             },
         ),
     );
@@ -424,6 +428,7 @@ fn t15_an_unanswered_question_is_told_to_the_agent_once_then_a_person_is_asked()
                 News::SessionEnded {
                     end,
                     usage: usage(1),
+                    conversation_usage: None,
                 },
             ),
         );

@@ -457,6 +457,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
             n(News::SessionEnded {
                 end: completed(),
                 usage: usage(3),
+                conversation_usage: None,
             }),
         ),
         (
@@ -466,6 +467,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                     notice: notice(LimitClass::Quota, None),
                 },
                 usage: usage(0),
+                conversation_usage: None,
             }),
         ),
         (
@@ -475,6 +477,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                     detail: "signal 9".into(),
                 },
                 usage: usage(0),
+                conversation_usage: None,
             }),
         ),
         ("sealed", n(News::Sealed { sealed: sealed() })),

@@ -10,6 +10,7 @@ mod submit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use longhaul_core::attempt::AttemptEnd;
 use longhaul_core::decide::{Change, Outcome, decide};
 use longhaul_core::effect::{Effect, outstanding};
 use longhaul_core::fact::{Fact, News};
@@ -188,7 +189,7 @@ impl<S: Store> Machine<S> {
                     });
                 }
                 Event::Fact { task, fact } => {
-                    self.fact(task, &fact, now);
+                    let _outcome = self.fact(task, &fact, now);
                     kept.push(Event::Fact { task, fact });
                 }
                 Event::Live { task, fence, live } => self.note_live(task, fence, *live, now),
@@ -259,15 +260,21 @@ impl<S: Store> Machine<S> {
     fn finish(&mut self, mut step: Step, answers: Vec<Answer>, kept: Vec<Event>, now: Now) -> Step {
         let edit = std::mem::take(&mut self.edit);
         if !edit.writes.is_empty() {
-            match self.store.commit(&edit.writes) {
-                Ok(results) => {
-                    if let Some(stale) = results.iter().find_map(|r| r.as_ref().err()) {
-                        // One daemon owns the store (T19): somebody else wrote. Start anew from it.
-                        step.store_trouble =
-                            Some(format!("another process wrote to the store: {stale}"));
-                        step.shutdown = true;
-                    }
-                    step.advanced = true;
+            match self.commit(&edit.writes) {
+                Ok(None) => step.advanced = true,
+                Ok(Some(refusal)) => {
+                    // One daemon owns the store (T19), so somebody else wrote, or a decision was made
+                    // on a wrong picture. Nothing acts on it: end, and start anew from what is stored.
+                    step.store_trouble = Some(format!("the store refused a write: {refusal}"));
+                    step.shutdown = true;
+                    step.replies = answers
+                        .into_iter()
+                        .map(|a| Answer {
+                            to: a.to,
+                            reply: commands::unavailable("it restarts"),
+                        })
+                        .collect();
+                    return step;
                 }
                 Err(error) => {
                     let why = error.to_string();
@@ -387,21 +394,16 @@ impl<S: Store> Machine<S> {
     }
 
     fn apply(&mut self, change: Change, before: &Task) {
-        let Change {
-            task,
-            entry,
-            verdict,
-            window,
-        } = change;
-        if let Some(window) = window {
-            self.open_window(window);
+        let task = change.task.clone();
+        if let Some(window) = &change.window {
+            self.open_window(window.clone());
         }
-        if let Some(end) = task.attempt.as_ref().and_then(|a| a.end.as_ref()) {
-            if matches!(end, longhaul_core::attempt::AttemptEnd::Completed { .. }) {
-                self.close_window_if_working(&task);
-            }
+        let end = task.attempt.as_ref().and_then(|a| a.end.as_ref());
+        if matches!(end, Some(AttemptEnd::Completed { .. })) {
+            self.close_window_if_working(&task);
         }
         let op_id = (self.new_op)();
+        // The window is written by itself: a known far reset is never shortened (A5).
         let step = longhaul_store::Step::of(
             before,
             Change {

@@ -34,27 +34,15 @@ impl<S: Store> Machine<S> {
             }
         }
         if !submit.again && !submit.digest.is_empty() {
-            let live: Vec<&Task> = {
-                let ids = reader.live_tasks_of_source(&submit.source)?;
-                ids.into_iter()
-                    .filter_map(|id| self.index.get(id))
-                    .collect()
-            };
+            let live = reader.live_from(&submit.source)?;
             if !live.is_empty() {
-                let same = reader.submission_by_digest(&submit.source, &submit.digest)?;
-                if let Some(same) = same {
-                    let ids = reader.tasks_of(same.id)?;
-                    if live.iter().all(|t| ids.contains(&t.id)) {
-                        return Ok(Reply::Submitted {
-                            submission: same.id,
-                            tasks: ids,
-                            reattached: true,
-                        });
-                    }
+                let same = reader.submission_like(&submit.source, &submit.digest)?;
+                if let Some(same) = same.filter(|s| live.iter().all(|t| t.submission == s.id)) {
+                    return self.reattach(same.id);
                 }
                 let names: Vec<String> = live
                     .iter()
-                    .map(|t| format!("{} ({})", t.name, t.state.word()))
+                    .map(|t| format!("{} ({})", t.task.name, t.task.state.word()))
                     .collect();
                 return Ok(refused(
                     RefusalClass::Conflict,
@@ -90,12 +78,7 @@ impl<S: Store> Machine<S> {
             };
             ids.push(task_id);
             self.edit_task(task_id, Some(task.clone()));
-            tasks.push(SubmittedTask {
-                task,
-                spec,
-                entry,
-                op_id: (self.new_op)(),
-            });
+            tasks.push(NewTask { task, spec, entry });
         }
         self.edit.writes.push(Write::Submit(Box::new(Submission {
             id,
@@ -145,11 +128,9 @@ impl<S: Store> Machine<S> {
         if unknown.is_empty() {
             return Ok(());
         }
-        let reader = &self.reader;
         for id in unknown {
-            if let Some(task) = reader.task(id)? {
-                let word: StateWord = task.state.word();
-                self.index.learn_result(id, word);
+            if let Some(found) = self.reader.task(id)? {
+                self.index.learn_result(id, found.task.state.word());
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use longhaul_core::task::StateWord;
 use longhaul_engine::event::Event;
 use longhaul_engine::handle::{Command, OrderResult, RefusalClass, Reply};
 use longhaul_engine::machine::Limits;
-use longhaul_store::{MemoryStore, Reader, Store};
+use longhaul_store::{MemoryStore, Store};
 
 use crate::pretend::{Pretend, Script, id, ledger, spec, submit};
 

@@ -1,6 +1,7 @@
 //! A pretended world: carries out effects by returning the events a real executor would send.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use camino::Utf8PathBuf;
@@ -104,10 +105,10 @@ pub(crate) struct Pretend {
 
 impl Pretend {
     pub(crate) fn new(store: MemoryStore, limits: Limits) -> Self {
-        let mut n = 0_u128;
-        let machine = Machine::open(store, limits, About::default(), move || {
-            n += 1;
-            Uuid::from_u128(n << 64 | 0x7000_8000_0000_0000_0000)
+        static OPS: AtomicU64 = AtomicU64::new(1);
+        let machine = Machine::open(store, limits, About::default(), || {
+            let n = OPS.fetch_add(1, Ordering::Relaxed);
+            Uuid::from_u128((u128::from(n) << 80) | 0x7000_8000_0000_0000_0000)
         })
         .unwrap();
         Self {
@@ -239,6 +240,7 @@ impl Pretend {
                         input: 1,
                         ..Usage::default()
                     },
+                    conversation_usage: None,
                 })
             }
             Act::Seal => news(News::Sealed {
@@ -293,6 +295,7 @@ impl Pretend {
                                 detail: "TERM".into(),
                             },
                             usage: Usage::default(),
+                            conversation_usage: None,
                         },
                     ),
                     Event::news(

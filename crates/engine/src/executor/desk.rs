@@ -1,0 +1,267 @@
+//! The tools that effects work with: folders, programs, settings, the way back to the dispatcher.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_agents::Registry;
+use longhaul_core::fact::News;
+use longhaul_core::ids::TaskId;
+use longhaul_core::spec::TaskSpec;
+use longhaul_core::time::UnixMs;
+use longhaul_hosts::{BootId, Launcher};
+use longhaul_store::{Reader, StoreError};
+use longhaul_vcs::{Git, OpenError, Repo};
+
+use crate::clock::{Clock, SystemClock};
+use crate::event::Event;
+use crate::machine::Dispatch;
+
+/// The folders below the state folder that effects use.
+#[derive(Clone, Debug)]
+pub struct Dirs {
+    /// The state folder itself: closed to sessions.
+    pub state: Utf8PathBuf,
+    /// The config folder: closed to sessions.
+    pub config: Utf8PathBuf,
+}
+
+impl Dirs {
+    /// Bundles of jobs.
+    #[must_use]
+    pub fn jobs(&self) -> Utf8PathBuf {
+        self.state.join("jobs")
+    }
+
+    /// Worktrees.
+    #[must_use]
+    pub fn workspaces(&self) -> Utf8PathBuf {
+        self.state.join("workspaces")
+    }
+
+    /// What the vcs crate remembers of repositories.
+    #[must_use]
+    pub fn repos(&self) -> Utf8PathBuf {
+        self.state.join("repos")
+    }
+
+    /// Notes about one task that only effects need.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Utf8PathBuf {
+        self.state.join("tasks").join(id.to_string())
+    }
+
+    /// Leased port ranges.
+    #[must_use]
+    pub fn ports(&self) -> Utf8PathBuf {
+        self.state.join("ports")
+    }
+}
+
+/// Settings that effects follow.
+#[derive(Clone, Debug)]
+pub struct Practice {
+    /// First part of branch names.
+    pub branch_prefix: String,
+    /// Sign the commits of leftovers as the user's git config says.
+    pub sign: bool,
+    /// Most bytes kept of each stream of a session.
+    pub max_log_bytes: u64,
+    /// Most bytes of new content in one snapshot.
+    pub snapshot_max_bytes: u64,
+    /// Further folders that sessions may write: caches of build tools.
+    pub writable: Vec<Utf8PathBuf>,
+    /// The user said that this machine is a sandbox of its own (T25).
+    pub sandboxed: bool,
+    /// Between TERM and KILL.
+    pub stop_grace: Duration,
+    /// Judges by name.
+    pub judges: BTreeMap<String, Judge>,
+    /// The judge of a `model` check that names none.
+    pub default_judge: Option<String>,
+    /// Profiles by name, resolved.
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// What a profile adds to a launch (S12).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// Model.
+    pub model: Option<String>,
+    /// Tools that are allowed.
+    pub allowed_tools: Vec<String>,
+    /// Tools that are refused.
+    pub disallowed_tools: Vec<String>,
+    /// Further folders.
+    pub add_dirs: Vec<String>,
+    /// Money for one session, where the harness has a flag.
+    pub max_budget_usd: Option<f64>,
+    /// Added to the system prompt.
+    pub append_system_prompt: Option<String>,
+}
+
+/// An endpoint that judges `model` checks (T10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judge {
+    /// Its dialect.
+    pub kind: JudgeKind,
+    /// Base URL, for example `https://api.anthropic.com`.
+    pub url: String,
+    /// Model.
+    pub model: String,
+    /// Where its key comes from.
+    pub key: Option<JudgeKey>,
+    /// For one request.
+    pub timeout: Duration,
+}
+
+/// Dialect of a judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JudgeKind {
+    /// Messages.
+    Anthropic,
+    /// Chat completions.
+    Openai,
+}
+
+/// Where a judge's key comes from; the key itself is never stored (I12).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JudgeKey {
+    /// An environment variable of the daemon.
+    Env(String),
+    /// A file that only its owner can read.
+    File(Utf8PathBuf),
+    /// A command's output.
+    Command(String),
+}
+
+/// Opens a reader of the store.
+pub type OpenReader = dyn Fn() -> Result<Box<dyn Reader>, StoreError> + Send + Sync;
+
+/// The tools that effects work with.
+pub struct Desk {
+    /// Folders.
+    pub dirs: Dirs,
+    /// This executable, for shims and built-in jobs.
+    pub exe: PathBuf,
+    /// Starts and adopts jobs.
+    pub launcher: Launcher,
+    /// Harnesses.
+    pub registry: Registry,
+    /// Git.
+    pub git: Git,
+    /// Settings.
+    pub practice: Practice,
+    /// The daemon's environment, for what tasks name.
+    pub environment: BTreeMap<String, String>,
+    /// This boot.
+    pub boot: BootId,
+    /// True if we run as root.
+    pub is_root: bool,
+    reader: Mutex<Box<dyn Reader>>,
+    events: Sender<Event>,
+}
+
+/// The parts of a [`Desk`].
+pub struct DeskParts {
+    /// See [`Desk::dirs`].
+    pub dirs: Dirs,
+    /// See [`Desk::exe`].
+    pub exe: PathBuf,
+    /// See [`Desk::registry`].
+    pub registry: Registry,
+    /// See [`Desk::git`].
+    pub git: Git,
+    /// See [`Desk::practice`].
+    pub practice: Practice,
+    /// See [`Desk::environment`].
+    pub environment: BTreeMap<String, String>,
+    /// Reads the store.
+    pub reader: Box<dyn Reader>,
+    /// The way back to the dispatcher.
+    pub events: Sender<Event>,
+}
+
+impl Desk {
+    /// Puts the tools together.
+    ///
+    /// # Errors
+    /// If the folders or the boot id cannot be read.
+    pub fn new(parts: DeskParts) -> std::io::Result<Self> {
+        let jobs = parts.dirs.jobs();
+        Ok(Self {
+            launcher: Launcher::new(&parts.exe, jobs.as_std_path())?,
+            boot: BootId::current()?,
+            is_root: rustix::process::geteuid().is_root(),
+            reader: Mutex::new(parts.reader),
+            events: parts.events,
+            dirs: parts.dirs,
+            exe: parts.exe,
+            registry: parts.registry,
+            git: parts.git,
+            practice: parts.practice,
+            environment: parts.environment,
+        })
+    }
+
+    /// Sends an event; the dispatcher being gone means that the daemon ends.
+    pub(crate) fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::debug!("an event came after the dispatcher had ended");
+        }
+    }
+
+    /// Sends news of a dispatch's attempt.
+    pub(crate) fn news(&self, d: &Dispatch, news: News) {
+        self.tell(Event::news(d.effect.task, d.effect.fence, news));
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        SystemClock.now().wall
+    }
+
+    pub(crate) fn mono_ms(&self) -> u64 {
+        SystemClock.now().mono_ms
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        what: impl FnOnce(&dyn Reader) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        what(super::lock(&self.reader).as_ref())
+    }
+
+    /// The task's specification.
+    pub(crate) fn spec(&self, id: TaskId) -> Result<TaskSpec, String> {
+        match self.read(|r| r.spec(id)) {
+            Ok(Some(spec)) => Ok(spec),
+            Ok(None) => Err("its specification is not in the database".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The task's repository.
+    pub(crate) fn repo(&self, path: &Utf8Path) -> Result<Repo, OpenError> {
+        Repo::open(&self.git, path.as_std_path(), self.dirs.repos().as_std_path())
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}

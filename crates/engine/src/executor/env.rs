@@ -1,0 +1,107 @@
+//! The environment of jobs (T26, S11, I12): the submitter's few variables, what the task names, and
+//! nothing else of ours.
+
+use std::collections::BTreeMap;
+
+use longhaul_core::ids::TaskId;
+use longhaul_core::spec::{EnvValue, TaskSpec};
+use longhaul_core::task::WorkspaceRef;
+
+use super::Desk;
+
+/// Variables that come from whoever submitted a task: exact names, or prefixes that end in `*`.
+pub const CALLER_ENV: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "CLAUDE_CONFIG_DIR",
+    "CODEX_HOME",
+    "GEMINI_CLI_HOME",
+    "OPENCODE_CONFIG",
+    "OPENCODE_CONFIG_DIR",
+];
+
+/// What a task needs and the daemon does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// The variable.
+    pub(crate) name: String,
+}
+
+impl Missing {
+    pub(crate) fn detail(&self) -> String {
+        format!("the environment variable {} is not set where the daemon runs", self.name)
+    }
+
+    pub(crate) fn remedy(&self) -> &'static str {
+        "set it and run `longhaul daemon restart` from that shell (sessions go on), then `longhaul retry`"
+    }
+}
+
+/// The environment of a setup or a check: no account keys (T26).
+pub(crate) fn of_task(
+    desk: &Desk,
+    id: TaskId,
+    spec: &TaskSpec,
+    workspace: &WorkspaceRef,
+) -> Result<BTreeMap<String, String>, Missing> {
+    let mut env = spec.caller_env.clone();
+    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    for name in &spec.env_pass {
+        let value = desk.environment.get(name).ok_or_else(|| Missing { name: name.clone() })?;
+        env.insert(name.clone(), value.clone());
+    }
+    for (name, value) in &spec.env {
+        let value = match value {
+            EnvValue::Literal(text) => text.clone(),
+            EnvValue::From { from } => desk
+                .environment
+                .get(from)
+                .cloned()
+                .ok_or_else(|| Missing { name: from.clone() })?,
+        };
+        env.insert(name.clone(), value);
+    }
+    env.insert("LONGHAUL_TASK".to_owned(), spec.name.clone());
+    env.insert("LONGHAUL_TASK_ID".to_owned(), id.to_string());
+    env.insert("LONGHAUL_WORKSPACE".to_owned(), workspace.path.clone());
+    env.insert("LONGHAUL_REPO".to_owned(), spec.repo.to_string());
+    if let Some(port) = workspace.port_base {
+        env.insert("LONGHAUL_PORT_BASE".to_owned(), port.to_string());
+    }
+    env.insert("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
+    Ok(env)
+}
+
+/// Whether a variable of this name comes from the submitter.
+#[must_use]
+pub fn is_caller_variable(name: &str) -> bool {
+    CALLER_ENV.iter().any(|known| match known.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => *known == name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t26_only_a_few_variables_come_from_the_submitter() {
+        assert!(is_caller_variable("PATH") && is_caller_variable("LC_ALL"));
+        assert!(!is_caller_variable("ANTHROPIC_API_KEY") && !is_caller_variable("LCX"));
+    }
+}
