@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diag::{Diagnostics, Finding, Located, Sink, Site, Source};
+use crate::diag::{Diagnostics, Finding, Located, Sink, Site, Source, quoted};
 use crate::nearest::did_you_mean;
 
 /// Bytes as text: UTF-8, an optional byte order mark left out, at most `limit` bytes.
@@ -55,10 +55,11 @@ pub(crate) fn tree<'a>(source: &Source<'a>, sink: &mut Sink) -> DeTable<'a> {
     let (table, errors) = DeTable::parse_recoverable(source.text());
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        sink.push(Finding::error(
-            &Site::Span(span),
-            error.message().trim_end(),
-        ));
+        let message = match (error.message().trim_end(), source.text().get(span.clone())) {
+            ("duplicate key", Some(key)) => format!("duplicate key {}", quoted(key)),
+            (message, _) => message.to_owned(),
+        };
+        sink.push(Finding::error(&Site::Span(span), message));
     }
     table.into_inner()
 }
@@ -91,10 +92,7 @@ impl<'t> Entry<'t> {
     ) {
         let known: Vec<&str> = known.into_iter().collect();
         let near = did_you_mean(self.key, known.iter().copied());
-        let message = format!(
-            "unknown key {} in {what}{near}",
-            crate::diag::quoted(self.key)
-        );
+        let message = format!("unknown key {} in {what}{near}", quoted(self.key));
         let mut finding = Finding::error(&self.key_site(), message).key(self.key);
         if near.is_empty() && known.len() <= 16 {
             finding = finding.help(format!("known keys: {}", known.join(", ")));

@@ -62,7 +62,7 @@ pub fn format(bytes: u64) -> String {
     let (unit, factor) = UNITS[..5]
         .iter()
         .rev()
-        .find(|(_, factor)| bytes >= *factor && bytes % factor == 0)
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
         .copied()
         .unwrap_or(("B", 1));
     format!("{}{unit}", bytes / factor)

@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn i12_t31_secrets_and_control_characters_are_not_shown() {
         let text = "k = \"hunter2 \u{1b}[31m\u{202e}\"";
-        let place = Source::new("f", text).place(&(0..1), &[5..12]);
+        let place = Source::new("f", text).place(&(0..1), std::slice::from_ref(&(5..12)));
         assert_eq!(place.excerpt, "k = \"******* \u{fffd}[31m\u{fffd}\"");
     }
 }

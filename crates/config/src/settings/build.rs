@@ -7,7 +7,7 @@ use longhaul_core::time::SpanMs;
 use longhaul_core::usage::MicroUsd;
 
 use super::layers::Map;
-use super::profile::inherit;
+use super::profile::{BadDescent, inherit};
 use super::resolved::{Limits, RetryBackoff, SandboxPaths, Settings};
 use super::tables::{HarnessTable, JudgeKey, JudgeKind, JudgeTable, ProfileTable};
 use super::value::SettingValue;
@@ -162,13 +162,31 @@ fn profiles(map: &Map, sink: &mut Sink) -> BTreeMap<String, super::Profile> {
         };
         tables.insert(name.to_owned(), table);
     }
+    let at = |name: &str| format!("profile.{name}.inherits");
     let mut profiles = BTreeMap::new();
     for name in tables.keys() {
         match inherit(name, &tables) {
             Ok(profile) => {
                 profiles.insert(name.clone(), profile);
             }
-            Err(problem) => wrong(map, &format!("profile.{name}.inherits"), problem, sink),
+            // Every profile that leads into the circle meets it; its first member reports it.
+            Err(BadDescent::Circle(circle)) => {
+                if circle.first() == Some(name) {
+                    let chain = circle.join(" → ");
+                    let problem = format!("inherits from itself: {chain} → {name}");
+                    wrong(map, &at(name), problem, sink);
+                }
+            }
+            Err(BadDescent::NoParent(problem)) => {
+                // A child of a broken profile is not broken itself.
+                if tables[name]
+                    .inherits
+                    .as_ref()
+                    .is_some_and(|p| !tables.contains_key(p))
+                {
+                    wrong(map, &at(name), problem, sink);
+                }
+            }
         }
     }
     profiles

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{SETTING_KEYS, SettingKey};
+use super::key_table::SETTING_KEYS;
+use super::keys::SettingKey;
 use crate::env_names;
 
 /// The text of docs/configuration.md.

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::MAX_FILE_BYTES;
 use super::build::build;
-use super::keys::{Found, Guard, SETTING_KEYS, SettingKey, below, find, is_named};
+use super::key_table::SETTING_KEYS;
+use super::keys::{Found, Guard, SettingKey, below, find, is_named};
 use super::resolved::{Resolved, SettingEntry};
 use super::value::{Origin, SettingValue, from_default, from_entry, from_text};
 use crate::diag::{Diagnostics, Finding, Located, Sink, Site, Source, quoted};

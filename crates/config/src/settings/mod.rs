@@ -3,6 +3,7 @@
 
 mod build;
 mod docs;
+mod key_table;
 mod keys;
 mod layers;
 mod profile;
@@ -11,7 +12,8 @@ mod tables;
 mod value;
 
 pub use docs::markdown;
-pub use keys::{Guard, Kind, SETTING_KEYS, SettingKey};
+pub use key_table::SETTING_KEYS;
+pub use keys::{Guard, Kind, SettingKey};
 pub use layers::{FileLayer, FlagSetting, Ignored, Layer, Layers, resolve};
 pub use profile::Profile;
 pub use resolved::{Limits, Resolved, RetryBackoff, SandboxPaths, SettingEntry, Settings};

@@ -24,24 +24,34 @@ pub struct Profile {
     pub append_system_prompt: Option<String>,
 }
 
-/// The profile with its ancestors, or what is wrong with its line of descent.
+/// What is wrong with a line of descent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BadDescent {
+    /// These profiles inherit from each other; the first is the least by name.
+    Circle(Vec<String>),
+    /// A parent that does not exist, with a suggestion.
+    NoParent(String),
+}
+
+/// The profile with its ancestors.
 pub(super) fn inherit(
     name: &str,
     tables: &BTreeMap<String, ProfileTable>,
-) -> Result<Profile, String> {
+) -> Result<Profile, BadDescent> {
     let mut line: Vec<(&str, &ProfileTable)> = Vec::new();
     let mut next = Some(name);
     while let Some(current) = next {
-        if line.iter().any(|(seen, _)| *seen == current) {
-            let mut chain: Vec<&str> = line.iter().map(|(seen, _)| *seen).collect();
-            chain.push(current);
-            return Err(format!("inherits from itself: {}", chain.join(" → ")));
+        if let Some(from) = line.iter().position(|(seen, _)| *seen == current) {
+            let mut circle: Vec<String> =
+                line[from..].iter().map(|(n, _)| (*n).to_owned()).collect();
+            let least = (0..circle.len()).min_by_key(|n| &circle[*n]).unwrap_or(0);
+            circle.rotate_left(least);
+            return Err(BadDescent::Circle(circle));
         }
         let Some(table) = tables.get(current) else {
             let near = did_you_mean(current, tables.keys().map(String::as_str));
-            return Err(format!(
-                "inherits from `{current}`, which does not exist{near}"
-            ));
+            let problem = format!("inherits from `{current}`, which does not exist{near}");
+            return Err(BadDescent::NoParent(problem));
         };
         line.push((current, table));
         next = table.inherits.as_deref();

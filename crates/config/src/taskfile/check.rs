@@ -5,9 +5,9 @@ use longhaul_core::time::SpanMs;
 use longhaul_core::usage::MicroUsd;
 
 use super::context::TaskContext;
+use super::fields::known_harness;
 use super::keys::check_names;
 use super::names::{bad_argument, bad_label};
-use super::parse::known_harness;
 use super::value::{Zero, bad_command, checked, count, duration_entry, money, refuse};
 use super::values::CheckValues;
 use crate::diag::{Finding, Located, Sink, Site, quoted};

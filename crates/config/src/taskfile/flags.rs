@@ -6,13 +6,13 @@ use longhaul_core::spec::{CheckKind, CheckSpec, EnvValue};
 use super::check::DEFAULT_TIMEOUT;
 use super::context::TaskContext;
 use super::draft::TaskDraft;
+use super::fields::{
+    DRIFTS, EXPECTS, MAX_ATTEMPTS, PERMISSIONS, PRIORITIES, SANDBOXES, WORKSPACES, known_harness,
+    known_profile, users_word,
+};
 use super::graph;
 use super::names::{
     bad_argument, bad_branch, bad_glob, bad_inner_path, bad_label, bad_name, bad_path, bad_variable,
-};
-use super::parse::{
-    DRIFTS, EXPECTS, MAX_ATTEMPTS, PERMISSIONS, PRIORITIES, SANDBOXES, WORKSPACES, known_harness,
-    known_profile, users_word,
 };
 use super::prompt::Prompts;
 use super::resolve::{Placed, draft};
@@ -207,6 +207,9 @@ fn values(f: &TaskFlags, context: &TaskContext<'_>, sink: &mut Sink) -> Values {
     v
 }
 
+/// A flag, its texts, and the check that each makes.
+type CheckFlags<'f> = (&'f str, &'f [String], &'f dyn Fn(String) -> CheckKind);
+
 fn checks(f: &TaskFlags, sink: &mut Sink) -> Vec<CheckValues> {
     let run = |command| CheckKind::Run { command };
     let model = |criterion| CheckKind::Model {
@@ -221,7 +224,7 @@ fn checks(f: &TaskFlags, sink: &mut Sink) -> Vec<CheckValues> {
         budget: None,
     };
     let mut all = Vec::new();
-    let groups: [(&str, &[String], &dyn Fn(String) -> CheckKind); 3] = [
+    let groups: [CheckFlags<'_>; 3] = [
         ("check_run", &f.check_run, &run),
         ("check_model", &f.check_model, &model),
         ("check_agent", &f.check_agent, &agent),

@@ -3,6 +3,7 @@
 mod check;
 mod context;
 mod draft;
+mod fields;
 mod flags;
 mod graph;
 mod keys;
@@ -38,8 +39,8 @@ pub const MAX_CHECKS: usize = 100;
 
 /// Checks of single values that the settings share with the task file.
 pub(crate) mod checks {
+    pub(crate) use super::fields::env_value;
     pub(crate) use super::names::{bad_argument, bad_branch};
-    pub(crate) use super::parse::env_value;
     pub(crate) use super::value::{
         Zero, bad_command, checked, checked_list, count, duration, duration_entry, money, tokens,
         variable, word,

@@ -6,7 +6,7 @@ use longhaul_core::usage::MicroUsd;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::draft::{DepRef, TaskDraft};
-use super::parse::{DRIFTS, EXPECTS, PERMISSIONS, PRIORITIES, SANDBOXES, WORKSPACES};
+use super::fields::{DRIFTS, EXPECTS, PERMISSIONS, PRIORITIES, SANDBOXES, WORKSPACES};
 use crate::duration;
 
 /// The tasks as the text of a task file. [`DepRef::InFile`] is written as the name of the task at
