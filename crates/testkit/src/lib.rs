@@ -3,4 +3,7 @@
 //!
 //! Development only: no crate of the product depends on it.
 
+pub mod fake;
+pub mod home;
 pub mod provider;
+pub mod world;

@@ -1,4 +1,5 @@
 //! Plays scripts in real processes: what they write, say, leave behind and exit with.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
