@@ -78,6 +78,11 @@ impl<'t> Entry<'t> {
         Site::Span(self.key_at.span())
     }
 
+    /// What a copy of the value costs in bytes, about.
+    pub(crate) fn weight(&self) -> usize {
+        weight(self.value)
+    }
+
     /// Where the value stands.
     pub(crate) fn site(&self) -> Site {
         Site::Span(self.value.span())
@@ -277,6 +282,19 @@ impl<'t> Entry<'t> {
             }
         }
         all
+    }
+}
+
+/// How many bytes of the text a value's scalars and keys take: what a copy of it costs.
+fn weight(value: &Spanned<DeValue<'_>>) -> usize {
+    match value.get_ref() {
+        DeValue::Table(table) => table
+            .iter()
+            .map(|(key, value)| key.get_ref().len() + weight(value))
+            .sum(),
+        DeValue::Array(array) => array.iter().map(weight).sum(),
+        DeValue::String(text) => text.len() + 1,
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => 1,
     }
 }
 

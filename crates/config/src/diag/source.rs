@@ -4,6 +4,8 @@ use super::{Place, Span};
 
 /// Longest excerpt in characters.
 const EXCERPT: usize = 100;
+/// How many bytes around a mark are looked at for credentials; lines can have megabytes.
+const WINDOW: usize = 4096;
 /// How much of a line is kept in front of a mark that lies far to the right.
 const BEFORE_MARK: usize = 40;
 
@@ -54,9 +56,12 @@ impl<'a> Source<'a> {
         let marked_to = self.floor_boundary(span.end.clamp(at, end));
         let marked = self.text[at..marked_to].chars().count().max(1);
 
-        let plain = self.masked_line(start, end, secrets);
-        let cut = if column > EXCERPT - BEFORE_MARK {
-            column - BEFORE_MARK
+        let from = self.floor_boundary(at.saturating_sub(WINDOW).max(start));
+        let to = self.floor_boundary((at + WINDOW).min(end));
+        let plain = self.masked(from, to, secrets);
+        let within = self.text[from..at].chars().count();
+        let cut = if within > EXCERPT - BEFORE_MARK {
+            within - BEFORE_MARK
         } else {
             0
         };
@@ -69,7 +74,7 @@ impl<'a> Source<'a> {
         if plain.len() > cut + EXCERPT {
             excerpt.push('…');
         }
-        let mark_start = column - cut + lead;
+        let mark_start = within - cut + lead;
         let room = excerpt.chars().count().saturating_sub(mark_start).max(1);
         Place {
             file: super::quoted_file(self.name),
@@ -81,8 +86,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The characters of a line, one for one, without control characters and credentials.
-    fn masked_line(&self, start: usize, end: usize, secrets: &[Span]) -> Vec<char> {
+    /// The characters of a part of a line, one for one, without control characters and credentials.
+    fn masked(&self, start: usize, end: usize, secrets: &[Span]) -> Vec<char> {
         let line = crate::secrets::mask(&self.text[start..end]);
         self.text[start..end]
             .char_indices()

@@ -9,6 +9,7 @@ use longhaul_core::spec::Permission;
 
 use super::MAX_PROMPT_FILE_BYTES;
 use crate::files::{ReadError, read_bounded};
+use crate::settings::HarnessTable;
 
 /// A harness as far as a task file is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,35 @@ impl HarnessList {
             self.by_name.insert((*alias).to_owned(), info.clone());
         }
         self.by_name.insert(name.to_owned(), info);
+        self
+    }
+}
+
+impl HarnessList {
+    /// Adds what the configuration says: custom harnesses, whose cost is unknown unless their table
+    /// says otherwise, and changes to those already here. An alias never hides a harness's name.
+    #[must_use]
+    pub fn with_configured(mut self, tables: &BTreeMap<String, HarnessTable>) -> Self {
+        for (name, table) in tables {
+            let known = self.by_name.get(name).is_some_and(|info| info.cost_known);
+            let info = HarnessInfo {
+                name: name.clone(),
+                cost_known: table.cost_known.unwrap_or(known),
+            };
+            for entry in self
+                .by_name
+                .values_mut()
+                .filter(|entry| entry.name == *name)
+            {
+                entry.cost_known = info.cost_known;
+            }
+            for alias in &table.aliases {
+                self.by_name
+                    .entry(alias.clone())
+                    .or_insert_with(|| info.clone());
+            }
+            self.by_name.insert(name.clone(), info);
+        }
         self
     }
 }

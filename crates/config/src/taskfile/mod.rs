@@ -32,6 +32,8 @@ pub const MAX_FILE_BYTES: usize = 16 << 20;
 pub const MAX_PROMPT_FILE_BYTES: u64 = 8 << 20;
 /// Most bytes that the prompts of one file may have together.
 pub const MAX_PROMPTS_BYTES: usize = 256 << 20;
+/// Most bytes that `[defaults]`, its prompt aside, may give to all tasks of a file together.
+pub const MAX_INHERITED_BYTES: usize = 256 << 20;
 /// Most tasks in one file.
 pub const MAX_TASKS: usize = 10_000;
 /// Most checks of one task.

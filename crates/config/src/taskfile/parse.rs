@@ -10,7 +10,7 @@ use super::keys::task_names;
 use super::prompt::Prompts;
 use super::resolve::{Placed, draft};
 use super::values::Values;
-use super::{MAX_FILE_BYTES, MAX_TASKS};
+use super::{MAX_FILE_BYTES, MAX_INHERITED_BYTES, MAX_TASKS};
 use crate::diag::{Diagnostics, Finding, Sink, Site, Source};
 use crate::read::{Entry, decode, entries, tree};
 
@@ -103,10 +103,16 @@ fn tables(
     let mut defaults = Values::default();
     let mut tasks = Vec::new();
     let mut seen_task = false;
+    let mut given: usize = 0;
     for entry in top {
         match entry.key {
             "defaults" => {
                 if let Some(keys) = entry.table("a table", sink) {
+                    given = keys
+                        .iter()
+                        .filter(|k| k.key != "prompt")
+                        .map(Entry::weight)
+                        .sum();
                     defaults = values(&keys, Owner::Defaults, context, sink);
                 }
             }
@@ -139,6 +145,14 @@ fn tables(
                 }
             }
         }
+    }
+    if given.saturating_mul(tasks.len()) > MAX_INHERITED_BYTES {
+        let message = format!(
+            "`[defaults]` gives {} tasks {given} bytes each, more than {MAX_INHERITED_BYTES} together",
+            tasks.len()
+        );
+        sink.push(Finding::error_anywhere(message).key("defaults"));
+        tasks.clear();
     }
     if tasks.is_empty() && !sink.has_errors() {
         let finding = if seen_task {

@@ -41,8 +41,13 @@ impl Prompts {
                 sink.push(finding);
                 return None;
             }
-            (Some(text), None) => text.clone(),
-            (None, Some(file)) => file_text(file, folder, files, sink)?,
+            // Nothing is copied or read that cannot be kept.
+            (Some(text), None) if text.value.len() <= self.left => text.clone(),
+            (None, Some(file)) if self.left > 0 => file_text(file, folder, files, sink)?,
+            (Some(given), None) | (None, Some(given)) => {
+                self.full(&given.site, sink);
+                return None;
+            }
             (None, None) => {
                 if !values.prompt_refused {
                     let message = "the task has no prompt";
@@ -59,12 +64,17 @@ impl Prompts {
         match self.left.checked_sub(prompt.value.len()) {
             Some(left) => self.left = left,
             None => {
-                let message = format!("the prompts of this file exceed {MAX_PROMPTS_BYTES} bytes");
-                sink.push(Finding::error(&prompt.site, message).key("prompt"));
+                self.full(&prompt.site, sink);
                 return None;
             }
         }
         Some(prompt.value)
+    }
+
+    fn full(&mut self, site: &Site, sink: &mut Sink) {
+        self.left = 0;
+        let message = format!("the prompts of this file exceed {MAX_PROMPTS_BYTES} bytes");
+        sink.push(Finding::error(site, message).key("prompt"));
     }
 }
 

@@ -54,7 +54,10 @@ pub(super) fn draft(
     if inherited_teardown {
         own.teardown = None;
     }
-    let prompt = prompts.read(&own, site, folder, context.prompt_files, sink);
+    let prompt_from = if own.has_prompt() { &own } else { defaults };
+    let files = context.prompt_files;
+    let prompt = prompts.read(prompt_from, site, folder, files, sink);
+    own.prompt = None;
     if own.name.is_none() && !own.name_refused {
         let message = "the task has no name";
         let help = "add `name = \"a-short-name\"`";

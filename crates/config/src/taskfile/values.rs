@@ -71,8 +71,13 @@ pub(super) struct Values {
 }
 
 impl Values {
+    /// Whether a prompt of either kind is given, be it a refused one.
+    pub(super) fn has_prompt(&self) -> bool {
+        self.prompt.is_some() || self.prompt_file.is_some() || self.prompt_refused
+    }
+
     /// Fills what is missing from `[defaults]`: whole keys, except that `env` is filled variable by
-    /// variable and a prompt of either kind stands for both.
+    /// variable. Prompts can be large and are not copied here.
     pub(super) fn inherit(&mut self, defaults: &Self) {
         macro_rules! fill {
             ($($field:ident),+ $(,)?) => {
@@ -80,10 +85,6 @@ impl Values {
                     self.$field.clone_from(&defaults.$field);
                 })+
             };
-        }
-        if self.prompt.is_none() && self.prompt_file.is_none() && !self.prompt_refused {
-            fill!(prompt, prompt_file);
-            self.prompt_refused = defaults.prompt_refused;
         }
         fill!(
             repo,

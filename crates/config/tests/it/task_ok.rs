@@ -304,3 +304,25 @@ fn wrong_flags_are_named_all_at_once() {
         .unwrap_err();
     insta::assert_snapshot!(said.render(false));
 }
+
+#[test]
+fn configured_harnesses_join_the_built_in_ones() {
+    use longhaul_config::settings::HarnessTable;
+    use longhaul_config::taskfile::{HarnessFacts as _, HarnessList};
+    let custom = HarnessTable {
+        aliases: vec!["a".into(), "codex".into()],
+        ..HarnessTable::default()
+    };
+    let changed = HarnessTable {
+        cost_known: Some(false),
+        ..HarnessTable::default()
+    };
+    let list = HarnessList::default()
+        .with("claude", &["claude-code"], true)
+        .with("codex", &[], true)
+        .with_configured(&[("aider".to_owned(), custom), ("claude".to_owned(), changed)].into());
+    let found = |name| list.find(name).map(|info| (info.name, info.cost_known));
+    assert_eq!(found("a"), Some(("aider".into(), false)));
+    assert_eq!(found("codex"), Some(("codex".into(), true)));
+    assert_eq!(found("claude-code"), Some(("claude".into(), false)));
+}

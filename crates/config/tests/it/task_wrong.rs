@@ -128,3 +128,37 @@ fn i16_a_hostile_chain_or_nest_neither_overflows_nor_hangs() {
     let nest = format!("x = {}", "[".repeat(100_000));
     assert!(World::default().parse(nest.as_bytes()).is_err());
 }
+
+#[test]
+fn i16_defaults_are_not_multiplied_without_bound() {
+    let tasks = |n: usize| -> String {
+        (0..n)
+            .map(|n| format!("[[task]]\nname = \"t{n}\"\n"))
+            .collect()
+    };
+    let setup = format!(
+        "[defaults]\nprompt = \"x\"\nsetup = \"{}\"\n{}",
+        "y".repeat(1 << 20),
+        tasks(300)
+    );
+    insta::assert_snapshot!(said(&World::default(), setup));
+    let prompt = format!(
+        "[defaults]\nprompt = \"{}\"\n{}",
+        "y".repeat(1 << 20),
+        tasks(300)
+    );
+    let said = said(&World::default(), prompt);
+    assert!(said.contains("the prompts of this file exceed"));
+}
+
+#[test]
+fn i16_long_lines_are_shown_in_part_and_quickly() {
+    let keys: String = (0..150_000)
+        .map(|n| format!("k{n} = \"sk-ant-api03-verysecret{n}\", "))
+        .collect();
+    let said = said(
+        &World::default(),
+        task(&format!("x = {{ {keys} a = 1 }}\ny = {{ a = 1, a = 2 }}")),
+    );
+    assert!(said.len() < 2_000);
+}
