@@ -1,0 +1,160 @@
+//! Who is on the other side of a socket: a person's process or a session's (I17).
+//!
+//! Authority follows the process: who descends from a shim, was started with a spawn key, or sits in
+//! a job's cgroup is a session, whatever it says. What lies above *us* does not count, so that a
+//! daemon inside somebody's session can still tell its own people from its own sessions.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::cgroup::NAME_PREFIX;
+use crate::procfs::{self, Lookup, Stat};
+use crate::shim::SHIM_VERB;
+use crate::spec::SPAWN_KEY_ENV;
+
+/// Longest chain of parents that is followed.
+const MAX_DEPTH: usize = 512;
+
+/// What a peer may claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// No session is among its ancestors.
+    Person,
+    /// It belongs to this job.
+    Session {
+        /// The job's key.
+        key: String,
+    },
+    /// Its ancestry cannot be read. While a session lives, this counts as a session.
+    Unknown,
+}
+
+/// Tells whether the process `pid` (from the socket's peer credentials) belongs to a session.
+#[must_use]
+pub fn peer_authority(pid: u32) -> Authority {
+    judge(pid).unwrap_or(Authority::Unknown)
+}
+
+/// What of ourselves does not count against others.
+#[derive(Debug, Default)]
+struct Own {
+    chain: HashSet<(u32, u64)>,
+    keys: HashSet<Vec<u8>>,
+}
+
+impl Own {
+    fn read() -> io::Result<Self> {
+        let mut own = Self::default();
+        let mut pid = std::process::id();
+        for _ in 0..MAX_DEPTH {
+            let Some(stat) = present(pid)? else { break };
+            own.chain.insert((stat.pid, stat.start_ticks));
+            // Unreadable environments above us hold no key that would count for us.
+            if let Ok(Some(key)) = procfs::environ_value(pid, SPAWN_KEY_ENV) {
+                own.keys.insert(key);
+            }
+            if stat.ppid == 0 {
+                break;
+            }
+            pid = stat.ppid;
+        }
+        if let Ok(Some(key)) = cgroup_key(std::process::id()) {
+            own.keys.insert(key.into_bytes());
+        }
+        Ok(own)
+    }
+}
+
+fn judge(peer: u32) -> io::Result<Authority> {
+    let own = Own::read()?;
+    if let Some(key) = cgroup_key(peer)?
+        && !own.keys.contains(key.as_bytes())
+    {
+        return Ok(Authority::Session { key });
+    }
+    let mut pid = peer;
+    let mut youngest = u64::MAX;
+    for _ in 0..MAX_DEPTH {
+        let Some(stat) = present(pid)? else {
+            // A parent that vanished under us: its children moved elsewhere. Ask again rather than
+            // guess.
+            return Ok(Authority::Unknown);
+        };
+        if stat.start_ticks > youngest {
+            return Ok(Authority::Unknown);
+        }
+        youngest = stat.start_ticks;
+        // Above this point everything is above us, too.
+        let ours = own.chain.contains(&(stat.pid, stat.start_ticks));
+        if ours && stat.pid != std::process::id() {
+            return Ok(Authority::Person);
+        }
+        if let Some(key) = key_of(&stat)?
+            && !own.keys.contains(&key)
+        {
+            return Ok(Authority::Session {
+                key: String::from_utf8_lossy(&key).into_owned(),
+            });
+        }
+        if stat.ppid == 0 {
+            return Ok(Authority::Person);
+        }
+        pid = stat.ppid;
+    }
+    Ok(Authority::Unknown)
+}
+
+/// The job that a process was started for, or whose shim it is.
+fn key_of(stat: &Stat) -> io::Result<Option<Vec<u8>>> {
+    let arguments = procfs::command_line(stat.pid)?;
+    if arguments
+        .get(1)
+        .is_some_and(|verb| verb == SHIM_VERB.as_bytes())
+        && let Some(bundle) = arguments.get(2)
+    {
+        let name = bundle.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        return Ok(Some(name.to_vec()));
+    }
+    match procfs::environ_value(stat.pid, SPAWN_KEY_ENV) {
+        Ok(key) => Ok(key),
+        // Another user's process was not started by a shim of ours; if it was started by a session
+        // (through sudo), its parents tell.
+        Err(err) if err.kind() == io::ErrorKind::PermissionDenied && is_foreign(stat.pid) => {
+            Ok(None)
+        }
+        Err(err) => Err(err),
+    }
+}
+
+fn is_foreign(pid: u32) -> bool {
+    let mine = rustix::process::geteuid().as_raw();
+    std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() != mine)
+}
+
+/// The key in the name of the innermost job cgroup around a process.
+fn cgroup_key(pid: u32) -> io::Result<Option<String>> {
+    let text = match procfs::read_small(&format!("/proc/{pid}/cgroup")) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        // A kernel without cgroups.
+        Err(err) if procfs::is_absent(&err) && Path::new(&format!("/proc/{pid}")).exists() => {
+            return Ok(None);
+        }
+        Err(err) => return Err(err),
+    };
+    Ok(text
+        .lines()
+        .filter_map(|line| line.strip_prefix("0::"))
+        .flat_map(|path| path.rsplit('/'))
+        .find_map(|part| part.strip_prefix(NAME_PREFIX))
+        .map(str::to_owned))
+}
+
+fn present(pid: u32) -> io::Result<Option<Stat>> {
+    match procfs::lookup(pid) {
+        Lookup::Present(stat) => Ok(Some(stat)),
+        Lookup::Absent => Ok(None),
+        Lookup::Unreadable => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}

@@ -1,0 +1,107 @@
+//! Files that must survive a crash or a power cut: written aside, flushed, renamed, folder flushed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::crash;
+
+/// Longest record that [`read_bounded`] takes in; ours are below 8 KiB.
+const MAX_RECORD_BYTES: u64 = 256 * 1024;
+
+/// Writes `bytes` as `dir/name` so that after return they are there whatever happens, and before
+/// that either the old content or nothing is. Crash points: `<point>.write`, `.rename`, `.done`.
+pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8], point: &str) -> io::Result<()> {
+    let aside = dir.join(format!("{name}.tmp"));
+    crash::point(&format!("{point}.write"));
+    let mut file = private_file(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    crash::point(&format!("{point}.rename"));
+    fs::rename(&aside, dir.join(name))?;
+    sync_dir(dir)?;
+    crash::point(&format!("{point}.done"));
+    Ok(())
+}
+
+/// Makes the entries of a folder durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Creates or empties a file that only the owner may read and write.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Reads a record; `None` if there is no such file. A file too long to be ours is cut, so that it
+/// will not parse.
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(err),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// A record whose space on the disk is taken beforehand, so that a full disk cannot lose it (S2).
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    file: File,
+}
+
+impl Reserved {
+    const SPACE_BYTES: usize = 8192;
+
+    /// Takes the space in `dir/name.tmp`.
+    pub(crate) fn take(dir: &Path, name: &str) -> io::Result<Self> {
+        let mut file = private_file(&dir.join(format!("{name}.tmp")))?;
+        // Real bytes and not fallocate: some file systems accept the call and reserve nothing.
+        file.write_all(&[b' '; Self::SPACE_BYTES])?;
+        Ok(Self { file })
+    }
+
+    /// Writes the record over the reserved space and gives it its name, durably.
+    ///
+    /// The unused rest stays as trailing blanks: cutting the file could need a block.
+    pub(crate) fn fill(&self, dir: &Path, name: &str, bytes: &[u8], point: &str) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        crash::point(&format!("{point}.write"));
+        self.file.write_all_at(bytes, 0)?;
+        self.file.sync_all()?;
+        crash::point(&format!("{point}.rename"));
+        fs::rename(dir.join(format!("{name}.tmp")), dir.join(name))?;
+        sync_dir(dir)?;
+        crash::point(&format!("{point}.done"));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_record_parses_with_its_trailing_blanks() {
+        let dir = tempfile::tempdir().unwrap();
+        let reserved = Reserved::take(dir.path(), "exit.json").unwrap();
+        reserved
+            .fill(dir.path(), "exit.json", b"{\"a\":1}", "t")
+            .unwrap();
+        let bytes = read_bounded(&dir.path().join("exit.json"))
+            .unwrap()
+            .unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(value["a"], 1);
+        assert!(read_bounded(&dir.path().join("none")).unwrap().is_none());
+    }
+}
