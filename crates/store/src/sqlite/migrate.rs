@@ -94,3 +94,81 @@ fn copy(conn: &Connection, db: &Utf8Path, schema: u32) -> Result<(), StoreError>
     tracing::info!(copy = %target, "copied the database before migrating it");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{SqliteReader, SqliteStore};
+    use crate::store::{Reader, Store};
+    use crate::write::Write;
+
+    const SECOND: Migration = Migration {
+        version: 2,
+        sql: "ALTER TABLE flag ADD COLUMN note TEXT;",
+    };
+    const BROKEN: Migration = Migration {
+        version: 2,
+        sql: "ALTER TABLE flag ADD COLUMN note TEXT; ALTER TABLE nothing ADD COLUMN note TEXT;",
+    };
+
+    fn temporary() -> (tempfile::TempDir, Utf8PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Utf8Path::from_path(folder.path()).unwrap().join("a ?%#.db");
+        (folder, db)
+    }
+
+    fn fill(db: &Utf8Path) {
+        let mut store = SqliteStore::open(db).unwrap();
+        let flag = Write::Flag {
+            name: "drain".to_owned(),
+            value: true.into(),
+        };
+        store.commit(&[flag]).unwrap().remove(0).unwrap();
+    }
+
+    #[test]
+    fn numbers_grow_one_by_one() {
+        for (n, m) in (1..).zip(ALL) {
+            assert_eq!(m.version, n);
+        }
+    }
+
+    #[test]
+    fn a_copy_is_made_before_a_migration() {
+        let (_folder, db) = temporary();
+        fill(&db);
+        let mut store = SqliteStore::open_with(&db, &[ALL[0], SECOND]).unwrap();
+        assert!(store.flags().unwrap().contains_key("drain"));
+        drop(store);
+        // The copy is as it was, and good to go on with.
+        let copy = Utf8PathBuf::from(format!("{db}.v1.bak"));
+        let reader = SqliteReader::open(&copy).unwrap();
+        assert!(reader.flags().unwrap().contains_key("drain"));
+        drop(reader);
+        SqliteStore::open(&copy).unwrap();
+        // The older Longhaul refuses the new schema.
+        let error = SqliteStore::open(&db).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::TooNew {
+                    found: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let (_folder, db) = temporary();
+        fill(&db);
+        SqliteStore::open_with(&db, &[ALL[0], BROKEN]).unwrap_err();
+        let mut store = SqliteStore::open(&db).unwrap();
+        assert!(store.flags().unwrap().contains_key("drain"));
+        drop(store);
+        SqliteStore::open_with(&db, &[ALL[0], SECOND]).unwrap();
+    }
+}

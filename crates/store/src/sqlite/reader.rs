@@ -407,3 +407,90 @@ fn submission(r: &Row<'_>) -> Result<SubmissionRow, StoreError> {
         tasks: at.count("tasks", r.get(4)?)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::SqliteStore;
+    use longhaul_core::task::StateWord;
+
+    fn empty() -> (tempfile::TempDir, SqliteStore, SqliteReader) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Utf8Path::from_path(folder.path()).unwrap().join("x.db");
+        let store = SqliteStore::open(&db).unwrap();
+        let reader = SqliteReader::open(&db).unwrap();
+        (folder, store, reader)
+    }
+
+    fn plan(conn: &Connection, sql: &str, values: Vec<rusqlite::types::Value>) -> String {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let steps = rows(conn, &sql, params_from_iter(values), |r| {
+            Ok(r.get::<_, String>(3)?)
+        });
+        steps.unwrap().join("; ")
+    }
+
+    #[test]
+    fn i7_a_reader_cannot_write() {
+        let (_folder, _store, reader) = empty();
+        for sql in ["DELETE FROM flag", "PRAGMA user_version = 9", "VACUUM"] {
+            assert!(reader.conn.execute_batch(sql).is_err(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_live_is_found_without_history() {
+        let (_folder, _store, reader) = empty();
+        let live = format!(
+            "SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.final_at IS NULL ORDER BY t.id"
+        );
+        let plan_of_live = plan(&reader.conn, &live, Vec::new());
+        assert!(
+            plan_of_live.contains("USING INDEX task_live"),
+            "{plan_of_live}"
+        );
+        let filter = TaskFilter {
+            states: vec![StateWord::Ready, StateWord::Parked],
+            ..TaskFilter::default()
+        };
+        let (tail, values) = where_clause(&filter);
+        let sql = format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} {tail}");
+        let plan_of_list = plan(&reader.conn, &sql, values);
+        assert!(plan_of_list.contains("task_live"), "{plan_of_list}");
+        assert!(!plan_of_list.contains("TEMP B-TREE"), "{plan_of_list}");
+    }
+
+    #[test]
+    fn no_query_walks_a_table() {
+        let (_folder, _store, reader) = empty();
+        let one = || vec![vec![0_u8; 16].into()];
+        for (sql, values) in [
+            (
+                "SELECT id FROM task WHERE substr(id, 13) = ?1 ORDER BY id LIMIT 2",
+                one(),
+            ),
+            ("SELECT id FROM task WHERE name = ?1", one()),
+            ("SELECT * FROM verdict WHERE task = ?1 ORDER BY key", one()),
+            ("SELECT seq FROM ledger WHERE op_id = ?1", one()),
+            (
+                "SELECT state, count(*) FROM task WHERE final_at >= ?1 GROUP BY state",
+                one(),
+            ),
+            ("SELECT tokens FROM attempt WHERE ended_at >= ?1", one()),
+            (
+                "SELECT tokens FROM verdict WHERE at >= ?1 AND tokens > 0",
+                one(),
+            ),
+            (
+                "SELECT id FROM submission WHERE source = ?1 ORDER BY seq DESC LIMIT 1",
+                one(),
+            ),
+        ] {
+            let plan = plan(&reader.conn, sql, values);
+            assert!(
+                plan.contains("SEARCH") && !plan.contains("SCAN"),
+                "{sql}: {plan}"
+            );
+        }
+    }
+}

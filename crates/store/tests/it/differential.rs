@@ -1,0 +1,212 @@
+//! The same writes, good and bad, to the engine with a disk and to the model: the same answers and the
+//! same rows, before and after the database was opened again.
+
+use longhaul_core::ids::Fence;
+use longhaul_core::task::{StateWord, Task};
+use longhaul_core::time::UnixMs;
+use longhaul_store::{
+    Chain, MemoryStore, Reader, SqliteStore, Step, Store, StoreError, TaskFilter, Write,
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::world::{
+    Folder, begin, id, new_task, op, state, step, submission, usage, verdict, window,
+};
+
+/// One write, to be made from what is stored when its batch begins.
+#[derive(Clone, Debug)]
+enum Plan {
+    Submit {
+        id: u64,
+        tasks: Vec<(u64, Option<u64>)>,
+    },
+    Step {
+        task: u64,
+        to: usize,
+        attempt: bool,
+        verdict: bool,
+        window: bool,
+        op: u64,
+        fault: u8,
+    },
+    Window(u8, i64),
+    Clear(u8),
+    Flag(u8, Option<i32>),
+    Host(u8),
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let tasks = prop::collection::vec((0..12_u64, prop::option::weighted(0.2, 0..12_u64)), 0..4);
+    prop_oneof![
+        3 => (0..8_u64, tasks).prop_map(|(id, tasks)| Plan::Submit { id, tasks }),
+        12 => (0..12_u64, 0..9_usize, any::<[bool; 3]>(), 0..200_u64, 0..24_u8).prop_map(
+            |(task, to, [attempt, verdict, window], op, fault)| Plan::Step {
+                task, to, attempt, verdict, window, op, fault,
+            }
+        ),
+        1 => (0..3_u8, 0..100_i64).prop_map(|(s, t)| Plan::Window(s, t)),
+        1 => (0..3_u8).prop_map(Plan::Clear),
+        1 => (0..3_u8, prop::option::of(any::<i32>())).prop_map(|(n, v)| Plan::Flag(n, v)),
+        1 => (0..2_u8).prop_map(Plan::Host),
+    ]
+}
+
+fn write(plan: &Plan, stored: &dyn Reader) -> Result<Write, StoreError> {
+    Ok(match plan {
+        Plan::Submit { id: n, tasks } => {
+            let tasks = tasks.iter().map(|(n, needs)| {
+                new_task(
+                    *n,
+                    &format!("task-{}", n % 5),
+                    needs.map(id).into_iter().collect(),
+                )
+            });
+            Write::Submit(Box::new(submission(*n, tasks.collect())))
+        }
+        Plan::Step {
+            task,
+            to,
+            attempt,
+            verdict: judged,
+            window: rests,
+            op: op_no,
+            fault,
+        } => {
+            let before = match stored.task(id(*task))? {
+                Some(t) => t.task,
+                None => new_task(*task, "never submitted", Vec::new()).task,
+            };
+            let mut s = a_step(&before, *to, *attempt, *op_no);
+            s.verdict = judged.then(|| verdict(s.task.fence, "unit", 0, s.task.changed_at));
+            s.window = rests.then(|| window("script", s.task.changed_at.0));
+            spoil(&mut s, *fault);
+            Write::Step(Box::new(s))
+        }
+        Plan::Window(scope, until) => Write::Window(window(&scope.to_string(), *until)),
+        Plan::Clear(scope) => Write::ClearWindow {
+            scope: scope.to_string(),
+        },
+        Plan::Flag(name, value) => Write::Flag {
+            name: name.to_string(),
+            value: json!(value),
+        },
+        Plan::Host(n) => Write::HostStart {
+            host: format!("host-{n}"),
+            boot_id: "boot".to_owned(),
+            version: "1".to_owned(),
+            at: UnixMs(3),
+        },
+    })
+}
+
+fn a_step(before: &Task, to: usize, attempt: bool, op_no: u64) -> Step {
+    if attempt {
+        return begin(before, op(op_no));
+    }
+    let mut s = step(before, state(StateWord::ALL[to]), op(op_no));
+    if let Some(a) = &mut s.task.attempt {
+        a.ended_at = Some(s.task.changed_at);
+        a.usage = usage(op_no, op_no.is_multiple_of(2).then_some(op_no));
+    }
+    s
+}
+
+/// Makes a step wrong in one of several ways; most faults are none.
+fn spoil(s: &mut Step, fault: u8) {
+    match fault {
+        0 => s.expect_version += 1,
+        1 => s.expect_fence = s.expect_fence.next(),
+        2 => s.task.version += 1,
+        3 => s.entry.from = StateWord::Assigned,
+        4 => s.entry.to = StateWord::Assigned,
+        5 => s.entry.fence = Fence(77),
+        6 => s.entry.task = id(50),
+        7 => {
+            s.expect_version = s.expect_version.saturating_sub(1);
+            s.task.version -= 1;
+            s.entry.version -= 1;
+        }
+        _ => {}
+    }
+}
+
+/// All that a reader can tell.
+fn dump(reader: &dyn Reader) -> Result<Vec<String>, StoreError> {
+    let mut told = Vec::new();
+    let all = reader.list(&TaskFilter::default())?;
+    for t in &all {
+        let id = t.task.id;
+        let chain = reader.verify_chain(id)?;
+        assert!(matches!(chain, Some(Chain::Intact { .. })), "{chain:?}");
+        told.push(format!("{t:?} {chain:?}"));
+        told.push(format!("{:?}", reader.task(id)?));
+        told.push(format!("{:?}", reader.spec(id)?));
+        told.push(format!("{:?}", reader.ledger(id)?));
+        told.push(format!("{:?}", reader.attempts(id)?));
+        told.push(format!("{:?}", reader.verdicts(id)?));
+        told.push(format!("{:?}", reader.verdict(id, t.task.fence, "unit")?));
+        told.push(format!("{:?}", reader.dependents(id)?));
+        told.push(format!("{:?}", reader.short_prefix(id)?));
+        told.push(format!("{:?}", reader.resolve(&id.short())?));
+        told.push(format!("{:?}", reader.tasks_of(t.submission)?));
+        told.push(format!("{:?}", reader.submission(t.submission)?));
+    }
+    for n in 0..5 {
+        told.push(format!("{:?}", reader.resolve(&format!("task-{n}"))?));
+    }
+    for n in 0..6 {
+        let s = submission(n, Vec::new());
+        told.push(format!(
+            "{:?}",
+            reader.submission_like(&s.source, &s.digest)?
+        ));
+        told.push(format!("{:?}", reader.live_from(&s.source)?));
+    }
+    for since in [0, 1_005, 1_030] {
+        told.push(format!("{:?}", reader.totals(UnixMs(since))?));
+    }
+    let live = TaskFilter {
+        states: vec![StateWord::Parked, StateWord::Ready],
+        since: Some(UnixMs(1_020)),
+        ..TaskFilter::default()
+    };
+    told.push(format!("{:?}", reader.list(&live)?));
+    told.push(format!("{:?}", reader.counts()?));
+    told.push(format!("{:?}", reader.ledger_tail(0, 1_000)?));
+    told.push(format!("{:?}", reader.windows()?));
+    told.push(format!("{:?}", reader.flags()?));
+    told.push(format!("{:?}", reader.hosts()?));
+    Ok(told)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engines_agree(
+        batches in prop::collection::vec(prop::collection::vec(plan(), 1..6), 1..14)
+    ) {
+        let folder = Folder::new();
+        let mut disk = SqliteStore::open(&folder.db()).expect("it opens");
+        let mut model = MemoryStore::new();
+        let stored = model.reader().expect("it reads");
+        for plans in &batches {
+            let writes: Result<Vec<Write>, _> =
+                plans.iter().map(|p| write(p, stored.as_ref())).collect();
+            let writes = writes.expect("the model reads");
+            let said = model.commit(&writes).expect("the model works");
+            prop_assert_eq!(disk.commit(&writes).expect("the disk works"), said);
+            prop_assert_eq!(disk.live().expect("it reads"), model.live().expect("it reads"));
+        }
+        let told = dump(stored.as_ref()).expect("the model reads");
+        {
+            let reader = disk.reader().expect("it reads");
+            prop_assert_eq!(dump(reader.as_ref()).expect("it reads"), told.clone());
+        }
+        drop(disk);
+        let disk = SqliteStore::open(&folder.db()).expect("it opens again");
+        let reader = disk.reader().expect("it reads");
+        prop_assert_eq!(dump(reader.as_ref()).expect("it reads"), told);
+    }
+}

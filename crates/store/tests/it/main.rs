@@ -1,0 +1,8 @@
+//! Tests of the store through its public interface, on every engine it has.
+
+mod conformance;
+mod differential;
+mod files;
+mod killed;
+mod points;
+mod world;
