@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::parse::{ScriptError, parse};
-use crate::play::{Ending, Mode, PlayContext, detached, die, play};
+use crate::play::{Ending, Mode, PlayContext, play};
+use crate::process::{detached, die};
 
 /// Exit code of arguments or a script that cannot be used; nothing was played.
 const UNUSABLE: u8 = 2;

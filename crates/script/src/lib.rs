@@ -9,6 +9,8 @@ mod command;
 mod event;
 mod parse;
 mod play;
+mod process;
+mod values;
 
 pub use cli::{UsageError, main};
 pub use command::{Command, LimitKind, Script, Section, Tokens, When};

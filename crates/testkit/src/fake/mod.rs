@@ -9,14 +9,17 @@
 //! - `%deaf` never reads standard input;
 //! - `%version WORD` reports another version.
 //!
-//! `@attempt N` counts the starts of the program with this script (a file beside it keeps the count),
-//! so that it also works where the supervisor cannot be asked for the attempt.
+//! `@attempt N` counts the starts of the program with this script, so that it also works where the
+//! supervisor cannot be asked for the attempt. Every start and the prompt it got are recorded in the
+//! file `FAKE_AGENT_RECORD` (default: in the folder of the agent's conversations, which a sandbox leaves
+//! writable); [`starts`] reads it.
 
 mod args;
 mod claude;
 mod codex;
 mod gemini;
 mod opencode;
+mod record;
 mod store;
 mod translate;
 
@@ -26,7 +29,10 @@ use std::path::{Path, PathBuf};
 
 use longhaul_script::{Ending, Mode, PlayContext, Script, parse, play};
 
+pub use record::{Start, starts};
+
 use args::{Agent, Launch};
+use record::Record;
 use store::Store;
 use translate::Translator;
 
@@ -77,13 +83,15 @@ fn start(agent: Agent, words: &[String], path: &Path) -> io::Result<u8> {
     if let Some(version) = traits.version {
         launch.version = version;
     }
-    let attempt = count_start(path)?;
+    let store = Store::new(agent);
+    let record = Record::new(&store, path);
+    let attempt = record.start(words)?;
     let prompt = if traits.deaf {
         String::new()
     } else {
         prompt(&launch)?
     };
-    let store = Store::new(agent);
+    record.prompt(&prompt)?;
     let conversation = match (&launch.resume, &launch.session) {
         (Some(id), _) if store.knows(id) => id.clone(),
         (Some(id), _) => return unknown(agent, id),
@@ -153,19 +161,6 @@ fn read(path: &Path) -> io::Result<(Script, Traits)> {
     }
     let script = parse(&rest).map_err(io::Error::other)?;
     Ok((script, traits))
-}
-
-/// How often the program was started with this script, this time included.
-fn count_start(path: &Path) -> io::Result<u32> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".starts");
-    // One byte per start: appending is atomic, so starts at the same time never lose one.
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&name)?;
-    file.write_all(b".")?;
-    Ok(u32::try_from(std::fs::metadata(&name)?.len()).unwrap_or(u32::MAX))
 }
 
 fn prompt(launch: &Launch) -> io::Result<String> {

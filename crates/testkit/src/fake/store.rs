@@ -32,6 +32,11 @@ impl Store {
         Self { agent, root }
     }
 
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The transcript of a conversation that starts in `folder`.
     fn path(&self, id: &str, folder: &Path) -> PathBuf {
         let slug: String = folder

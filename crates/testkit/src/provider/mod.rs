@@ -9,6 +9,7 @@ mod gemini;
 mod openai_chat;
 mod openai_responses;
 mod record;
+mod respond;
 mod serve;
 mod step;
 mod wire;

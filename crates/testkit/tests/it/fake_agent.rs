@@ -34,6 +34,7 @@ impl Stage {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.folder.path())
             .env("FAKE_AGENT_SCRIPT", self.folder.path().join("script"))
+            .env("FAKE_AGENT_RECORD", self.folder.path().join("record"))
             .current_dir(self.folder.path().join("work"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -248,4 +249,19 @@ fn versions_and_misuse() {
     assert_eq!(version.stdout, b"2.1.197 (Claude Code)\n");
     let misused = stage.run("nobody", &[], "");
     assert_eq!(misused.status.code(), Some(99));
+}
+
+#[test]
+fn every_start_is_recorded_with_its_arguments_and_prompt() {
+    let stage = Stage::new("@attempt 1\nfail once\n@attempt 2\nexpect-prompt once\ndone");
+    assert_eq!(stage.turn("claude", "first").status.code(), Some(1));
+    assert_eq!(
+        stage.turn("claude", "it failed once").status.code(),
+        Some(0)
+    );
+    let starts = longhaul_testkit::fake::starts(&stage.folder.path().join("record"));
+    let prompts: Vec<_> = starts.iter().map(|s| s.prompt.as_deref()).collect();
+    assert_eq!(prompts, [Some("first"), Some("it failed once")]);
+    assert_eq!(starts[0].args[0], "-p");
+    assert!(starts[0].folder.ends_with("work"));
 }
