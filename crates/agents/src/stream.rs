@@ -149,8 +149,7 @@ impl<D: Dialect> StreamParser for LineParser<D> {
         self.stdout.push(bytes, |line| {
             take_line(line, out, |text, out| dialect.line(text, out))
         });
-        let new = out.get(first..).unwrap_or_default().to_vec();
-        self.keep_denials(&new);
+        self.keep_denials(out.get(first..).unwrap_or_default());
     }
 
     fn push_stderr(&mut self, bytes: &[u8], out: &mut Vec<AgentEvent>) {
@@ -162,8 +161,7 @@ impl<D: Dialect> StreamParser for LineParser<D> {
         self.stderr.push(bytes, |line| {
             take_line(line, out, |text, out| dialect.stderr_line(text, out))
         });
-        let new = out.get(first..).unwrap_or_default().to_vec();
-        self.keep_denials(&new);
+        self.keep_denials(out.get(first..).unwrap_or_default());
     }
 
     fn finish(&mut self, exit: ExitStatusInfo, now: UnixMs, out: &mut Vec<AgentEvent>) -> TurnEnd {
@@ -183,8 +181,7 @@ impl<D: Dialect> StreamParser for LineParser<D> {
             },
             out,
         );
-        let new = out.get(first..).unwrap_or_default().to_vec();
-        self.keep_denials(&new);
+        self.keep_denials(out.get(first..).unwrap_or_default());
         TurnEnd {
             outcome,
             denials: std::mem::take(&mut self.denials),

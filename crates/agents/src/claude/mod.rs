@@ -1,7 +1,9 @@
 //! Claude Code: `claude -p --output-format stream-json`.
 
+mod launch;
 mod stream;
 mod transcript;
 
+pub(crate) use launch::{capabilities, launch};
 pub(crate) use stream::ClaudeStream;
 pub use transcript::ClaudeTranscript;

@@ -258,7 +258,10 @@ impl ClaudeStream {
         if let Some(notice) = &self.rejected
             && matches!(status, None | Some(429))
         {
-            return End::Failed(Failure::Typed(notice.clone()));
+            return End::Failed(Failure::Typed(LimitNotice {
+                snippet: snippet(&said, SNIPPET_CHARS),
+                ..notice.clone()
+            }));
         }
         let status = status.or(match self.api_error.as_str() {
             "rate_limit" => Some(429),

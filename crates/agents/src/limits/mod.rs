@@ -5,6 +5,8 @@
 
 mod reset;
 mod rules;
+#[cfg(test)]
+mod table;
 
 pub(crate) use reset::epoch_secs;
 pub use reset::{ResetText, Zone};

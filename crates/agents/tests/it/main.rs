@@ -1,1 +1,7 @@
-//! Tests over whole samples.
+//! Recorded streams of the real agents (facts/agents.md, and runs of the same versions for the cases
+//! the facts leave out), and launch plans.
+
+mod hostile;
+mod launch;
+mod samples;
+mod world;

@@ -1,0 +1,187 @@
+//! A harness: the adapter for one kind of agent.
+
+use std::collections::BTreeMap;
+
+use crate::capabilities::Capabilities;
+use crate::custom::{CustomHarness, OutputFormat, TextStream};
+use crate::launch::{LaunchPlan, LaunchRefusal, LaunchRequest};
+use crate::stream::{LineParser, ParserContext, StreamParser};
+use crate::{claude, codex, custom, gemini, opencode, script};
+
+/// The adapter for one kind of agent. Made by a [`Registry`](crate::Registry).
+#[derive(Clone, Debug)]
+pub struct Harness {
+    name: String,
+    program: String,
+    kind: Kind,
+    capabilities: Capabilities,
+    extra_args: Vec<String>,
+    env: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Builtin(Builtin),
+    Custom(Box<CustomHarness>),
+}
+
+/// The harnesses that are built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Builtin {
+    Claude,
+    Codex,
+    Gemini,
+    Opencode,
+    Script,
+}
+
+impl Builtin {
+    /// All, in the order in which `auto` tries them.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Claude,
+        Self::Codex,
+        Self::Opencode,
+        Self::Gemini,
+        Self::Script,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+            Self::Codex => "codex",
+            Self::Gemini => "gemini",
+            Self::Opencode => "opencode",
+            Self::Script => "script",
+        }
+    }
+
+    /// Other spellings, lower case, with `-` for `_` and spaces.
+    pub(crate) const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Claude => &["claude-code", "claudecode", "anthropic-claude"],
+            Self::Codex => &["codex-cli", "openai-codex"],
+            Self::Gemini => &["gemini-cli", "google-gemini"],
+            Self::Opencode => &["open-code", "opencode-ai"],
+            Self::Script => &["scripted"],
+        }
+    }
+}
+
+impl Harness {
+    pub(crate) fn builtin(kind: Builtin) -> Self {
+        Self {
+            name: kind.name().to_owned(),
+            program: match kind {
+                // Played by our own executable; nothing to look up.
+                Builtin::Script => "longhaul",
+                _ => kind.name(),
+            }
+            .to_owned(),
+            capabilities: match kind {
+                Builtin::Claude => claude::capabilities(),
+                Builtin::Codex => codex::capabilities(),
+                Builtin::Gemini => gemini::capabilities(),
+                Builtin::Opencode => opencode::capabilities(),
+                Builtin::Script => script::capabilities(),
+            },
+            kind: Kind::Builtin(kind),
+            extra_args: Vec::new(),
+            env: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn custom(settings: CustomHarness, program: String) -> Self {
+        Self {
+            name: settings.name.clone(),
+            program,
+            capabilities: custom::capabilities(&settings),
+            kind: Kind::Custom(Box::new(settings)),
+            extra_args: Vec::new(),
+            env: BTreeMap::new(),
+        }
+    }
+
+    /// Changes a built-in harness as the config says.
+    pub(crate) fn change(&mut self, settings: CustomHarness) {
+        if let Some(program) = settings.program {
+            self.program = program;
+        }
+        self.extra_args = settings.base_args;
+        self.env = settings.env;
+    }
+
+    /// Its name: `claude`, or the config's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The program to look up on `PATH`, or a path.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Whether Longhaul's own executable is the agent: nothing has to be installed.
+    #[must_use]
+    pub fn is_builtin_script(&self) -> bool {
+        matches!(self.kind, Kind::Builtin(Builtin::Script))
+    }
+
+    /// Its row of the capability table.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Plans one attempt.
+    ///
+    /// # Errors
+    /// Where the request asks for what the harness cannot or must not do; asking again gives the same.
+    pub fn launch(&self, request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusal> {
+        let mut plan = match &self.kind {
+            Kind::Builtin(Builtin::Claude) => claude::launch(request)?,
+            Kind::Builtin(Builtin::Codex) => codex::launch(request)?,
+            Kind::Builtin(Builtin::Gemini) => gemini::launch(request)?,
+            Kind::Builtin(Builtin::Opencode) => opencode::launch(request)?,
+            Kind::Builtin(Builtin::Script) => script::launch(request)?,
+            Kind::Custom(settings) => custom::launch(settings, request)?,
+        };
+        // After the program: in front of subcommands and of flags that take all that follows.
+        plan.argv.splice(1..1, self.extra_args.iter().cloned());
+        plan.env.extend(self.env.clone());
+        Ok(plan)
+    }
+
+    /// A parser for one attempt.
+    #[must_use]
+    pub fn parser(&self, context: &ParserContext) -> Box<dyn StreamParser> {
+        let format = match &self.kind {
+            Kind::Builtin(Builtin::Claude) => OutputFormat::ClaudeStream,
+            Kind::Builtin(Builtin::Codex) => OutputFormat::CodexJson,
+            Kind::Builtin(Builtin::Gemini) => OutputFormat::GeminiStream,
+            Kind::Builtin(Builtin::Opencode) => OutputFormat::OpencodeJson,
+            Kind::Builtin(Builtin::Script) => OutputFormat::Script,
+            Kind::Custom(settings) => settings.output,
+        };
+        match format {
+            OutputFormat::Text => Box::new(LineParser::new(TextStream::default(), context)),
+            OutputFormat::ClaudeStream => {
+                Box::new(LineParser::new(claude::ClaudeStream::default(), context))
+            }
+            OutputFormat::CodexJson => {
+                Box::new(LineParser::new(codex::CodexStream::new(context), context))
+            }
+            OutputFormat::GeminiStream => {
+                Box::new(LineParser::new(gemini::GeminiStream::default(), context))
+            }
+            OutputFormat::OpencodeJson => Box::new(LineParser::new(
+                opencode::OpencodeStream::default(),
+                context,
+            )),
+            OutputFormat::Script => {
+                Box::new(LineParser::new(script::ScriptStream::default(), context))
+            }
+        }
+    }
+}

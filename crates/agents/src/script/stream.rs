@@ -1,0 +1,129 @@
+//! The lines of a played script. Its usage is cumulative in the process.
+
+use longhaul_core::limit::{LimitClass, LimitNotice};
+use longhaul_core::time::UnixMs;
+use longhaul_core::usage::Usage;
+use serde_json::Value;
+
+use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
+use crate::limits::SNIPPET_CHARS;
+use crate::stream::{
+    Dialect, Ending, json_object, named, sound_conversation, str_at, u64_at, words,
+};
+use crate::tally::usd_at;
+use crate::text::{excerpt, snippet};
+
+/// Reads one played script.
+#[derive(Default)]
+pub(crate) struct ScriptStream {
+    usage: Usage,
+    limit: Option<LimitNotice>,
+    last_words: String,
+    end: Option<TurnOutcome>,
+}
+
+impl Dialect for ScriptStream {
+    fn line(&mut self, line: &str, out: &mut Vec<AgentEvent>) {
+        let Some(event) = json_object(line, out) else {
+            return;
+        };
+        let short = |pointer| snippet(str_at(&event, pointer), 200);
+        match str_at(&event, "/type") {
+            "start" => out.push(AgentEvent::Started {
+                conversation: sound_conversation(str_at(&event, "/conversation")),
+                model: named(str_at(&event, "/model")),
+                mode: named(str_at(&event, "/mode")),
+                version: None,
+            }),
+            "say" => {
+                self.last_words = words(str_at(&event, "/text"));
+                out.push(AgentEvent::Text {
+                    text: self.last_words.clone(),
+                });
+            }
+            "tool" => out.push(AgentEvent::ToolStarted {
+                id: short("/id"),
+                name: short("/name"),
+                summary: short("/summary"),
+            }),
+            "tool_end" => out.push(AgentEvent::ToolEnded {
+                id: short("/id"),
+                ok: event["ok"] != Value::Bool(false),
+            }),
+            "usage" => {
+                self.usage = Usage {
+                    input: u64_at(&event, "/input"),
+                    output: u64_at(&event, "/output"),
+                    cache_read: u64_at(&event, "/cache_read"),
+                    cache_write: u64_at(&event, "/cache_write"),
+                    cost: usd_at(&event, "/cost_usd"),
+                };
+                out.push(AgentEvent::Usage(self.usage));
+            }
+            "limit" => self.limit(&event, out),
+            "denied" => out.push(AgentEvent::Denied(Denial {
+                tool: short("/tool"),
+                detail: short("/detail"),
+            })),
+            "question" => out.push(AgentEvent::Question {
+                text: excerpt(str_at(&event, "/text"), 1024),
+            }),
+            "end" => self.end(&event, out),
+            kind => out.push(AgentEvent::Unknown {
+                kind: snippet(kind, 80),
+            }),
+        }
+    }
+
+    fn outcome(&mut self, end: &Ending<'_>, _out: &mut Vec<AgentEvent>) -> TurnOutcome {
+        self.end.clone().unwrap_or_else(|| end.no_terminal_event())
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage
+    }
+}
+
+impl ScriptStream {
+    fn limit(&mut self, event: &Value, out: &mut Vec<AgentEvent>) {
+        let class = match str_at(event, "/class") {
+            "quota" => LimitClass::Quota,
+            "throttle" => LimitClass::Throttle,
+            "overload" => LimitClass::Overload,
+            "billing" => LimitClass::Billing,
+            "auth" => LimitClass::Auth,
+            other => {
+                out.push(AgentEvent::Unknown {
+                    kind: snippet(&format!("limit/{other}"), 80),
+                });
+                return;
+            }
+        };
+        let notice = LimitNotice {
+            class,
+            reset_at: event["reset_at_ms"].as_i64().map(UnixMs),
+            window: named(str_at(event, "/window")),
+            snippet: snippet(str_at(event, "/message"), SNIPPET_CHARS),
+        };
+        out.push(AgentEvent::Limit(notice.clone()));
+        self.limit = Some(notice);
+    }
+
+    fn end(&mut self, event: &Value, out: &mut Vec<AgentEvent>) {
+        let ok = event["ok"] == Value::Bool(true);
+        self.end = Some(match &self.limit {
+            _ if ok => TurnOutcome::Completed {
+                summary: match str_at(event, "/summary") {
+                    "" => excerpt(&self.last_words, 4096),
+                    summary => excerpt(summary, 4096),
+                },
+            },
+            Some(notice) => TurnOutcome::Limited(notice.clone()),
+            None => TurnOutcome::Failed {
+                kind: FailureKind::Agent,
+                message: excerpt(str_at(event, "/error"), 1024),
+            },
+        });
+        out.push(AgentEvent::TurnEnded { ok });
+    }
+}
