@@ -7,8 +7,12 @@
 mod branch;
 mod crash;
 mod diff;
+mod disk;
+mod escape;
 mod fsx;
+mod gc;
 mod git;
+mod include;
 mod lock;
 mod oid;
 mod path;
@@ -18,16 +22,25 @@ mod repo;
 mod seal;
 mod site;
 mod snapshot;
+mod start;
 mod worktree;
 
 pub use branch::{BranchRepair, BranchState, Unfinished};
 pub use diff::{ChangeKind, ChangedPath, Changes, DiffText};
+pub use disk::{disk_usage, network_filesystem};
+pub use escape::{CheckoutMark, Difference, RestoreGuardError};
+pub use gc::{GcCandidate, KeptBecause, RemoveError, Removed, SafeBecause, TreeVerdict, Verdict};
 pub use git::{ErrorClass, Git, GitError, GitSettings};
+pub use include::{IncludeLimits, NotPlaced, Placed};
 pub use oid::{NotAnOid, Oid};
 pub use path::{BadEscape, RepoPath};
 pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
 pub use repo::{Head, OpenError, Repo, StartError};
 pub use seal::{SealError, SealRequest, Sealed};
-pub use snapshot::{FileRules, SkipReason, Skipped, Snapshot, SnapshotRequest};
+pub use snapshot::{
+    FileRules, RestoreError, RestoreScope, Restored, SkipReason, Skipped, Snapshot, SnapshotRef,
+    SnapshotRequest,
+};
+pub use start::{ConflictKind, ConflictPath, StartPoint};
 pub use worktree::{EnsureError, Ensured, Made, Note, WorkspacePlan, Worktree};

@@ -87,7 +87,7 @@ impl OpenError {
 }
 
 /// Where a HEAD points.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Head {
     /// At a branch with commits; the name is without `refs/heads/`.
     Branch {
@@ -328,6 +328,9 @@ impl Repo {
 
     /// Guarded git on a work tree and its git folder.
     pub(crate) fn site(&self, git_dir: &Path, work_tree: &Path) -> Result<Site<'_>, GitError> {
+        if git_dir != self.common_dir && git_dir != self.checkout_git_dir {
+            crate::worktree::admin::harden(git_dir, &self.common_dir)?;
+        }
         Site::open(
             &self.git,
             git_dir,

@@ -13,7 +13,7 @@ use crate::protect::Protect;
 use crate::repo::{Head, Repo};
 use crate::site::{NewCommit, Site};
 use crate::snapshot::{Seen, Snapshot, SnapshotRequest};
-use crate::worktree::Worktree;
+use crate::worktree::{Worktree, admin};
 
 /// What is to be sealed and how.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub struct Sealed {
     pub repair: BranchRepair,
     /// git was left in the middle of something; nothing was committed then.
     pub unfinished: Option<Unfinished>,
+    /// git's folder of the worktree was changed as git does not do; it was put right.
+    pub tampered: Option<&'static str>,
     /// The branch does not hold its base any more: the session rewrote its history.
     pub rewritten: bool,
     /// The diff from start to end, bounded.
@@ -104,6 +106,7 @@ impl Repo {
         if self.is_plain() || worktree.git_dir == self.checkout_git_dir() {
             return Err(SealError::InPlace);
         }
+        let tampered = admin::tampered(&worktree.git_dir, self.common_dir());
         let seen = self.look(worktree, &request.snapshot.files)?;
         let snapshot = self.keep(&request.snapshot, &seen)?;
         // A worktree whose own git files are destroyed is read through the repository's; nothing is
@@ -138,11 +141,13 @@ impl Repo {
                 end = Some(target);
             }
         }
-        Ok(self.report(&site, request, snapshot, end, committed)?.with(
-            stand.state,
+        Ok(Sealed {
+            branch: stand.state,
             repair,
-            pending,
-        ))
+            unfinished: pending,
+            tampered,
+            ..self.report(&site, request, snapshot, end, committed)?
+        })
     }
 
     /// Commits the captured files over `at` if they differ from it.
@@ -242,21 +247,8 @@ impl Repo {
             branch: BranchState::Ok,
             repair: BranchRepair::None,
             unfinished: None,
+            tampered: None,
             rewritten,
         })
-    }
-}
-
-impl Sealed {
-    fn with(
-        mut self,
-        branch: BranchState,
-        repair: BranchRepair,
-        unfinished: Option<Unfinished>,
-    ) -> Self {
-        self.branch = branch;
-        self.repair = repair;
-        self.unfinished = unfinished;
-        self
     }
 }

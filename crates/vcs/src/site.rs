@@ -16,8 +16,10 @@ pub(crate) struct Site<'r> {
     pub(crate) common_dir: &'r Path,
     pub(crate) work_tree: PathBuf,
     settings: Vec<(OsString, OsString)>,
-    /// `core.sparseCheckout` is on: files outside of the patterns are missing on purpose.
-    pub(crate) identity: bool,
+    /// git knows who the user is.
+    identity: bool,
+    /// Files outside of the patterns of a sparse checkout are missing on purpose.
+    pub(crate) sparse: bool,
 }
 
 impl<'r> Site<'r> {
@@ -36,6 +38,7 @@ impl<'r> Site<'r> {
             work_tree: work_tree.to_owned(),
             settings: Vec::new(),
             identity: false,
+            sparse: false,
         };
         let listing = site
             .call()
@@ -45,34 +48,32 @@ impl<'r> Site<'r> {
             .ok_or_else(|| listing.malformed("config entries with their scope"))?;
         site.settings = overrides(&list, trusted, git.has_lfs());
         let has = |key| list.get(key).is_some_and(|v| !v.is_empty());
+        site.sparse = list.get("core.sparsecheckout") == Some(b"true");
         site.identity = has("user.name") && has("user.email");
         Ok(site)
     }
 
-    /// A call on objects, refs and indexes; needs no files of the work tree.
+    /// A call on objects, refs and indexes; needs no files of the work tree. It runs outside of any
+    /// work tree, where git cannot take a folder for a prefix of paths.
     pub(crate) fn call(&self) -> Call<'r> {
-        let mut call = Call::new(self.git, self.common_dir)
-            .env("GIT_DIR", &self.git_dir)
-            .env("GIT_WORK_TREE", &self.work_tree);
-        if self.git_dir != self.common_dir {
-            call = call.env("GIT_COMMON_DIR", self.common_dir);
-        }
-        for (key, value) in &self.settings {
-            call = call.env(key, value);
-        }
-        call
+        self.at(Path::new("/"))
     }
 
     /// A call that reads or writes files of the work tree, with an index of its own.
     pub(crate) fn files(&self, index: Option<&Path>) -> Call<'r> {
-        let mut call = Call::new(self.git, &self.work_tree)
+        let call = self.at(&self.work_tree);
+        match index {
+            Some(index) => call.env("GIT_INDEX_FILE", index),
+            None => call,
+        }
+    }
+
+    fn at(&self, folder: &Path) -> Call<'r> {
+        let mut call = Call::new(self.git, folder)
             .env("GIT_DIR", &self.git_dir)
             .env("GIT_WORK_TREE", &self.work_tree);
         if self.git_dir != self.common_dir {
             call = call.env("GIT_COMMON_DIR", self.common_dir);
-        }
-        if let Some(index) = index {
-            call = call.env("GIT_INDEX_FILE", index);
         }
         for (key, value) in &self.settings {
             call = call.env(key, value);

@@ -62,7 +62,7 @@ impl ConfigList {
 }
 
 /// Given to every call: what must hold whoever wrote the config.
-const FIXED: [(&str, &str); 27] = [
+const FIXED: [(&str, &str); 28] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.untrackedCache", "false"),
@@ -90,6 +90,7 @@ const FIXED: [(&str, &str); 27] = [
     ("log.showSignature", "false"),
     ("color.ui", "false"),
     ("merge.directoryRenames", "conflict"),
+    ("merge.conflictStyle", "zdiff3"),
 ];
 
 /// The settings as environment variables (`GIT_CONFIG_COUNT` and friends), which, unlike `-c`,

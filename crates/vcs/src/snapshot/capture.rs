@@ -135,7 +135,9 @@ impl Job<'_> {
         let new = self.new_files(head)?;
         let mut stage = Vec::new();
         let mut drop = Vec::new();
+        let mut absent = Vec::new();
         let mut total = 0_u64;
+        let sparse = self.sparse_paths()?;
         for (path, is_tracked) in tracked
             .iter()
             .map(|p| (p, true))
@@ -143,11 +145,14 @@ impl Job<'_> {
         {
             match self.judge(path, is_tracked, &mut total) {
                 Verdict::Stage => stage.push(path),
+                Verdict::Drop if sparse.contains(path) => absent.push(path),
                 Verdict::Drop => drop.push(path),
                 Verdict::Leave => {}
             }
         }
-        self.update(&stage, &drop)?;
+        self.update(&stage, &["--add", "--remove", "--replace"])?;
+        self.update(&drop, &["--force-remove"])?;
+        self.update(&absent, &["--skip-worktree"])?;
         self.call().arg("write-tree").oid()
     }
 
@@ -175,6 +180,24 @@ impl Job<'_> {
             }
         }
         Ok(paths)
+    }
+
+    /// Files that a sparse checkout leaves out, by the session's own index. A session that abuses
+    /// this only keeps a file in its tree that it could have kept anyway.
+    fn sparse_paths(&self) -> Result<BTreeSet<RepoPath>, GitError> {
+        if !self.site.sparse {
+            return Ok(BTreeSet::new());
+        }
+        let listing = self
+            .site
+            .files(None)
+            .args(["ls-files", "-t", "-z"])
+            .output()?;
+        let skipped = |entry: &RepoPath| entry.as_bytes().starts_with(b"S ");
+        Ok(split_nul(&listing.stdout)
+            .filter(skipped)
+            .map(|entry| RepoPath::from_bytes(&entry.as_bytes()[2..]))
+            .collect())
     }
 
     /// Untracked files, kept ignored ones, and ignored ones that the session staged by force.
@@ -326,32 +349,20 @@ impl Job<'_> {
         Verdict::Leave
     }
 
-    fn update(&self, stage: &[&RepoPath], drop: &[&RepoPath]) -> Result<(), GitError> {
-        let list = |paths: &[&RepoPath]| -> Vec<u8> {
-            paths
-                .iter()
-                .flat_map(|p| [p.as_bytes(), b"\0"].concat())
-                .collect()
-        };
-        if !drop.is_empty() {
-            self.call()
-                .args(["update-index", "-z", "--force-remove", "--stdin"])
-                .stdin(list(drop))
-                .ok()?;
+    fn update(&self, paths: &[&RepoPath], how: &[&str]) -> Result<(), GitError> {
+        if paths.is_empty() {
+            return Ok(());
         }
-        if !stage.is_empty() {
-            self.call()
-                .args([
-                    "update-index",
-                    "-z",
-                    "--add",
-                    "--remove",
-                    "--replace",
-                    "--stdin",
-                ])
-                .stdin(list(stage))
-                .ok()?;
-        }
+        let list: Vec<u8> = paths
+            .iter()
+            .flat_map(|p| [p.as_bytes(), b"\0"].concat())
+            .collect();
+        self.call()
+            .args(["update-index", "-z"])
+            .args(how)
+            .arg("--stdin")
+            .stdin(list)
+            .ok()?;
         Ok(())
     }
 }

@@ -2,11 +2,13 @@
 //! and the way back (`undo`).
 
 mod capture;
+mod undo;
 
 use std::collections::BTreeSet;
 
-pub(crate) use capture::{CaptureRules, Captured, capture};
+pub(crate) use capture::{CaptureRules, Captured, capture, pattern_file};
 pub use capture::{SkipReason, Skipped};
+pub use undo::{RestoreError, RestoreScope, Restored, SnapshotRef};
 
 use crate::git::GitError;
 use crate::oid::Oid;

@@ -44,33 +44,71 @@ pub(crate) fn registered_path(admin: &Path) -> Option<PathBuf> {
     (link.file_name() == Some(OsStr::new(".git"))).then(|| link.parent().map(Path::to_owned))?
 }
 
+/// Files of an admin folder that git writes through, which must not be links to elsewhere.
+const OWN_FILES: [&str; 7] = [
+    "HEAD",
+    "index",
+    "logs",
+    "logs/HEAD",
+    "commondir",
+    "gitdir",
+    "refs",
+];
+
 /// Something in an admin folder that only tampering puts there.
 pub(crate) fn tampered(admin: &Path, common_dir: &Path) -> Option<&'static str> {
-    for name in [
-        "HEAD",
-        "index",
-        "logs",
-        "logs/HEAD",
-        "commondir",
-        "gitdir",
-        "refs",
-        "modules",
-    ] {
+    for name in OWN_FILES {
         if fs::symlink_metadata(admin.join(name)).is_ok_and(|m| m.is_symlink()) {
             return Some("a file of git's own was replaced by a symbolic link");
         }
     }
+    let gone = !admin.is_dir();
+    (!gone && !points_home(admin, common_dir))
+        .then_some("the worktree was pointed at another repository")
+}
+
+/// Undoes tampering in an admin folder of ours before git works with it: links that git would write
+/// through are removed, and `commondir`, which git's refs follow even under `GIT_COMMON_DIR`, is
+/// written anew (L20).
+pub(crate) fn harden(admin: &Path, common_dir: &Path) -> Result<(), GitError> {
+    if tampered(admin, common_dir).is_none() {
+        return Ok(());
+    }
+    tracing::warn!(admin = %admin.display(), "undoing changes in a worktree's git folder");
+    for name in OWN_FILES {
+        let file = admin.join(name);
+        if fs::symlink_metadata(&file).is_ok_and(|m| m.is_symlink()) {
+            fsx::remove_file_if_there(&file)?;
+        }
+    }
+    let file = admin.join("commondir");
+    if fs::symlink_metadata(&file).is_ok_and(|m| m.is_dir()) {
+        fs::remove_dir_all(&file).map_err(GitError::file("remove", &file))?;
+    }
+    if admin.is_dir() && !points_home(admin, common_dir) {
+        fsx::write_durably(&file, b"../..\n")?;
+    }
+    Ok(())
+}
+
+fn points_home(admin: &Path, common_dir: &Path) -> bool {
     let common = fsx::read_small(&admin.join("commondir"), LIMIT)
         .ok()
         .flatten();
-    let points_home = common.is_some_and(|bytes| {
+    common.is_some_and(|bytes| {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         admin
             .join(OsStr::from_bytes(bytes))
             .canonicalize()
             .is_ok_and(|path| path == common_dir)
-    });
-    (!points_home).then_some("the worktree was pointed at another repository")
+    })
+}
+
+/// Registers an admin folder for a work tree again.
+pub(crate) fn write_registration(admin: &Path, work_tree: &Path) -> Result<(), GitError> {
+    let mut bytes = work_tree.join(".git").into_os_string().into_encoded_bytes();
+    bytes.push(b'\n');
+    fsx::write_durably(&admin.join("gitdir"), &bytes)
 }
 
 /// What stands at `.git` in a work tree.

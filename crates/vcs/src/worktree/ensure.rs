@@ -213,6 +213,10 @@ impl Repo {
                 version: 1,
                 branch: plan.branch.clone(),
                 base: plan.base.clone(),
+                admin: worktree
+                    .git_dir
+                    .file_name()
+                    .map(|n| RepoPath::from(Path::new(n))),
                 ready: true,
             };
             self.write_record(&path, &record)?;
@@ -235,7 +239,8 @@ impl Repo {
         };
         Ok(Some(Worktree {
             path: path.to_owned(),
-            git_dir: admin::find(self.common_dir(), path)?
+            git_dir: self
+                .admin_folder(path, Some(&record))?
                 .unwrap_or_else(|| self.common_dir().join("worktrees/missing")),
             branch: record.branch,
         }))
@@ -277,7 +282,7 @@ impl Repo {
                 branch: record.branch.clone(),
             });
         }
-        let admin = admin::find(self.common_dir(), path)?;
+        let admin = self.admin_folder(path, record.as_ref())?;
         let ready = record.as_ref().is_some_and(|r| r.ready);
         let worktree = |git_dir| Worktree {
             path: path.to_owned(),
@@ -302,6 +307,7 @@ impl Repo {
                 version: 1,
                 branch: plan.branch.clone(),
                 base: plan.base.clone(),
+                admin: None,
                 ready: false,
             };
             self.write_record(path, &record)?;

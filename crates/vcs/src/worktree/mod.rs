@@ -3,5 +3,6 @@
 pub(crate) mod admin;
 mod ensure;
 mod record;
+mod write_paths;
 
 pub use ensure::{EnsureError, Ensured, Made, Note, WorkspacePlan, Worktree};

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::admin;
 use crate::fsx;
 use crate::git::GitError;
 use crate::oid::Oid;
+use crate::path::RepoPath;
 use crate::repo::Repo;
 
 const LIMIT: u64 = 1 << 20;
@@ -21,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) branch: String,
     /// The commit it was made from.
     pub(crate) base: Oid,
+    /// Name of git's admin folder for it, below `.git/worktrees`, once it is known.
+    pub(crate) admin: Option<RepoPath>,
     /// Its files were all written once; from then on they belong to the session.
     pub(crate) ready: bool,
 }
@@ -52,12 +56,38 @@ impl Repo {
         }
     }
 
+    /// git's admin folder for a worktree of ours: as registered, else as recorded, so that a session
+    /// that overwrote the registration does not lose us its worktree.
+    pub(crate) fn admin_folder(
+        &self,
+        path: &Path,
+        record: Option<&Record>,
+    ) -> Result<Option<PathBuf>, GitError> {
+        if let Some(admin) = admin::find(self.common_dir(), path)? {
+            return Ok(Some(admin));
+        }
+        let Some(name) = record
+            .and_then(|r| r.admin.as_ref())
+            .filter(|name| name.is_plain())
+        else {
+            return Ok(None);
+        };
+        let admin = name.under(&self.common_dir().join("worktrees"));
+        let others = admin::registered_path(&admin)
+            .is_some_and(|other| other.join(".git").symlink_metadata().is_ok());
+        if !admin.join("HEAD").is_file() || others {
+            return Ok(None);
+        }
+        admin::write_registration(&admin, path)?;
+        Ok(Some(admin))
+    }
+
     pub(crate) fn write_record(&self, path: &Path, record: &Record) -> Result<(), GitError> {
         let bytes = serde_json::to_vec(record).expect("a record has only strings and numbers");
         fsx::write_durably(&self.record_file(path), &bytes)
     }
 
-    /// The branch of the worktree of ours at `path`, and whether its making was finished.
+    /// Drops our record of a worktree that is gone, and its private index.
     pub(crate) fn forget(&self, path: &Path) -> Result<(), GitError> {
         fsx::remove_file_if_there(&self.private_index(path))?;
         fsx::remove_file_if_there(&self.record_file(path))

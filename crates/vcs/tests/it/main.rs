@@ -1,6 +1,13 @@
 //! Real git in temporary folders: what the crate does to repositories, worktrees and users.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests are tests, and a skipped test says so"
+)]
 
+mod files;
+mod hostile;
+mod oddities;
 mod seal;
 mod support;
 mod worktrees;

@@ -103,7 +103,6 @@ fn i5_a_destroyed_worktree_is_still_snapshotted() {
             "damage {damage}"
         );
     }
-    world.fsck();
 }
 
 #[test]
