@@ -213,10 +213,11 @@ pub(crate) enum PriorityWord {
 /// A list of tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskList {
-    /// Those that need a person first, then by age.
+    /// Those that need a person, then those that work (both the oldest first), then the finished
+    /// ones (the newest first).
     pub tasks: Vec<TaskSummary>,
-    /// Finished tasks that the query fits and the list leaves out; `all` shows them.
-    pub left_out: u64,
+    /// There are more finished tasks that fit the query; `all` shows them.
+    pub more: bool,
 }
 
 /// Which tasks a list shows, as the query of `GET /v1/tasks`. Without any: all live tasks and the
@@ -237,7 +238,7 @@ pub struct TaskQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub submission: Option<uuid::Uuid>,
-    /// Finished tasks without a limit.
+    /// More finished tasks: up to 20,000.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
 }

@@ -1,0 +1,110 @@
+//! The daemon's socket: made so that nobody else can ever open it, and never over a living one.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixListener;
+
+/// Longest path of a unix socket in bytes (T30).
+const PATH_MAX_BYTES: usize = 107;
+
+/// The socket could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Its path is too long for the system (T30).
+    #[error("the socket's path has {bytes} bytes and may have {PATH_MAX_BYTES}: {}", path.display())]
+    TooLong {
+        /// The path.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Somebody answers there (T19).
+    #[error("another process answers at {}", path.display())]
+    InUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is something that is no socket; it was left alone.
+    #[error("{} is in the way and is no socket", path.display())]
+    InTheWay {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("the socket {} could not be made", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A bound socket; its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) socket: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the socket's file was not removed");
+        }
+    }
+}
+
+/// Binds the socket with mode 0600, in place of a dead one. To be called within a runtime, by the
+/// holder of the daemon's lock, and in a folder of mode 0700.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn bind(path: &Path) -> Result<Listener, BindError> {
+    let fail = |source| BindError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = path.as_os_str().len();
+    if bytes > PATH_MAX_BYTES {
+        return Err(BindError::TooLong {
+            path: path.to_owned(),
+            bytes,
+        });
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::InTheWay {
+                path: path.to_owned(),
+            });
+        }
+        Ok(_) if StdStream::connect(path).is_ok() => {
+            return Err(BindError::InUse {
+                path: path.to_owned(),
+            });
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(fail(error)),
+    }
+    // Made under another, not longer name, and moved into place only once its mode is right.
+    let fresh = path.with_file_name(".s");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => {}
+    }
+    let socket = StdListener::bind(&fresh).map_err(fail)?;
+    fs::set_permissions(&fresh, Permissions::from_mode(0o600)).map_err(fail)?;
+    fs::rename(&fresh, path).map_err(fail)?;
+    socket.set_nonblocking(true).map_err(fail)?;
+    let socket = UnixListener::from_std(socket).map_err(fail)?;
+    Ok(Listener {
+        socket,
+        path: path.to_owned(),
+    })
+}

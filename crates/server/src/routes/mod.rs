@@ -1,0 +1,59 @@
+//! The routes of `/v1`.
+
+mod daemon;
+mod events;
+mod logs;
+mod tasks;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use longhaul_agents::snippet;
+use longhaul_api::ErrorClass;
+
+use crate::http::app::App;
+use crate::http::guard::{ORDERS, guard};
+use crate::http::problem::ApiError;
+
+/// Every route, behind the guard.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/version", get(daemon::version))
+        .route("/v1/status", get(daemon::status))
+        .route("/v1/report", get(daemon::report))
+        .route("/v1/drain", post(daemon::drain))
+        .route("/v1/undrain", post(daemon::undrain))
+        .route("/v1/estop", post(daemon::estop))
+        .route("/v1/thaw", post(daemon::thaw))
+        .route("/v1/shutdown", post(daemon::shutdown))
+        .route("/v1/events", get(events::all))
+        .route("/v1/tasks", get(tasks::list).post(tasks::submit))
+        // A task may be called `orders` too: reading it stays possible.
+        .route(ORDERS, post(tasks::orders).get(tasks::show))
+        .route("/v1/tasks/{ref}", get(tasks::show))
+        .route("/v1/tasks/{ref}/logs", get(logs::read))
+        .route("/v1/tasks/{ref}/events", get(events::of_task))
+        .route("/v1/tasks/{ref}/send", post(tasks::send))
+        .route("/v1/submissions/{id}", get(tasks::submission))
+        .fallback(unknown)
+        .method_not_allowed_fallback(other_method)
+        .layer(from_fn_with_state(app.clone(), guard))
+        .with_state(app)
+}
+
+async fn unknown(uri: Uri) -> ApiError {
+    let path = snippet(uri.path(), 100);
+    ApiError::new(
+        ErrorClass::NotFound,
+        "no_such_route",
+        format!("there is no `{path}`"),
+    )
+    .hint("the daemon may be older than this program: `longhaul daemon restart`")
+}
+
+async fn other_method(method: Method, uri: Uri) -> ApiError {
+    let path = snippet(uri.path(), 100);
+    ApiError::invalid("bad_method", format!("`{path}` does not take {method}"))
+        .status(StatusCode::METHOD_NOT_ALLOWED)
+}

@@ -1,0 +1,171 @@
+//! What a ledger row says, in a sentence.
+
+use longhaul_core::ledger::{Cause, LedgerEntry};
+use longhaul_core::task::StateWord;
+use longhaul_core::time::UnixMs;
+use serde_json::Value;
+
+use super::Phrasing;
+
+/// What happened.
+pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> String {
+    let data = Data {
+        value: &entry.data,
+        p,
+    };
+    let stopping = data
+        .value
+        .get("stopping")
+        .is_some_and(|v| v != &Value::Bool(false));
+    let stops = |word: &str| {
+        if stopping {
+            format!("{word}; its session is being stopped")
+        } else {
+            word.to_owned()
+        }
+    };
+    match entry.cause {
+        Cause::Submitted => "accepted".to_owned(),
+        Cause::DependenciesMet => "its dependencies are done".to_owned(),
+        Cause::Assigned => data.with(
+            "attempt",
+            |n| format!("attempt {n} begins"),
+            "an attempt begins",
+        ),
+        Cause::WorkspaceReady => {
+            let drift = data.with("drift", |d| format!("; other hands changed it: {d}"), "");
+            data.with(
+                "branch",
+                |b| format!("its workspace is ready on {b}"),
+                "its workspace is ready",
+            ) + &drift
+        }
+        Cause::WorkspaceFailed => data.detail("its workspace could not be made"),
+        Cause::SessionStarted => {
+            let how = if data.value.get("resumed") == Some(&Value::Bool(true)) {
+                "its conversation goes on"
+            } else {
+                "its session runs"
+            };
+            data.with("pid", |pid| format!("{how} (process {pid})"), how)
+        }
+        Cause::LaunchFailed => data.detail("its session could not be started"),
+        Cause::ConversationKnown => data.with(
+            "id",
+            |id| format!("its conversation is {id}"),
+            "its conversation is known",
+        ),
+        Cause::BudgetWarning => data.percent("of its budget is used"),
+        Cause::BudgetReached => data.percent("of its budget is used; its session is being stopped"),
+        Cause::TimeoutReached => {
+            "it ran longer than its timeout; its session is being stopped".to_owned()
+        }
+        Cause::IdleReached => "it gave no sign of life; its session is being stopped".to_owned(),
+        Cause::QuestionUnanswered => {
+            "nobody answered its question; its session is being stopped".to_owned()
+        }
+        Cause::ModeMismatch => {
+            "it runs in another permission mode; its session is being stopped".to_owned()
+        }
+        Cause::SessionEnded => data.with(
+            "end",
+            |e| format!("its session ended: {}", e.replace('_', " ")),
+            "its session ended",
+        ),
+        Cause::TurnSealed => data.with(
+            "changed_files",
+            |n| format!("its work is secured ({n} changed files); the checks begin"),
+            "its work is secured; the checks begin",
+        ),
+        Cause::SealFailed => data.detail("its work could not be secured"),
+        Cause::CheckPassed => data.check("passed"),
+        Cause::CheckRerun => data.check("failed and runs again"),
+        Cause::CheckLost => data.detail("a check was lost and runs again"),
+        Cause::Finished => "done".to_owned(),
+        Cause::Retry => data.again("retry"),
+        Cause::Restart => data.again("restart"),
+        Cause::Limit => {
+            let until = data.value.get("until").and_then(Value::as_i64);
+            let until = until.map_or_else(String::new, |at| {
+                format!(" until {}", p.at(UnixMs(at), now))
+            });
+            data.with(
+                "snippet",
+                |s| format!("waits{until} for a limit: {s}"),
+                &format!("waits{until} for a limit"),
+            )
+        }
+        Cause::Woke => "its wait is over".to_owned(),
+        Cause::NeedsPerson => data.with(
+            "need",
+            |n| format!("needs you: {}", n.replace('_', " ")),
+            "needs you",
+        ),
+        Cause::OperatorStop => stops("stopped by a person"),
+        Cause::OperatorCancel if entry.to == StateWord::Cancelled => "cancelled".to_owned(),
+        Cause::OperatorCancel => stops("cancelled by a person"),
+        Cause::OperatorRetry => data.with(
+            "note",
+            |n| format!("retried by a person: {n}"),
+            "retried by a person",
+        ),
+        Cause::OperatorApprove => "approved by a person".to_owned(),
+        Cause::OperatorPause => "paused by a person".to_owned(),
+        Cause::OperatorResume => "resumed by a person".to_owned(),
+        Cause::Drained => stops("drain"),
+        Cause::Estopped => stops("estop"),
+        Cause::LateReport => {
+            "a report of an earlier attempt came late; it is kept and not obeyed".to_owned()
+        }
+    }
+}
+
+/// A row's data; any of it can be missing.
+struct Data<'a> {
+    value: &'a Value,
+    p: &'a Phrasing,
+}
+
+impl Data<'_> {
+    fn text(&self, key: &str) -> Option<String> {
+        let text = match self.value.get(key)? {
+            Value::String(text) => self.p.line(text),
+            Value::Number(n) => n.to_string(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some(text).filter(|t| !t.is_empty())
+    }
+
+    fn with(&self, key: &str, say: impl FnOnce(String) -> String, without: &str) -> String {
+        self.text(key).map_or_else(|| without.to_owned(), say)
+    }
+
+    fn detail(&self, head: &str) -> String {
+        self.with("detail", |d| format!("{head}: {d}"), head)
+    }
+
+    fn percent(&self, tail: &str) -> String {
+        self.with(
+            "percent",
+            |n| format!("{n} % {tail}"),
+            &format!("much {tail}"),
+        )
+    }
+
+    fn check(&self, what: &str) -> String {
+        let name = self.with(
+            "check",
+            |n| format!("check {n} {what}"),
+            &format!("a check {what}"),
+        );
+        self.with("reason", |r| format!("{name}: {r}"), &name)
+    }
+
+    fn again(&self, word: &str) -> String {
+        let why = self.with("why", |w| w, "another attempt");
+        match (self.text(word), self.text("of")) {
+            (Some(n), Some(of)) => format!("{why}; {word} {n} of {of}"),
+            _ => why,
+        }
+    }
+}
