@@ -10,6 +10,7 @@ mod event;
 mod parse;
 mod play;
 mod process;
+mod rehearsal;
 mod values;
 
 pub use cli::{UsageError, main};
@@ -17,3 +18,4 @@ pub use command::{Command, LimitKind, Script, Section, Tokens, When};
 pub use event::Event;
 pub use parse::{Problem, ScriptError, parse};
 pub use play::{Ending, Mode, PlayContext, play};
+pub use rehearsal::rehearsal;

@@ -388,18 +388,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn no_text_panics() {
-        for text in [
-            "@",
-            "\u{feff}say x",
-            "write \"",
-            "write <<",
-            "flood é",
-            "sleep é",
-            "@attempt é..",
-        ] {
-            drop(parse(text));
+    proptest::proptest! {
+        /// Any text is a script or an error that names one of its lines.
+        #[test]
+        fn no_text_panics(
+            words in "(@|write |append |limit |usage |sleep |flood |\\PC|<<|\"|é|\n| ){0,40}",
+        ) {
+            if let Err(error) = parse(&words) {
+                proptest::prop_assert!(error.line >= 1 && error.line <= words.lines().count());
+            }
         }
     }
 }

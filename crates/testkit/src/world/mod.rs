@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub use files::{append, read, wait_until, write};
-pub use process::{ProcessIdentity, processes_mentioning};
+pub use process::{ProcessIdentity, pids_in_locks, processes_mentioning};
 pub use repo::Repo;
 pub use run::{Ran, Running};
 
@@ -26,8 +26,8 @@ pub const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 /// How long the processes of a world may take to go once they are killed.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
-/// Finds the daemons of a state folder, from its lock or pid file. Given by the test that knows the
-/// layout; the world ends them first, so that nothing new is started while the rest is ended.
+/// Finds the daemons of a state folder. The world ends them first, so that nothing new is started while
+/// the rest is ended. [`pids_in_locks`] unless a test knows better.
 pub type DaemonFinder = fn(state: &Path) -> Vec<u32>;
 
 /// A temporary world.
@@ -38,7 +38,7 @@ pub struct World {
     root: Option<tempfile::TempDir>,
     binary: PathBuf,
     env: BTreeMap<OsString, OsString>,
-    find_daemons: Option<DaemonFinder>,
+    find_daemons: DaemonFinder,
     recorded: Mutex<Vec<ProcessIdentity>>,
     outputs: std::sync::atomic::AtomicU32,
 }
@@ -101,15 +101,15 @@ impl World {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value))
                 .collect(),
-            find_daemons: None,
+            find_daemons: pids_in_locks,
             recorded: Mutex::default(),
             outputs: std::sync::atomic::AtomicU32::new(0),
         })
     }
 
-    /// Says how daemons are found, for the end of the world.
+    /// Says how else daemons are found, for the end of the world.
     pub fn find_daemons_by(mut self, finder: DaemonFinder) -> Self {
-        self.find_daemons = Some(finder);
+        self.find_daemons = finder;
         self
     }
 
@@ -283,15 +283,13 @@ impl World {
 
     /// Kills everything that belongs to this world, daemons first; gives what is left.
     fn end(&self) -> Vec<ProcessIdentity> {
-        if let Some(find) = self.find_daemons {
-            for identity in find(&self.state())
-                .into_iter()
-                .filter_map(ProcessIdentity::of)
-            {
-                // Only a process of this world: a stale pid file may name anybody.
-                if identity.mentions(&self.id) {
-                    identity.kill();
-                }
+        for identity in (self.find_daemons)(&self.state())
+            .into_iter()
+            .filter_map(ProcessIdentity::of)
+        {
+            // Only a process of this world: a stale lock file may name anybody.
+            if identity.mentions(&self.id) {
+                identity.kill();
             }
         }
         for identity in self

@@ -1,7 +1,7 @@
 //! Processes by identity: a pid alone is never trusted, since pids are used again (I8). Linux only;
 //! elsewhere nothing is found and nothing is killed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A process: its pid and when it started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,19 @@ pub fn processes_mentioning(text: &str) -> Vec<ProcessIdentity> {
         .filter(|pid| *pid != own)
         .filter_map(ProcessIdentity::of)
         .filter(|identity| identity.mentions(text))
+        .collect()
+}
+
+/// The pids noted in the lock files (`*.lock`) of a folder: whoever writes the store holds one (T19).
+#[must_use]
+pub fn pids_in_locks(folder: &Path) -> Vec<u32> {
+    std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "lock"))
+        .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
         .collect()
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use longhaul_testkit::world::{ProcessIdentity, World, processes_mentioning, read, wait_until};
+use longhaul_testkit::world::{
+    ProcessIdentity, World, pids_in_locks, processes_mentioning, read, wait_until, write,
+};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -62,22 +64,38 @@ fn the_end_of_a_world_ends_its_stray_processes() {
 }
 
 #[test]
-fn a_daemon_is_found_by_the_hook_and_a_stale_pid_is_left_alone() {
-    // The pid file names this test process: it does not belong to the world and must survive.
-    let world = World::new("/bin/true")
-        .unwrap()
-        .find_daemons_by(|state| vec![read(&state.join("pid")).trim().parse().unwrap_or(0)]);
-    let mut bystander = std::process::Command::new("/bin/sleep")
+fn a_daemon_is_found_by_its_lock_and_a_stale_lock_harms_nobody() {
+    let world = World::new("/bin/sh").unwrap();
+    let daemon = world.spawn(world.longhaul_in(&world.home(), ["-c", "exec sleep 60"]));
+    let identity = ProcessIdentity::of(daemon.pid()).unwrap();
+    let mut stranger = std::process::Command::new("/bin/sleep")
         .arg("60")
         .spawn()
         .unwrap();
-    longhaul_testkit::world::write(&world.state().join("pid"), &bystander.id().to_string())
-        .unwrap();
+    for (name, pid) in [
+        ("longhaul.db.lock", daemon.pid()),
+        ("old.lock", stranger.id()),
+    ] {
+        write(&world.state().join(name), &format!("{pid}\n")).unwrap();
+    }
+    assert_eq!(pids_in_locks(&world.state()).len(), 2);
     drop(world);
+    assert!(!identity.is_alive());
     assert!(
-        bystander.try_wait().unwrap().is_none(),
+        stranger.try_wait().unwrap().is_none(),
         "a stranger was killed"
     );
-    bystander.kill().unwrap();
-    bystander.wait().unwrap();
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn a_linked_fake_agent_is_found_before_any_real_one() {
+    let world = World::new("/bin/sh").unwrap();
+    let link = world.link_agent("codex", env!("CARGO_BIN_EXE_fake-agent").as_ref());
+    assert!(link.unwrap().ends_with("bin/codex"));
+    let ran = world
+        .longhaul(&world.home(), ["-c", "codex --version"])
+        .expect_code(0);
+    assert_eq!(ran.stdout, "codex-cli 0.169.0\n");
 }
