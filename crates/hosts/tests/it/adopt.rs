@@ -1,1 +1,191 @@
-//! (being written)
+//! Launchers that die, race, and adopt (I4, T18).
+
+use std::process::Command;
+
+use longhaul_hosts::{Authority, BundleState, Frame, Launcher, Liveness, Outcome, peer_authority};
+
+use crate::world::{World, exit_of, identities, shim_exe, wait_for};
+
+#[test]
+fn i4_launching_a_key_twice_adopts() {
+    let world = World::new();
+    let spec = world.sh(
+        "k",
+        "echo $$ >> $W/pids; while [ ! -e $W/go ]; do sleep 0.01; done",
+    );
+    let handle = world.live(&spec);
+    identities(&world, "pids", 1);
+    let again = world.launcher.launch(&spec).unwrap();
+    assert!(!again.fresh);
+    let BundleState::Live(adopted) = again.state else {
+        panic!("not adopted: {again:?}");
+    };
+    assert_eq!(adopted.identity(), handle.identity());
+    std::fs::write(world.path("go"), "").unwrap();
+    assert!(exit_of(&adopted).is_zero());
+    let third = world.launcher.launch(&spec).unwrap();
+    assert!(!third.fresh && matches!(third.state, BundleState::Exited(_)));
+    assert_eq!(world.read("pids").unwrap().lines().count(), 1);
+}
+
+#[test]
+fn i4_parallel_launches_of_a_key_start_one_child() {
+    for round in 0..5 {
+        let world = World::new();
+        let spec = world.sh("k", "echo $$ >> $W/pids; sleep 0.2");
+        let jobs = world.jobs();
+        let fresh = std::thread::scope(|scope| {
+            let launches: Vec<_> = (0..6)
+                .map(|_| {
+                    scope.spawn(|| {
+                        // Launchers of their own, as if they were different daemons.
+                        let launcher = Launcher::new(shim_exe(), &jobs).unwrap();
+                        let launched = launcher.launch(&spec).unwrap();
+                        wait_for("the shims to end", || {
+                            launcher.reap();
+                            let state = launcher.bundle(&spec.key).unwrap().survey().unwrap();
+                            matches!(state, BundleState::Exited(_)).then_some(())
+                        });
+                        launched.fresh
+                    })
+                })
+                .collect();
+            launches
+                .into_iter()
+                .map(|launch| launch.join().unwrap())
+                .filter(|fresh| *fresh)
+                .count()
+        });
+        assert_eq!(fresh, 1, "round {round}");
+        assert_eq!(world.read("pids").unwrap().lines().count(), 1);
+    }
+}
+
+/// This test's own executable, run again as a launcher that dies: see `launcher_that_dies`.
+fn run_dying_launcher(world: &World) {
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "adopt::launcher_that_dies", "--ignored"])
+        .env("LH_TEST_JOBS", world.jobs())
+        .env(
+            "LH_TEST_SPEC",
+            serde_json::to_string(&world.sh("k", SCRIPT)).unwrap(),
+        )
+        .output()
+        .unwrap();
+    assert!(!status.status.success(), "it should have been killed");
+}
+
+const SCRIPT: &str = "echo before; while [ ! -e $W/go ]; do sleep 0.01; done; echo after; exit 4";
+
+#[test]
+#[ignore = "not a test: the launcher process of another test, which kills itself"]
+fn launcher_that_dies() {
+    let (Some(jobs), Ok(spec)) = (
+        std::env::var_os("LH_TEST_JOBS"),
+        std::env::var("LH_TEST_SPEC"),
+    ) else {
+        return;
+    };
+    let launcher = Launcher::new(shim_exe(), jobs.as_ref()).unwrap();
+    let launched = launcher
+        .launch(&serde_json::from_str(&spec).unwrap())
+        .unwrap();
+    assert!(matches!(launched.state, BundleState::Live(_)));
+    let me = longhaul_hosts::ProcessIdentity::current().unwrap();
+    drop(me.signal(longhaul_hosts::Signal::Kill));
+}
+
+#[test]
+fn t18_a_job_outlives_its_launcher_and_is_adopted_by_another_process() {
+    let world = World::new();
+    run_dying_launcher(&world);
+    let BundleState::Live(handle) = world.bundle("k").survey().unwrap() else {
+        panic!("the job died with its launcher");
+    };
+    assert_eq!(handle.liveness(), Liveness::Alive);
+    let mut watch = handle.watch();
+    assert!(matches!(
+        watch.next_frame(crate::world::PATIENCE).unwrap(),
+        Frame::Grew { .. }
+    ));
+    std::fs::write(world.path("go"), "").unwrap();
+    let record = exit_of(&handle);
+    assert_eq!(record.outcome, Outcome::Exited { code: 4 });
+    assert_eq!(
+        world.output("k", longhaul_hosts::Stream::Out),
+        b"before\nafter\n"
+    );
+}
+
+#[test]
+fn a_job_whose_socket_is_gone_can_still_be_watched_and_stopped() {
+    let world = World::new();
+    let handle = world.live(&world.sh("k", "echo hi; sleep 600"));
+    std::fs::remove_file(handle.bundle().dir().join("sock")).unwrap();
+    let mut watch = handle.watch();
+    assert!(matches!(
+        watch.next_frame(crate::world::PATIENCE).unwrap(),
+        Frame::Grew { .. }
+    ));
+    handle.stop(std::time::Duration::from_secs(5)).unwrap();
+    assert!(exit_of(&handle).stop_requested);
+}
+
+#[test]
+fn t30_a_deep_folder_is_no_obstacle_for_the_socket() {
+    let world = World::new();
+    let jobs = world.jobs().join("x".repeat(100)).join("y".repeat(100));
+    let launcher = Launcher::new(shim_exe(), &jobs).unwrap();
+    let spec = world.sh("k", "while [ ! -e $W/go ]; do sleep 0.01; done");
+    let launched = launcher.launch(&spec).unwrap();
+    let BundleState::Live(handle) = launched.state else {
+        panic!("not live");
+    };
+    handle.stop(std::time::Duration::from_secs(5)).unwrap();
+    assert!(exit_of(&handle).stop_requested);
+}
+
+#[test]
+fn no_zombie_shims_stay() {
+    let world = World::new();
+    let handle = world.live(&world.sh("k", "sleep 0.05"));
+    let shim = handle.identity().unwrap().shim.clone();
+    exit_of(&handle);
+    wait_for("the shim to be reaped", || {
+        world.launcher.reap();
+        longhaul_hosts::ProcessIdentity::of(shim.pid)
+            .is_err()
+            .then_some(())
+    });
+}
+
+#[test]
+fn i17_authority_follows_the_process() {
+    let world = World::new();
+    let spec = world.sh(
+        "k",
+        "setsid sh -c 'echo $$ >> $W/pids; sleep 600' & \
+        env -i sh -c 'echo $$ >> '$W'/pids; sleep 600; :' & wait",
+    );
+    let handle = world.live(&spec);
+    let session = Authority::Session {
+        key: spec.key.clone(),
+    };
+    for process in identities(&world, "pids", 2) {
+        assert_eq!(peer_authority(process.pid), session);
+    }
+    let identity = handle.identity().unwrap();
+    assert_eq!(peer_authority(identity.child.pid), session);
+    assert_eq!(peer_authority(identity.shim.pid), session);
+    // Ourselves, our parent, an ordinary child of ours, and nobody.
+    assert_eq!(peer_authority(std::process::id()), Authority::Person);
+    assert_eq!(
+        peer_authority(std::os::unix::process::parent_id()),
+        Authority::Person
+    );
+    let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+    assert_eq!(peer_authority(child.id()), Authority::Person);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(peer_authority(u32::MAX), Authority::Unknown);
+}

@@ -11,17 +11,17 @@ use longhaul_hosts::{
 };
 
 /// No wait in these tests is longer.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct World {
-    pub root: Utf8PathBuf,
-    pub launcher: Launcher,
+pub(crate) struct World {
+    pub(crate) root: Utf8PathBuf,
+    pub(crate) launcher: Launcher,
     keys: RefCell<Vec<String>>,
     _dir: tempfile::TempDir,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("lh-hosts-")
             .tempdir()
@@ -36,12 +36,23 @@ impl World {
         }
     }
 
-    pub fn jobs(&self) -> PathBuf {
+    pub(crate) fn jobs(&self) -> PathBuf {
         self.root.join("jobs").into_std_path_buf()
     }
 
+    /// The real key of a short name: keys are unique on a machine, so tests must not share them.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let folder = self
+            .root
+            .file_name()
+            .unwrap()
+            .trim_start_matches("lh-hosts-");
+        format!("test-{}-{folder}-{name}", std::process::id())
+    }
+
     /// A shell script as a job.
-    pub fn sh(&self, key: &str, script: &str) -> JobSpec {
+    pub(crate) fn sh(&self, name: &str, script: &str) -> JobSpec {
+        let key = &self.key(name);
         self.keys.borrow_mut().push(key.to_owned());
         let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
         let mut spec = JobSpec::new(key, argv, self.root.clone());
@@ -54,11 +65,11 @@ impl World {
         spec
     }
 
-    pub fn bundle(&self, key: &str) -> Bundle {
-        self.launcher.bundle(key).unwrap()
+    pub(crate) fn bundle(&self, name: &str) -> Bundle {
+        self.launcher.bundle(&self.key(name)).unwrap()
     }
 
-    pub fn live(&self, spec: &JobSpec) -> ShimHandle {
+    pub(crate) fn live(&self, spec: &JobSpec) -> ShimHandle {
         match self.launcher.launch(spec).unwrap() {
             Launched {
                 fresh: true,
@@ -69,7 +80,7 @@ impl World {
     }
 
     /// Launches and waits for the record.
-    pub fn run(&self, spec: &JobSpec) -> ExitRecord {
+    pub(crate) fn run(&self, spec: &JobSpec) -> ExitRecord {
         let launched = self.launcher.launch(spec).unwrap();
         assert!(launched.fresh);
         match launched.state {
@@ -79,19 +90,21 @@ impl World {
         }
     }
 
-    pub fn output(&self, key: &str, stream: Stream) -> Vec<u8> {
-        std::fs::read(self.bundle(key).dir().join(stream.file_name())).unwrap()
+    pub(crate) fn output(&self, name: &str, stream: Stream) -> Vec<u8> {
+        std::fs::read(self.bundle(name).dir().join(stream.file_name())).unwrap()
     }
 
-    pub fn log(&self, key: &str, stream: Stream) -> JobLog {
-        JobLog::new(self.bundle(key).dir(), stream)
+    pub(crate) fn log(&self, name: &str, stream: Stream) -> JobLog {
+        JobLog::new(self.bundle(name).dir(), stream)
     }
 
-    pub fn path(&self, name: &str) -> Utf8PathBuf {
+    /// A path below the world's folder.
+    pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
         self.root.join(name)
     }
 
-    pub fn read(&self, name: &str) -> Option<String> {
+    /// A file below the world's folder, if it is there.
+    pub(crate) fn read(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.path(name)).ok()
     }
 }
@@ -100,7 +113,7 @@ impl Drop for World {
     fn drop(&mut self) {
         let keys = self.keys.borrow().clone();
         for key in keys {
-            match self.bundle(&key).survey() {
+            match self.launcher.bundle(&key).unwrap().survey() {
                 Ok(BundleState::Live(handle)) => {
                     handle.stop(Duration::ZERO).ok();
                     let mut watch = handle.watch();
@@ -122,18 +135,18 @@ impl Drop for World {
     }
 }
 
-pub fn shim_exe() -> &'static Path {
+pub(crate) fn shim_exe() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_longhaul-shim-test"))
 }
 
-pub fn exit_of(handle: &ShimHandle) -> ExitRecord {
+pub(crate) fn exit_of(handle: &ShimHandle) -> ExitRecord {
     match end_of(handle) {
         BundleState::Exited(record) => *record,
         other => panic!("no exit record: {other:?}"),
     }
 }
 
-pub fn end_of(handle: &ShimHandle) -> BundleState {
+pub(crate) fn end_of(handle: &ShimHandle) -> BundleState {
     let mut watch = handle.watch();
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -145,7 +158,7 @@ pub fn end_of(handle: &ShimHandle) -> BundleState {
 }
 
 /// Waits until `ready` gives something.
-pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = ready() {
@@ -157,7 +170,7 @@ pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits for a file of pids, one a line, with at least `count` lines; identifies them.
-pub fn identities(world: &World, name: &str, count: usize) -> Vec<ProcessIdentity> {
+pub(crate) fn identities(world: &World, name: &str, count: usize) -> Vec<ProcessIdentity> {
     wait_for(name, || {
         let text = world.read(name)?;
         let pids: Vec<u32> = text
@@ -172,11 +185,11 @@ pub fn identities(world: &World, name: &str, count: usize) -> Vec<ProcessIdentit
     .collect()
 }
 
-pub fn all_gone(processes: &[ProcessIdentity]) -> bool {
+pub(crate) fn all_gone(processes: &[ProcessIdentity]) -> bool {
     processes.iter().all(|p| p.liveness() == Liveness::Gone)
 }
 
-pub fn kill(process: &ProcessIdentity) {
+pub(crate) fn kill(process: &ProcessIdentity) {
     assert_eq!(
         process.signal(longhaul_hosts::Signal::Kill),
         longhaul_hosts::SignalOutcome::Sent
