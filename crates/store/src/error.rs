@@ -63,7 +63,7 @@ pub enum StoreError {
         source: Cause,
     },
     /// A stored value that no version of Longhaul writes (I1).
-    #[error("{table} row {row}: column {column} holds {found:?}")]
+    #[error("{table} row {row}: column {column} holds {found}")]
     BadRow {
         /// The table.
         table: &'static str,
@@ -71,7 +71,7 @@ pub enum StoreError {
         row: String,
         /// The column.
         column: &'static str,
-        /// What was found, shortened.
+        /// What was found: a short word, or where a longer text stops making sense.
         found: String,
     },
     /// The database was written by a newer Longhaul. Nothing was touched.

@@ -15,6 +15,8 @@ pub(crate) const MIN_SHOWN: usize = 8;
 pub(crate) const MAX_CANDIDATES: usize = 10;
 /// At most so many names are suggested.
 const MAX_NEAREST: usize = 3;
+/// A longer text is not a mistyped name.
+const MAX_TYPED: usize = 200;
 /// At most so many of the newest names are compared with an unknown one.
 pub(crate) const MAX_COMPARED: usize = 500;
 
@@ -72,6 +74,9 @@ pub(crate) fn settle(
 
 /// The names that are most like a text, the best first.
 fn nearest(text: &str, names: Vec<String>) -> Vec<String> {
+    if text.len() > MAX_TYPED {
+        return Vec::new();
+    }
     let mut seen = HashSet::new();
     let mut scored: Vec<(f64, String)> = names
         .into_iter()

@@ -78,7 +78,7 @@ impl<'c> Batch<'c> {
     }
 
     /// Writes what the batch gathered.
-    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+    pub(super) fn finish(&self) -> Result<(), StoreError> {
         for (state, delta) in self.counts.iter().filter(|(_, n)| **n != 0) {
             let sql = "INSERT INTO state_count (state, tasks) VALUES (?1, ?2)
                        ON CONFLICT (state) DO UPDATE SET tasks = tasks + excluded.tasks";

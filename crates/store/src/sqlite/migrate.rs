@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::errors::while_opening;
-use super::place::{make_private_file, no_access};
+use super::place::{make_private_file, no_access, sync_folder_of};
 use super::probe::APPLICATION_ID;
 use crate::crash;
 use crate::error::StoreError;
@@ -82,15 +82,12 @@ fn copy(conn: &Connection, db: &Utf8Path, schema: u32) -> Result<(), StoreError>
         let backup = Backup::new(conn, &mut to).map_err(&fail)?;
         backup.step(-1).map_err(&fail)?;
     }
-    let sync = || {
+    let publish = || {
         File::open(&part)?.sync_all()?;
         std::fs::rename(&part, &target)?;
-        match target.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        sync_folder_of(&target)
     };
-    sync().map_err(|e| no_access(&target, e))?;
+    publish().map_err(|e| no_access(&target, e))?;
     tracing::info!(copy = %target, "copied the database before migrating it");
     Ok(())
 }

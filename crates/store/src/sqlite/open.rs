@@ -25,7 +25,7 @@ pub(super) fn writer(
     migrations: &[Migration],
 ) -> Result<(Connection, WriterLock), StoreError> {
     refuse_old_library()?;
-    let folder = folder_of(db);
+    let folder = place::folder_of(db);
     refuse_unfit(db, migrations)?;
     place::make_folder(folder)?;
     place::refuse_network(folder)?;
@@ -52,6 +52,7 @@ pub(super) fn writer(
     }
     conn.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+         PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA cell_size_check = ON;
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = -1;
          PRAGMA wal_autocheckpoint = {LOG_PAGES};"
     ))
@@ -83,13 +84,6 @@ pub(super) fn reader(db: &Utf8Path) -> Result<Connection, StoreError> {
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")
         .map_err(&fail)?;
     Ok(conn)
-}
-
-fn folder_of(db: &Utf8Path) -> &Utf8Path {
-    match db.parent() {
-        Some(folder) if !folder.as_str().is_empty() => folder,
-        _ => Utf8Path::new("."),
-    }
 }
 
 fn refuse_old_library() -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Whether a folder can hold a database: the kind of its file system (T30), and its permissions.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 
 use camino::Utf8Path;
@@ -53,33 +54,51 @@ const fn kind_of_magic(magic: u32) -> Option<&'static str> {
 
 /// Makes the folder, for this user alone, if it is missing.
 pub(super) fn make_folder(folder: &Utf8Path) -> Result<(), StoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|e| no_access(folder, e))
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let make = || {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        sync_folder_of(folder)
+    };
+    make().map_err(|e| no_access(folder, e))
 }
 
 /// Makes the file, readable by this user alone, and takes the rights of others away if it was there.
 pub(super) fn make_private_file(path: &Utf8Path) -> Result<(), StoreError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| no_access(path, e))?;
-    let mode = file
-        .metadata()
-        .map_err(|e| no_access(path, e))?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        file.set_permissions(PermissionsExt::from_mode(0o600))
-            .map_err(|e| no_access(path, e))?;
+    let make = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        match options.create_new(true).open(path) {
+            // Its name has to be as durable as what will be written to it.
+            Ok(_) => sync_folder_of(path),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                let file = options.create_new(false).open(path)?;
+                if file.metadata()?.permissions().mode() & 0o077 != 0 {
+                    file.set_permissions(PermissionsExt::from_mode(0o600))?;
+                }
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    };
+    make().map_err(|e| no_access(path, e))
+}
+
+/// Makes the names in the folder of `path` durable.
+pub(super) fn sync_folder_of(path: &Utf8Path) -> std::io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The folder that holds `path`.
+pub(super) fn folder_of(path: &Utf8Path) -> &Utf8Path {
+    match path.parent() {
+        Some(folder) if !folder.as_str().is_empty() => folder,
+        _ => Utf8Path::new("."),
     }
-    Ok(())
 }
 
 pub(super) fn no_access(path: &Utf8Path, e: impl Into<std::io::Error>) -> StoreError {

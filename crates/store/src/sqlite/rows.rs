@@ -102,12 +102,20 @@ impl At<'_> {
         }
     }
 
+    /// A JSON column. What it holds is never shown: it may be a prompt, or worse (I12).
     pub(super) fn parse<T: DeserializeOwned>(
         &self,
         column: &'static str,
         text: &str,
     ) -> Result<T, StoreError> {
-        serde_json::from_str(text).map_err(|_| self.bad(column, text))
+        serde_json::from_str(text).map_err(|e| {
+            let place = format!(
+                "JSON that does not fit at byte {} of {}",
+                e.column(),
+                text.len()
+            );
+            self.bad(column, place)
+        })
     }
 
     pub(super) fn count(&self, column: &'static str, n: i64) -> Result<u64, StoreError> {

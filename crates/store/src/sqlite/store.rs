@@ -11,11 +11,10 @@ use uuid::Uuid;
 
 use super::commit::{Batch, Host};
 use super::errors::of_commit;
-use super::idle::Housekeeping;
 use super::lock::WriterLock;
 use super::migrate::{self, Migration};
-use super::open;
 use super::reader::{self, SqliteReader};
+use super::{idle, open};
 use crate::crash;
 use crate::error::StoreError;
 use crate::store::{Reader, Store, Upkeep};
@@ -30,7 +29,6 @@ pub struct SqliteStore {
     conn: Connection,
     path: Utf8PathBuf,
     host: Host,
-    chores: Housekeeping,
     // Last: let go only after the connection is closed.
     _lock: WriterLock,
 }
@@ -52,7 +50,6 @@ impl SqliteStore {
             conn,
             path: path.to_owned(),
             host: None,
-            chores: Housekeeping::default(),
             _lock: lock,
         })
     }
@@ -119,7 +116,6 @@ impl Store for SqliteStore {
         match applied {
             Ok((results, host)) => {
                 self.host = host;
-                self.chores.committed();
                 Ok(results)
             }
             Err(e) => {
@@ -146,7 +142,7 @@ impl Store for SqliteStore {
     }
 
     fn idle(&mut self) -> Result<Upkeep, StoreError> {
-        self.chores.step(&self.conn)
+        idle::step(&self.conn)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -160,14 +156,5 @@ impl std::fmt::Debug for SqliteStore {
             .field("path", &self.path)
             .field("host", &self.host)
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for SqliteStore {
-    fn drop(&mut self) {
-        // A statistic for the planner at most; the database itself needs no farewell.
-        if let Err(e) = self.conn.execute_batch("PRAGMA optimize") {
-            tracing::debug!(error = %e, "no last optimisation");
-        }
     }
 }

@@ -570,7 +570,7 @@ fn an_empty_batch_and_an_idle_store_are_fine(store: &mut dyn Store) -> Result {
 }
 
 fn task(
-    store: &mut dyn Store,
+    store: &dyn Store,
     id: TaskId,
 ) -> std::result::Result<longhaul_core::task::Task, StoreError> {
     Ok(store.reader()?.task(id)?.expect("it was stored").task)

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::world::{Folder, begin, op, state, step, submit};
 
-const DB: &str = "LONGHAUL_STORE_TEST_DB";
+pub(crate) const DB: &str = "LONGHAUL_STORE_TEST_DB";
 const CYCLES: u64 = 20;
 
 #[test]
@@ -50,7 +50,8 @@ fn i3_what_was_acknowledged_survives_kill_9() {
     assert!(acked.len() as u64 > CYCLES);
 }
 
-fn ack(line: &str) -> Option<Uuid> {
+/// The operation id of a line that acknowledges one.
+pub(crate) fn ack(line: &str) -> Option<Uuid> {
     let (_, id) = line.split_once("ack ")?;
     id.strip_suffix('.')?.parse().ok()
 }
