@@ -34,6 +34,9 @@ pub struct Capabilities {
     pub mode_reported: bool,
     /// What `edits`, `plan` and `bypass` mean for it.
     pub permissions: Vec<PermissionMeaning>,
+    /// Variables by which the user's login reaches the agent: keys, tokens, base addresses, and where
+    /// its home is. Everything else needs `env_pass` (T26).
+    pub credentials: Vec<String>,
     /// Files or folders in a project that show it is used there (S9).
     pub project_markers: Vec<String>,
 }
@@ -97,9 +100,15 @@ impl Capabilities {
             silent_retries: true,
             mode_reported: false,
             permissions: Vec::new(),
+            credentials: Vec::new(),
             project_markers: Vec::new(),
         }
     }
+}
+
+/// Owned names, for [`Capabilities::credentials`] and markers.
+pub(crate) fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
+    names.map(str::to_owned).to_vec()
 }
 
 /// The three modes with an agent's words and meanings, in the order edits, plan, bypass.

@@ -12,6 +12,7 @@ use crate::{claude, codex, custom, gemini, opencode, script};
 #[derive(Clone, Debug)]
 pub struct Harness {
     name: String,
+    aliases: Vec<String>,
     program: String,
     kind: Kind,
     capabilities: Capabilities,
@@ -71,6 +72,7 @@ impl Harness {
     pub(crate) fn builtin(kind: Builtin) -> Self {
         Self {
             name: kind.name().to_owned(),
+            aliases: kind.aliases().iter().map(|a| (*a).to_owned()).collect(),
             program: match kind {
                 // Played by our own executable; nothing to look up.
                 Builtin::Script => "longhaul",
@@ -93,6 +95,7 @@ impl Harness {
     pub(crate) fn custom(settings: CustomHarness, program: String) -> Self {
         Self {
             name: settings.name.clone(),
+            aliases: settings.aliases.clone(),
             program,
             capabilities: custom::capabilities(&settings),
             kind: Kind::Custom(Box::new(settings)),
@@ -106,6 +109,11 @@ impl Harness {
         if let Some(program) = settings.program {
             self.program = program;
         }
+        if let Some(known) = settings.cost_known {
+            self.capabilities.cost_known = known;
+        }
+        self.aliases.extend(settings.aliases);
+        self.capabilities.credentials.extend(settings.credentials);
         self.extra_args = settings.base_args;
         self.env = settings.env;
     }
@@ -114,6 +122,12 @@ impl Harness {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its other names.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<&str> {
+        self.aliases.iter().map(String::as_str).collect()
     }
 
     /// The program to look up on `PATH`, or a path.

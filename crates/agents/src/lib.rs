@@ -18,10 +18,10 @@ pub mod limits;
 mod opencode;
 mod refusal;
 mod registry;
-mod script;
+pub mod script;
 mod stream;
 mod tally;
-mod text;
+pub mod text;
 
 pub use capabilities::{Capabilities, PermissionMeaning, SpendingSeen, UsageCounts};
 pub use claude::ClaudeTranscript;

@@ -44,7 +44,7 @@ pub enum RegistryError {
         name: String,
     },
     /// A built-in harness keeps its flags.
-    #[error("harness `{name}` is built in: only program, base_args and env can be set, not {}", .fields.join(", "))]
+    #[error("harness `{name}` is built in and keeps its own {}", .fields.join(", "))]
     BuiltinField {
         /// The name.
         name: String,
@@ -101,7 +101,8 @@ impl Registry {
                 continue;
             }
             configured.push(target.clone());
-            match check(&settings, &target) {
+            let sound = check(&settings, &target).and_then(|()| registry.free(&settings, &target));
+            match sound {
                 Ok(()) => registry.take(settings, &target),
                 Err(error) => errors.push(error),
             }
@@ -121,7 +122,9 @@ impl Registry {
         let wanted = canonical(name);
         self.harnesses
             .iter()
-            .find(|harness| harness.name() == wanted)
+            .find(|harness| {
+                harness.name() == wanted || harness.aliases().contains(&wanted.as_str())
+            })
             .ok_or_else(|| RegistryError::Unknown {
                 name: snippet(name, 80),
                 nearest: self.nearest(&wanted),
@@ -140,16 +143,42 @@ impl Registry {
     }
 
     fn nearest(&self, wanted: &str) -> Option<String> {
-        let aliases = Builtin::ALL.iter().flat_map(|b| b.aliases()).copied();
-        self.names()
-            .chain(aliases)
-            .map(|name| (strsim::damerau_levenshtein(name, wanted), name))
-            .filter(|(distance, name)| *distance <= 2.min(name.len() / 2))
+        let spellings = self.harnesses.iter().flat_map(|harness| {
+            let own = std::iter::once(harness.name());
+            own.chain(harness.aliases())
+                .map(|spelling| (harness.name(), spelling))
+        });
+        spellings
+            .map(|(name, spelling)| {
+                (
+                    strsim::damerau_levenshtein(spelling, wanted),
+                    spelling,
+                    name,
+                )
+            })
+            .filter(|(distance, spelling, _)| *distance <= 2.min(spelling.len() / 2))
             .min()
-            .map(|(_, name)| canonical(name))
+            .map(|(.., name)| name.to_owned())
+    }
+
+    /// Refuses an alias that is another harness's name or alias.
+    fn free(&self, settings: &CustomHarness, target: &str) -> Result<(), RegistryError> {
+        let taken = settings.aliases.iter().find(|alias| {
+            self.resolve(alias)
+                .is_ok_and(|known| known.name() != target)
+        });
+        match taken {
+            Some(alias) => Err(RegistryError::Twice {
+                name: snippet(alias, 80),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn take(&mut self, mut settings: CustomHarness, target: &str) {
+        for alias in &mut settings.aliases {
+            *alias = canonical(alias);
+        }
         if let Some(known) = self.harnesses.iter_mut().find(|h| h.name() == target) {
             known.change(settings);
         } else if let Some(program) = settings.program.take() {
@@ -248,9 +277,12 @@ mod tests {
     fn the_config_changes_a_builtin_and_adds_its_own() {
         let mut changed = named("claude-code");
         changed.base_args = vec!["--debug".to_owned()];
-        let registry = Registry::with_custom(vec![changed, named("mine")]).expect("sound");
+        let mut mine = named("mine");
+        mine.aliases = vec!["my_own".to_owned()];
+        let registry = Registry::with_custom(vec![changed, mine]).expect("sound");
         assert_eq!(registry.resolve("claude").expect("known").program(), "prog");
         assert_eq!(registry.resolve("mine").expect("known").program(), "prog");
+        assert_eq!(registry.resolve("My_Own").map(Harness::name), Ok("mine"));
         assert_eq!(registry.names().count(), 6);
     }
 
@@ -266,6 +298,8 @@ mod tests {
         bad_flag.task_flag = Some("task".to_owned());
         let mut no_id = named("c");
         no_id.resume_args = vec!["--continue".to_owned()];
+        let mut alias = named("d");
+        alias.aliases = vec!["Codex-CLI".to_owned()];
         let errors = Registry::with_custom(vec![
             named("claude"),
             twice,
@@ -273,6 +307,7 @@ mod tests {
             no_program,
             bad_flag,
             no_id,
+            alias,
             named("Bad Name"),
         ])
         .expect_err("wrong");
@@ -281,10 +316,11 @@ mod tests {
             errors,
             [
                 "harness `Claude_code` is configured twice",
-                "harness `codex` is built in: only program, base_args and env can be set, not model_flag",
+                "harness `codex` is built in and keeps its own model_flag",
                 "harness `a` has no `program`",
                 "harness `b`: task_flag = `task` is no flag",
                 "harness `c`: resume_args has no `{id}`",
+                "harness `Codex-CLI` is configured twice",
                 "`Bad Name` cannot name a harness: lower case letters, digits, `-` and `_` only",
             ]
         );

@@ -52,8 +52,6 @@ pub struct ParserContext {
     /// The session's IANA time zone (`TZ` of the submitter), for reset texts that name none. UTC if it
     /// is absent or unknown.
     pub time_zone: Option<String>,
-    /// Whether the attempt resumes a conversation.
-    pub resumed: bool,
 }
 
 /// The meaning of one harness's lines.

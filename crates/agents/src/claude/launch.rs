@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use longhaul_core::spec::Permission;
 
-use crate::capabilities::{Capabilities, SpendingSeen, UsageCounts, permissions};
+use crate::capabilities::{Capabilities, SpendingSeen, UsageCounts, names, permissions};
 use crate::launch::{
     ARGV_TEXT_LIMIT, Argv, ByFlag, LaunchPlan, LaunchRefusal, LaunchRequest, inline_prompt, value,
 };
@@ -38,7 +38,14 @@ pub(crate) fn capabilities() -> Capabilities {
                 "no checks of its own; refuses to run as root unless it is told that the machine is a sandbox",
             ),
         ]),
-        project_markers: vec![".claude".to_owned(), "CLAUDE.md".to_owned()],
+        credentials: names([
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "ANTHROPIC_BASE_URL",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CONFIG_DIR",
+        ]),
+        project_markers: names([".claude", "CLAUDE.md"]),
     }
 }
 

@@ -9,7 +9,7 @@
 use camino::Utf8PathBuf;
 use longhaul_core::spec::Permission;
 
-use crate::capabilities::{Capabilities, SpendingSeen, UsageCounts, permissions};
+use crate::capabilities::{Capabilities, SpendingSeen, UsageCounts, names, permissions};
 use crate::launch::{Argv, ByFlag, LaunchPlan, LaunchRefusal, LaunchRequest, inline_prompt};
 
 pub(crate) fn capabilities() -> Capabilities {
@@ -32,7 +32,13 @@ pub(crate) fn capabilities() -> Capabilities {
             ),
             ("danger-full-access", "no sandbox and no checks of its own"),
         ]),
-        project_markers: vec![".codex".to_owned(), "AGENTS.md".to_owned()],
+        credentials: names([
+            "CODEX_HOME",
+            "CODEX_API_KEY",
+            "OPENAI_API_KEY",
+            "OPENAI_BASE_URL",
+        ]),
+        project_markers: names([".codex", "AGENTS.md"]),
         ..Capabilities::least()
     }
 }

@@ -34,7 +34,9 @@ pub(crate) fn capabilities(custom: &CustomHarness) -> Capabilities {
         resume: !custom.resume_args.is_empty(),
         stream,
         budget_flag: custom.max_budget_usd_flag.is_some(),
-        cost_known: cost_known || custom.max_budget_usd_flag.is_some(),
+        cost_known: custom
+            .cost_known
+            .unwrap_or(cost_known || custom.max_budget_usd_flag.is_some()),
         spending_seen,
         usage_counts: match custom.output {
             OutputFormat::CodexJson => UsageCounts::Conversation,
@@ -49,6 +51,7 @@ pub(crate) fn capabilities(custom: &CustomHarness) -> Capabilities {
         system_prompt_flag: custom.append_system_prompt_flag.is_some(),
         mode_reported,
         permissions,
+        credentials: custom.credentials.clone(),
         project_markers: custom.project_markers.clone(),
         ..Capabilities::least()
     }

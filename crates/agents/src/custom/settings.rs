@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// A harness of the config, or changes to a built-in one (then only `program`, `base_args` and `env`
-/// may be set).
+/// A harness of the config, or changes to a built-in one (then only `aliases`, `program`, `base_args`,
+/// `env`, `credentials` and `cost_known` may be set).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CustomHarness {
     /// Its name, the table's key; lower case letters, digits, `-` and `_`.
     #[serde(skip_deserializing)]
     pub name: String,
+    /// Other names for it.
+    pub aliases: Vec<String>,
     /// The program: a path, or a name looked up on `PATH`.
     pub program: Option<String>,
     /// Arguments that come first. For a built-in harness: arguments that come after its own. The
@@ -53,6 +55,10 @@ pub struct CustomHarness {
     pub resume_args: Vec<String>,
     /// How its stdout is read.
     pub output: OutputFormat,
+    /// Whether what it spends can be known (I10); as its output format has it where this is absent.
+    pub cost_known: Option<bool>,
+    /// Variables by which the user's login reaches it.
+    pub credentials: Vec<String>,
     /// Paths that the program itself writes, beyond the workspace and temp; `~/` is the home.
     pub writable: Vec<String>,
 }
@@ -61,6 +67,7 @@ impl Default for CustomHarness {
     fn default() -> Self {
         Self {
             name: String::new(),
+            aliases: Vec::new(),
             program: None,
             base_args: Vec::new(),
             cwd_flag: None,
@@ -80,6 +87,8 @@ impl Default for CustomHarness {
             env: BTreeMap::new(),
             resume_args: Vec::new(),
             output: OutputFormat::Text,
+            cost_known: None,
+            credentials: Vec::new(),
             writable: Vec::new(),
         }
     }
@@ -90,9 +99,12 @@ impl CustomHarness {
     pub(crate) fn beyond_override(&self) -> Vec<&'static str> {
         let plain = Self {
             name: self.name.clone(),
+            aliases: self.aliases.clone(),
             program: self.program.clone(),
             base_args: self.base_args.clone(),
             env: self.env.clone(),
+            cost_known: self.cost_known,
+            credentials: self.credentials.clone(),
             ..Self::default()
         };
         let set = |differs: bool, name| differs.then_some(name);

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use longhaul_core::spec::Permission;
 use serde_json::Value;
 
-use crate::capabilities::{Capabilities, SpendingSeen, permissions};
+use crate::capabilities::{Capabilities, SpendingSeen, names, permissions};
 use crate::launch::{
     Argv, ByFlag, LaunchPlan, LaunchRefusal, LaunchRequest, PlacedFile, inline_prompt, printable,
 };
@@ -32,7 +32,13 @@ pub(crate) fn capabilities() -> Capabilities {
             ("plan", "reads and plans; writes only its own plan"),
             ("yolo", "no checks of its own"),
         ]),
-        project_markers: vec![".gemini".to_owned(), "GEMINI.md".to_owned()],
+        credentials: names([
+            "GEMINI_API_KEY",
+            "GEMINI_CLI_HOME",
+            "GOOGLE_API_KEY",
+            "GOOGLE_GEMINI_BASE_URL",
+        ]),
+        project_markers: names([".gemini", "GEMINI.md"]),
         ..Capabilities::least()
     }
 }

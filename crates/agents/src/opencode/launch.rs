@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_core::spec::Permission;
 use serde_json::{Map, Value, json};
 
-use crate::capabilities::{Capabilities, SpendingSeen, permissions};
+use crate::capabilities::{Capabilities, SpendingSeen, names, permissions};
 use crate::launch::{Argv, ByFlag, LaunchPlan, LaunchRefusal, LaunchRequest, inline_prompt};
 
 pub(crate) fn capabilities() -> Capabilities {
@@ -32,7 +32,18 @@ pub(crate) fn capabilities() -> Capabilities {
                 "no questions: everything that no rule denies",
             ),
         ]),
-        project_markers: vec![".opencode".to_owned(), "opencode.json".to_owned()],
+        credentials: names([
+            "OPENCODE_CONFIG",
+            "OPENCODE_API_KEY",
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "XDG_DATA_HOME",
+            "XDG_CONFIG_HOME",
+            "XDG_STATE_HOME",
+            "XDG_CACHE_HOME",
+        ]),
+        project_markers: names([".opencode", "opencode.json"]),
         ..Capabilities::least()
     }
 }

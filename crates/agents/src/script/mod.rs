@@ -2,10 +2,11 @@
 
 mod stream;
 
-use longhaul_core::spec::Permission;
+/// The hidden verb of Longhaul's executable that plays a script.
+pub const VERB: &str = "__script";
 
 use crate::capabilities::{Capabilities, SpendingSeen, permissions};
-use crate::launch::{LaunchPlan, LaunchRefusal, LaunchRequest, PlacedFile};
+use crate::launch::{LaunchPlan, LaunchRefusal, LaunchRequest, PlacedFile, value};
 
 pub(crate) use stream::ScriptStream;
 
@@ -14,6 +15,7 @@ const SCRIPT_FILE: &str = "script.txt";
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities {
         resume: true,
+        chooses_conversation_id: true,
         stream: true,
         cost_known: true,
         spending_seen: SpendingSeen::EachCall,
@@ -28,20 +30,27 @@ pub(crate) fn capabilities() -> Capabilities {
     }
 }
 
-/// `longhaul __script --script FILE --attempt N [--resume ID]`, the composed prompt on stdin.
+/// `longhaul __script --script FILE --attempt N --mode MODE (--resume|--conversation) ID`, the composed
+/// prompt on stdin.
 pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusal> {
     let mut argv = vec![
         request.longhaul.to_string(),
-        "__script".to_owned(),
+        VERB.to_owned(),
         "--script".to_owned(),
         request.bundle_dir.join(SCRIPT_FILE).into_string(),
         "--attempt".to_owned(),
         request.attempt.to_string(),
+        "--mode".to_owned(),
+        request.options.permission.as_str().to_owned(),
     ];
-    let resume = request.sound_resume()?.map(str::to_owned);
-    if let Some(id) = &resume {
-        argv.extend(["--resume".to_owned(), id.clone()]);
-    }
+    let (flag, conversation) = match request.sound_resume()? {
+        Some(id) => ("--resume", id),
+        None => (
+            "--conversation",
+            value("conversation", &request.fresh_conversation)?,
+        ),
+    };
+    argv.extend([flag.to_owned(), conversation.to_owned()]);
     Ok(LaunchPlan {
         argv,
         stdin: request.prompt.clone().into_bytes(),
@@ -49,11 +58,8 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
             name: SCRIPT_FILE.to_owned(),
             bytes: request.original_prompt.clone().into_bytes(),
         }],
-        conversation: resume,
-        // The player is not told the mode and reports `edits`; a script that says otherwise is a
-        // rehearsal of a mismatch.
-        expected_mode: (request.options.permission == Permission::Edits)
-            .then(|| "edits".to_owned()),
+        conversation: Some(conversation.to_owned()),
+        expected_mode: Some(request.options.permission.as_str().to_owned()),
         ..LaunchPlan::default()
     })
 }

@@ -161,7 +161,6 @@ fn t13_codex_usage_is_what_the_thread_has_beyond_its_baseline() {
     let read = sample.read_in_pieces(
         &ParserContext {
             baseline,
-            resumed: true,
             ..ParserContext::default()
         },
         usize::MAX,
