@@ -21,12 +21,18 @@ static LOGGED_ERROR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"AI_(?:APICall|Retry)Error: ([^"]+)"#).expect("a constant pattern")
 });
 
+static LOGGED_CAUSE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"level=ERROR .*\berror="([^"]{1,1000})"#).expect("a constant pattern")
+});
+
 /// Reads one `opencode run` process. Each step has its own usage and cost.
 #[derive(Default)]
 pub(crate) struct OpencodeStream {
     spoke: bool,
     steps: PerMessage,
     last_words: String,
+    /// The last error in its log: the stream only says that there was one.
+    logged: String,
     /// The last tool call was refused: after that it gives up with exit code 0 and no further word.
     refused: Option<Denial>,
     end: Option<End>,
@@ -82,6 +88,8 @@ impl Dialect for OpencodeStream {
                 delay_ms: None,
                 attempt: None,
             });
+        } else if let Some(found) = LOGGED_CAUSE.captures(&line) {
+            self.logged = snippet(found.get(1).map_or("", |m| m.as_str()), 400);
         } else if line.contains("permission requested:") {
             out.push(AgentEvent::Warning {
                 text: snippet(&line, 200),
@@ -95,6 +103,12 @@ impl Dialect for OpencodeStream {
                 summary: excerpt(&self.last_words, 4096),
             },
             (Some(End::Interrupted), _) => TurnOutcome::Interrupted,
+            (Some(End::Failed(Failure::Other(kind, message))), _) if !self.logged.is_empty() => {
+                TurnOutcome::Failed {
+                    kind: *kind,
+                    message: excerpt(&format!("{message} {}", self.logged), 1024),
+                }
+            }
             (Some(End::Failed(failure)), _) => failure.outcome(end),
             (None, Some(denial)) if end.exit.is_zero() => TurnOutcome::Failed {
                 kind: FailureKind::Agent,

@@ -104,6 +104,19 @@ fn t27_denials_are_told_whatever_the_exit_says() {
     }
 }
 
+#[test]
+fn t27_logged_out_and_out_of_credit_are_told_apart_from_failures() {
+    for (file, outcome) in [
+        ("claude/logged-out.stream.jsonl", "limited auth"),
+        ("claude/bad-key.stream.jsonl", "limited auth"),
+        ("claude/no-credit.stream.jsonl", "limited billing"),
+        ("codex/no-key.jsonl", "limited auth"),
+        ("gemini/no-auth.stream.jsonl", "limited auth"),
+    ] {
+        assert_eq!(Recorded::load(file).read().outcome(), outcome, "{file}");
+    }
+}
+
 /// facts/limits.md J1: quota only with a reset; the epoch, not the text, is the reset.
 #[test]
 fn j1_a_quota_needs_a_reset_and_a_bare_429_is_a_throttle() {

@@ -171,6 +171,12 @@ fn exit(file: &str) -> ExitStatusInfo {
             173
         }
         "gemini/resume-unknown.stream.jsonl" => 42,
+        "gemini/no-auth.stream.jsonl" => 41,
+        "gemini/untrusted.stream.jsonl" => 55,
+        "claude/logged-out.stream.jsonl"
+        | "claude/bad-key.stream.jsonl"
+        | "claude/no-credit.stream.jsonl"
+        | "codex/no-key.jsonl" => 1,
         "claude/err-429once.stream.jsonl" | "claude/err-cut.stream.jsonl" => 0,
         "codex/err-429ra.jsonl"
         | "codex/err-cut.jsonl"
