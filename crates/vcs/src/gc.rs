@@ -235,7 +235,7 @@ impl Repo {
     }
 
     /// Tells git that a worktree whose folder is gone is gone, and forgets our record of it.
-    fn deregister(&self, worktree: &Worktree) -> Result<(), GitError> {
+    pub(crate) fn deregister(&self, worktree: &Worktree) -> Result<(), GitError> {
         let _held = self.lock()?;
         if admin::find(self.common_dir(), &worktree.path)?.is_some() {
             crate::crash::point("vcs.deregister.before");

@@ -195,7 +195,7 @@ impl Repo {
                 "diff-index",
                 "--cached",
                 "--quiet",
-                "--ignore-submodules=all",
+                "--ignore-submodules=none",
             ])
             .args([head.as_str(), "--"])
             .output()?;

@@ -1,6 +1,7 @@
 //! Worktrees of tasks: made, found, repaired, removed.
 
 pub(crate) mod admin;
+mod discard;
 mod ensure;
 mod record;
 mod write_paths;

@@ -5,6 +5,7 @@
     reason = "helpers of tests are tests, and a skipped test says so"
 )]
 
+mod crash;
 mod files;
 mod hostile;
 mod oddities;

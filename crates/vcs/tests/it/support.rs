@@ -14,7 +14,7 @@ use longhaul_vcs::{
 
 /// Everything a test needs; removed when dropped.
 pub(crate) struct World {
-    temp: tempfile::TempDir,
+    temp: Option<tempfile::TempDir>,
     /// Canonical root of the temporary folder.
     pub(crate) root: PathBuf,
 }
@@ -25,7 +25,10 @@ impl World {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path().canonicalize().unwrap();
         fs::create_dir(root.join("home")).unwrap();
-        let world = Self { temp, root };
+        let world = Self {
+            temp: Some(temp),
+            root,
+        };
         world.global("[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n");
         world
     }
@@ -150,12 +153,14 @@ impl World {
         );
     }
 
-    #[expect(
-        dead_code,
-        reason = "keeps the folder alive and lets a test look at it"
-    )]
-    pub(crate) fn keep(self) -> PathBuf {
-        self.temp.keep()
+    /// The world of another process, which that one removes.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { temp: None, root }
+    }
+
+    /// True if dropping this removes the folder.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.temp.is_some()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use longhaul_vcs::{EnsureError, Made, Note};
 
-use crate::support::{World, snapshot_request, write};
+use crate::support::{World, seal_request, snapshot_request, write};
 
 #[test]
 fn l1_a_worktree_is_made_once_and_found_again() {
@@ -221,4 +221,45 @@ fn l20_a_broken_link_is_repaired_and_a_replaced_one_is_left() {
         repo.ensure_worktree(&plan).unwrap().notes,
         [Note::LinkReplaced]
     );
+}
+
+#[test]
+fn l1_a_lock_that_is_held_is_waited_for_and_a_dead_one_is_removed() {
+    let world = World::new();
+    let repo = world.repo();
+    let base = repo.resolve("main").unwrap();
+    let tree = world.worktree(&repo, "locked");
+    let lock = tree.git_dir.join("index.lock");
+    let held = fs::File::create(&lock).unwrap();
+    // This process holds it open, but does not count itself; a child does.
+    let mut child = std::process::Command::new("sleep")
+        .arg("60")
+        .stdin(held.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    drop(held);
+    write(&tree.path, "x", "x");
+    let waited = std::thread::scope(|scope| {
+        let sealing = scope.spawn(|| {
+            let started = std::time::Instant::now();
+            let sealed = repo.seal(&tree, &seal_request(&base, &base, 1)).unwrap();
+            assert!(sealed.committed_leftovers);
+            started.elapsed()
+        });
+        // The commit is made before the index is needed; then the seal must be waiting.
+        while repo.resolve("longhaul/locked").unwrap() == base {
+            assert!(!sealing.is_finished());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1800));
+        assert!(
+            !sealing.is_finished() && lock.exists(),
+            "a live lock was not respected"
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+        sealing.join().unwrap()
+    });
+    assert!(waited.as_millis() > 1500);
+    assert!(!lock.exists());
+    assert_eq!(world.git(&tree.path, &["status", "--porcelain"]), "");
 }
