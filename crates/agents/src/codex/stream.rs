@@ -99,9 +99,7 @@ impl Dialect for CodexStream {
                 summary: excerpt(&self.last_words, 4096),
             },
             (Some(End::Failed(failure)), _) => failure.outcome(end),
-            (None, Some(error)) if !end.exit.is_zero() && end.exit.signal.is_none() => {
-                error.outcome(end)
-            }
+            (None, Some(error)) if matches!(end.exit.code, Some(1..=127)) => error.outcome(end),
             (None, _) if end.stderr.contains("no rollout found") => TurnOutcome::NotResumable {
                 message: excerpt(end.stderr, 1024),
             },
@@ -230,4 +228,48 @@ fn failure(message: &str) -> Failure {
         FailureKind::Agent
     };
     Failure::of_words(Client::Codex, message, None, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_core::time::UnixMs;
+
+    use super::*;
+    use crate::event::ExitStatusInfo;
+    use crate::stream::{LineParser, StreamParser};
+
+    fn end(lines: &str, exit: ExitStatusInfo) -> crate::TurnEnd {
+        let context = ParserContext::default();
+        let mut parser = LineParser::new(CodexStream::new(&context), &context);
+        let mut events = Vec::new();
+        parser.push(lines.as_bytes(), &mut events);
+        parser.finish(exit, UnixMs(0), &mut events)
+    }
+
+    #[test]
+    fn t23_what_codex_declined_is_a_denial() {
+        let end = end(
+            r#"{"type":"item.completed","item":{"id":"i","type":"command_execution","command":"rm x","status":"declined"}}
+{"type":"item.completed","item":{"id":"j","type":"mcp_tool_call","server":"sup","tool":"t","arguments":{"command":"y"},"error":{"message":"MCP tool call requires approval, but approval policy is never"},"status":"failed"}}
+"#,
+            ExitStatusInfo::exited(0),
+        );
+        let tools: Vec<&str> = end.denials.iter().map(|d| d.tool.as_str()).collect();
+        assert_eq!(tools, ["command_execution", "sup.t"]);
+    }
+
+    #[test]
+    fn an_error_before_a_failing_exit_stands_for_a_missing_turn_failed() {
+        let error = r#"{"type":"error","message":"unexpected status 503 Service Unavailable"}"#;
+        assert!(matches!(
+            end(error, ExitStatusInfo::exited(1)).outcome,
+            TurnOutcome::Limited(_)
+        ));
+        for exit in [ExitStatusInfo::exited(0), ExitStatusInfo::signalled(9)] {
+            assert!(matches!(
+                end(error, exit).outcome,
+                TurnOutcome::NoTerminalEvent { .. }
+            ));
+        }
+    }
 }

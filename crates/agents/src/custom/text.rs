@@ -56,3 +56,46 @@ impl Dialect for TextStream {
         Usage::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longhaul_core::time::UnixMs;
+
+    use super::*;
+    use crate::event::ExitStatusInfo;
+    use crate::stream::{LineParser, ParserContext, StreamParser};
+
+    fn end(stdout: &str, stderr: &str, exit: ExitStatusInfo) -> TurnOutcome {
+        let mut parser = LineParser::new(TextStream::default(), &ParserContext::default());
+        let mut events = Vec::new();
+        parser.push(stdout.as_bytes(), &mut events);
+        parser.push_stderr(stderr.as_bytes(), &mut events);
+        parser.finish(exit, UnixMs(0), &mut events).outcome
+    }
+
+    #[test]
+    fn the_exit_code_stands_for_the_missing_terminal_event() {
+        let many: String = (0..100).map(|n| format!("line {n}\n")).collect();
+        let TurnOutcome::Completed { summary } = end(&many, "", ExitStatusInfo::exited(0)) else {
+            panic!("exit code 0 is the end of a turn");
+        };
+        assert!(summary.starts_with("line 80\n") && summary.ends_with("line 99"));
+        assert_eq!(
+            end("said\n", "\u{1b}[31mbroke", ExitStatusInfo::exited(2)),
+            TurnOutcome::Failed {
+                kind: FailureKind::Agent,
+                message: "broke".to_owned()
+            }
+        );
+        for exit in [
+            ExitStatusInfo::signalled(15),
+            ExitStatusInfo::exited(143),
+            ExitStatusInfo::default(),
+        ] {
+            assert!(matches!(
+                end("x", "", exit),
+                TurnOutcome::NoTerminalEvent { .. }
+            ));
+        }
+    }
+}

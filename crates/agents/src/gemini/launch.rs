@@ -74,7 +74,7 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
         argv.pair("--model", "model", model)?;
     }
     for dir in &options.add_dirs {
-        argv.pair("--include-directories", "folder", dir.as_str())?;
+        argv.joined("--include-directories", "folder", dir.as_str())?;
     }
     for text in options
         .allow
@@ -87,7 +87,7 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
     let policy = policy(request);
     let mut files = Vec::new();
     if !policy.is_empty() {
-        argv.pair(
+        argv.joined(
             "--policy",
             "policy",
             request.bundle_dir.join(POLICY_FILE).as_str(),

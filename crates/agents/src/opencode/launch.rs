@@ -59,8 +59,7 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
             "--format",
             "json",
             "--print-logs",
-            "--log-level",
-            "ERROR",
+            "--log-level=ERROR",
         ],
     );
     match options.permission {
@@ -73,7 +72,7 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
         argv.pair("--session", "conversation", id)?;
     } else if !request.task.is_empty() {
         // Spares the model call that would make up a title.
-        argv.pair("--title", "task name", &request.task)?;
+        argv.joined("--title", "task name", &request.task)?;
     }
     if let Some(model) = &options.model {
         argv.pair("--model", "model", model)?;

@@ -127,3 +127,66 @@ impl ScriptStream {
         out.push(AgentEvent::TurnEnded { ok });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ExitStatusInfo, TurnEnd};
+    use crate::stream::{LineParser, ParserContext, StreamParser};
+
+    fn play(lines: &str, exit: i32) -> (Vec<AgentEvent>, TurnEnd, Usage) {
+        let mut parser = LineParser::new(ScriptStream::default(), &ParserContext::default());
+        let mut events = Vec::new();
+        parser.push(lines.as_bytes(), &mut events);
+        let end = parser.finish(ExitStatusInfo::exited(exit), UnixMs(0), &mut events);
+        (events, end, parser.usage())
+    }
+
+    #[test]
+    fn a_turn_with_everything() {
+        let (events, end, usage) = play(
+            r#"{"type":"start","conversation":"c-1","mode":"edits"}
+{"type":"say","text":"on it"}
+{"type":"tool","id":"1","name":"write","summary":"a.txt"}
+{"type":"tool_end","id":"1","ok":false,"output":"no"}
+{"type":"denied","tool":"run","detail":"rm -rf /"}
+{"type":"question","text":"really?"}
+{"type":"usage","input":10,"output":2,"cache_read":3,"cache_write":4,"cost_usd":0.5}
+{"type":"usage","input":20,"output":3,"cache_read":3,"cache_write":4,"cost_usd":null}
+{"type":"dance"}
+{"type":"end","ok":true}
+"#,
+            0,
+        );
+        assert_eq!(events.len(), 10);
+        assert!(
+            matches!(&events[0], AgentEvent::Started { conversation: Some(id), mode: Some(mode), .. }
+            if id == "c-1" && mode == "edits")
+        );
+        assert!(matches!(&events[8], AgentEvent::Unknown { kind } if kind == "dance"));
+        assert_eq!(end.denials.len(), 1);
+        let summary = "on it".to_owned();
+        assert_eq!(end.outcome, TurnOutcome::Completed { summary });
+        // Cumulative, and the cost is what was said last.
+        assert_eq!((usage.input, usage.cost), (20, None));
+    }
+
+    #[test]
+    fn a_limit_makes_a_failed_turn_a_limited_one() {
+        const LIMIT: &str = r#"{"type":"limit","class":"quota","reset_at_ms":1795227168000,"window":"five_hour","message":"used up"}"#;
+        let failed = r#"{"type":"end","ok":false,"error":"gave up"}"#;
+        let (_, end, _) = play(&format!("{LIMIT}\n{failed}\n"), 1);
+        let TurnOutcome::Limited(notice) = end.outcome else {
+            panic!("{end:?}");
+        };
+        assert_eq!(notice.reset_at, Some(UnixMs(1_795_227_168_000)));
+        let (_, end, _) = play(&format!("{LIMIT}\n{{\"type\":\"end\",\"ok\":true}}\n"), 0);
+        assert!(matches!(end.outcome, TurnOutcome::Completed { .. }));
+        let (_, end, _) = play(failed, 1);
+        assert!(
+            matches!(end.outcome, TurnOutcome::Failed { ref message, .. } if message == "gave up")
+        );
+        let (_, end, _) = play(LIMIT, 0);
+        assert!(matches!(end.outcome, TurnOutcome::NoTerminalEvent { .. }));
+    }
+}
