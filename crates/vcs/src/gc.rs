@@ -262,7 +262,7 @@ impl Repo {
             FolderUse::By(pids) => return Ok(kept(KeptBecause::InUse { pids })),
             FolderUse::Unknown => return Ok(kept(KeptBecause::UseUnknown)),
         }
-        if let Some(path) = first_repository(&worktree.path) {
+        if let Some(path) = first_repository(&worktree.path)? {
             return Ok(kept(KeptBecause::NestedRepository { path }));
         }
         let seen = self.look(worktree, &candidate.files)?;
@@ -339,20 +339,23 @@ fn kept(because: KeptBecause) -> Verdict {
     Verdict::Kept { because }
 }
 
-/// The first repository inside a work tree, submodules that were filled included.
-fn first_repository(top: &Path) -> Option<RepoPath> {
+/// The first repository inside a work tree, submodules that were filled included. A folder that
+/// cannot be listed is an error: it is never taken for empty.
+fn first_repository(top: &Path) -> Result<Option<RepoPath>, GitError> {
     let mut folders = vec![top.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).ok()?.flatten() {
-            let path = entry.path();
+        for entry in std::fs::read_dir(&folder).map_err(GitError::file("list", &folder))? {
+            let entry = entry.map_err(GitError::file("list", &folder))?;
+            let is_folder = entry.file_type().is_ok_and(|t| t.is_dir());
             if entry.file_name() == ".git" {
-                if folder != top || path.is_dir() {
-                    return Some(RepoPath::from(folder.strip_prefix(top).unwrap_or(&folder)));
+                if folder != top || is_folder {
+                    let inner = folder.strip_prefix(top).unwrap_or(&folder);
+                    return Ok(Some(RepoPath::from(inner)));
                 }
-            } else if entry.file_type().is_ok_and(|t| t.is_dir()) {
-                folders.push(path);
+            } else if is_folder {
+                folders.push(entry.path());
             }
         }
     }
-    None
+    Ok(None)
 }

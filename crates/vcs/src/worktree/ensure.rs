@@ -34,7 +34,7 @@ pub struct WorkspacePlan {
 pub enum Made {
     /// New, or an unfinished making was finished.
     New,
-    /// It was there; its files were not touched.
+    /// It was there, registered with git or not; its files were not touched.
     Existing,
     /// Its folder was gone and was made again at the same path (T30).
     Recreated,
@@ -313,6 +313,10 @@ impl Repo {
             self.write_record(path, &record)?;
         }
         create_branch(&site, plan)?;
+        if ready && path.is_dir() {
+            let admin = self.register_again(&site, plan, path)?;
+            return Ok((worktree(admin), Made::Existing));
+        }
         // A making that was cut off: its admin folder is used if git got as far as a HEAD.
         if let Some(admin) = admin {
             let whole = self
@@ -343,6 +347,64 @@ impl Repo {
             worktree(admin),
             if ready { Made::Recreated } else { Made::New },
         ))
+    }
+
+    /// `git worktree add` for a branch that exists, without writing files.
+    fn add(&self, site: &Site<'_>, plan: &WorkspacePlan, path: &Path) -> Result<PathBuf, GitError> {
+        crate::crash::point("vcs.worktree-add.before");
+        site.call()
+            .args(["worktree", "add", "--quiet", "--no-checkout"])
+            .args(["--lock", "--reason", &plan.lock_reason, "--"])
+            .arg(path)
+            .arg(&plan.branch)
+            .ok()?;
+        crate::crash::point("vcs.worktree-add.after");
+        admin::find(self.common_dir(), path)?.ok_or(GitError::Malformed {
+            command: "worktree add".into(),
+            expected: "a registered worktree",
+        })
+    }
+
+    /// The folder is there with its work, and git's registration is gone: registers an empty folder
+    /// beside it and hands that registration over, because git adds only empty folders.
+    fn register_again(
+        &self,
+        site: &Site<'_>,
+        plan: &WorkspacePlan,
+        path: &Path,
+    ) -> Result<PathBuf, EnsureError> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".register");
+        let beside = PathBuf::from(beside);
+        let admin = match admin::find(self.common_dir(), &beside)? {
+            Some(admin) if admin.join("HEAD").is_file() => admin,
+            Some(admin) => {
+                fs::remove_dir_all(&admin).map_err(GitError::file("remove", &admin))?;
+                clear_unfinished(&beside)?;
+                self.add(site, plan, &beside)?
+            }
+            None => {
+                clear_unfinished(&beside)?;
+                self.add(site, plan, &beside)?
+            }
+        };
+        admin::write_registration(&admin, path)?;
+        clear_unfinished(&beside)?;
+        match fs::remove_dir(&beside) {
+            Err(error) if !fsx::is_absent(&error) => {
+                return Err(GitError::file("remove", &beside)(error).into());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        // Only the index: every file is the session's.
+        let own = self.site(&admin, path)?;
+        own.files(None)
+            .args(["read-tree", "--reset", "HEAD"])
+            .ok()?;
+        own.files(None)
+            .args(["update-index", "-q", "--refresh"])
+            .output()?;
+        Ok(admin)
     }
 
     fn relink(&self, path: &Path, admin: &Path) -> Result<(), GitError> {
@@ -469,13 +531,21 @@ fn refuse_foreign(
             path: RepoPath::from(path).to_string(),
         });
     }
-    match site.resolve(&format!("refs/heads/{}", plan.branch), "commit")? {
-        Some(at) if at != plan.base => Err(EnsureError::ForeignBranch {
+    let name = format!("refs/heads/{}", plan.branch);
+    let Some(at) = site.resolve(&name, "commit")? else {
+        return Ok(());
+    };
+    let used = site
+        .call()
+        .args(["for-each-ref", "--format=%(worktreepath)", &name])
+        .ok()?;
+    if at != plan.base || used.stdout.iter().any(|b| *b != b'\n') {
+        return Err(EnsureError::ForeignBranch {
             branch: plan.branch.clone(),
             at,
-        }),
-        Some(_) | None => Ok(()),
+        });
     }
+    Ok(())
 }
 
 fn create_branch(site: &Site<'_>, plan: &WorkspacePlan) -> Result<(), EnsureError> {

@@ -3,7 +3,9 @@
 use std::fs;
 
 use longhaul_core::spec::CommitMode;
-use longhaul_vcs::{BranchRepair, BranchState, ChangeKind, RepoPath, SkipReason, Unfinished};
+use longhaul_vcs::{
+    BranchRepair, BranchState, ChangeKind, FileRules, RepoPath, SkipReason, Unfinished,
+};
 
 use crate::support::{World, seal_request, snapshot_request, write};
 
@@ -61,6 +63,18 @@ fn i5_hidden_changes_and_large_files_are_seen() {
     );
     world.git(&tree.path, &["update-index", "--skip-worktree", "README"]);
     write(&tree.path, "README", "sneaky too\n");
+    // Same length and time as before, after we have looked once.
+    write(&tree.path, "forged", "aaaa");
+    assert!(!repo.is_clean(&tree, &FileRules::default()).unwrap());
+    let forged = tree.path.join("forged");
+    let time = fs::metadata(&forged).unwrap().modified().unwrap();
+    write(&tree.path, "forged", "bbbb");
+    fs::File::options()
+        .write(true)
+        .open(&forged)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
     write(&tree.path, "huge", vec![7_u8; 5000]);
     let mut request = snapshot_request(1);
     request.files.max_file_bytes = 4000;
@@ -71,6 +85,7 @@ fn i5_hidden_changes_and_large_files_are_seen() {
     };
     assert_eq!(at("src/lib.rs").unwrap(), b"sneaky\n");
     assert_eq!(at("README").unwrap(), b"sneaky too\n");
+    assert_eq!(at("forged").unwrap(), b"bbbb");
     assert_eq!(at("huge"), None);
     assert_eq!(snapshot.skipped.len(), 1);
     assert_eq!(snapshot.skipped[0].reason, SkipReason::TooLarge);
@@ -80,7 +95,11 @@ fn i5_hidden_changes_and_large_files_are_seen() {
 fn i5_a_destroyed_worktree_is_still_snapshotted() {
     let world = World::new();
     let repo = world.repo();
-    for damage in 0..5 {
+    world.git(
+        &world.repo_path(),
+        &["config", "extensions.worktreeConfig", "true"],
+    );
+    for damage in 0..6 {
         let tree = world.worktree(&repo, &format!("broken{damage}"));
         write(&tree.path, "work.txt", "dear\n");
         match damage {
@@ -88,6 +107,7 @@ fn i5_a_destroyed_worktree_is_still_snapshotted() {
             1 => fs::remove_file(tree.path.join(".git")).unwrap(),
             2 => fs::write(tree.path.join(".git"), "gitdir: /nowhere\n").unwrap(),
             3 => fs::write(tree.git_dir.join("HEAD"), "garbage").unwrap(),
+            4 => fs::write(tree.git_dir.join("config.worktree"), "[broken").unwrap(),
             _ => fs::remove_dir_all(&tree.git_dir).unwrap(),
         }
         let mut request = snapshot_request(damage);

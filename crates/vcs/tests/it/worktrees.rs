@@ -123,6 +123,27 @@ fn t30_a_missing_folder_is_made_again_at_its_path_from_its_snapshot() {
             " M src/lib.rs\n?? new.txt"
         );
     }
+    // Only the registration is gone: the files stay as they are.
+    write(&tree.path, "newer.txt", "newer\n");
+    fs::remove_dir_all(&tree.git_dir).unwrap();
+    let again = repo.ensure_worktree(&plan).unwrap();
+    assert_eq!(
+        (again.made, &again.worktree.path),
+        (Made::Existing, &tree.path)
+    );
+    assert_eq!(
+        world.git(&tree.path, &["status", "--porcelain"]),
+        " M src/lib.rs\n?? new.txt\n?? newer.txt"
+    );
+    assert_eq!(
+        repo.ensure_worktree(&plan).unwrap().worktree,
+        again.worktree
+    );
+    assert_eq!(
+        fs::read_dir(tree.path.parent().unwrap()).unwrap().count(),
+        1
+    );
+    let tree = again.worktree;
     // The admin folder is gone as well.
     fs::remove_dir_all(&tree.path).unwrap();
     fs::remove_dir_all(&tree.git_dir).unwrap();
@@ -146,6 +167,18 @@ fn l1_foreign_branches_and_folders_are_never_taken() {
         matches!(error, EnsureError::ForeignBranch { .. }),
         "{error}"
     );
+    world.git(&world.repo_path(), &["branch", "-D", "longhaul/mine"]);
+    let elsewhere = world.root.join("elsewhere").display().to_string();
+    world.git(
+        &world.repo_path(),
+        &["worktree", "add", "-q", "-b", "longhaul/mine", &elsewhere],
+    );
+    let error = repo.ensure_worktree(&plan).unwrap_err();
+    assert!(
+        matches!(error, EnsureError::ForeignBranch { .. }),
+        "{error}"
+    );
+    world.git(&world.repo_path(), &["worktree", "remove", &elsewhere]);
     world.git(&world.repo_path(), &["branch", "-D", "longhaul/mine"]);
     write(&plan.path, "precious", "x");
     let error = repo.ensure_worktree(&plan).unwrap_err();
