@@ -77,7 +77,7 @@ impl Lost {
     pub fn tree(&self) -> Tree {
         match &self.identity {
             Some(identity) => identity.tree(),
-            None => Tree::new(&self.key, Vec::new(), None),
+            None => Tree::of_key(&self.key),
         }
     }
 }

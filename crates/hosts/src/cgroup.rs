@@ -4,11 +4,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::procfs;
 
 /// Every cgroup of ours is named `longhaul-<key>`.
 pub(crate) const NAME_PREFIX: &str = "longhaul-";
+
+const REMOVE_TRIES: u32 = 20;
+const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 
 /// How deep sub-groups that a job made are followed.
 const MAX_DEPTH: usize = 16;
@@ -81,6 +85,12 @@ impl Cgroup {
         )
     }
 
+    /// The group that a shim in our own group would have made for this key, if it is there.
+    pub(crate) fn found(key: &str) -> Option<Self> {
+        let path = own_folder()?.join(format!("{NAME_PREFIX}{key}"));
+        path.is_dir().then_some(Self { path })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -116,8 +126,19 @@ impl Cgroup {
         }
     }
 
-    /// Removes the group and the sub-groups in it; says whether it is gone.
+    /// Removes the group and the sub-groups in it; says whether it is gone. The kernel may take a
+    /// moment to see that the last process has left.
     pub(crate) fn remove(&self) -> bool {
+        for _ in 0..REMOVE_TRIES {
+            if self.try_remove() {
+                return true;
+            }
+            std::thread::sleep(REMOVE_PAUSE);
+        }
+        false
+    }
+
+    fn try_remove(&self) -> bool {
         let Ok(mut dirs) = self.folders() else {
             return false;
         };

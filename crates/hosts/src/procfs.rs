@@ -1,5 +1,6 @@
 //! Reading `/proc`: one process's stat line, everyone's, environments, command lines. Only reading.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 
@@ -31,6 +32,10 @@ pub(crate) enum Lookup {
     Unreadable,
 }
 
+/// How often the list of pids is read in one look; on a machine that forks all the time it would
+/// never be the same twice.
+const MAX_LISTINGS: usize = 8;
+
 /// Longest `/proc` file that is taken in.
 const MAX_PROC_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -52,19 +57,33 @@ pub(crate) fn lookup(pid: u32) -> Lookup {
 
 /// Every process that is alive and readable now. Those that vanish meanwhile are left out.
 ///
+/// The list of pids is read again until it names nobody new, so that a process born during the look
+/// (of a parent that died before its turn) is not missed.
+///
 /// # Errors
 /// When `/proc` itself cannot be listed.
 pub(crate) fn everyone() -> io::Result<Vec<Stat>> {
+    let mut seen = HashSet::with_capacity(256);
     let mut all = Vec::with_capacity(256);
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|s| s.parse().ok()) else {
-            continue;
-        };
-        if let Lookup::Present(stat) = lookup(pid)
-            && !stat.is_dead()
-        {
-            all.push(stat);
+    for _ in 0..MAX_LISTINGS {
+        let mut newcomers = false;
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            if !seen.insert(pid) {
+                continue;
+            }
+            newcomers = true;
+            if let Lookup::Present(stat) = lookup(pid)
+                && !stat.is_dead()
+            {
+                all.push(stat);
+            }
+        }
+        if !newcomers {
+            break;
         }
     }
     if all.is_empty() {

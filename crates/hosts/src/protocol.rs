@@ -119,7 +119,7 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
 /// Hexadecimal digits as bytes.
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 || digits.len() / 2 > MAX_INPUT_BYTES {
+    if !digits.len().is_multiple_of(2) || digits.len() / 2 > MAX_INPUT_BYTES {
         return None;
     }
     let value = |digit: u8| char::from(digit).to_digit(16);

@@ -62,6 +62,16 @@ impl Tree {
         }
     }
 
+    /// The tree of a job of which only the key is known: its cgroup is looked for by name.
+    #[must_use]
+    pub fn of_key(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            roots: Vec::new(),
+            cgroup: Cgroup::found(key),
+        }
+    }
+
     /// Everyone who belongs to the job now, but for the calling process.
     ///
     /// # Errors

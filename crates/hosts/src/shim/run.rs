@@ -135,6 +135,7 @@ pub(super) fn to_the_end(job: Job) -> Result<(), ShimError> {
         leftovers: HashSet::new(),
         survivors: 0,
         empty_looks: 0,
+        childless: false,
         look_at: Instant::now(),
         look_pause: MIN_LOOK,
         buffer: vec![0; 64 * 1024],
@@ -225,6 +226,8 @@ struct Work {
     leftovers: HashSet<(u32, u64)>,
     survivors: usize,
     empty_looks: u32,
+    /// Whether the kernel said that we have no child left.
+    childless: bool,
     look_at: Instant,
     look_pause: Duration,
     buffer: Vec<u8>,
@@ -271,14 +274,18 @@ impl Work {
                 self.look_at = Instant::now() + MAX_LOOK;
             }
         }
-        if self.empty_looks >= 2 && self.ending.is_none() {
-            // The main process is a zombie about to be reaped: SIGCHLD will wake us.
-            self.look_at = Instant::now() + MAX_LOOK;
-            self.reap();
+        if self.empty_looks < 2 {
+            return None;
         }
-        (self.empty_looks >= 2)
-            .then(|| self.ending.clone())
-            .flatten()
+        // Orphans of the job are our children, so having no child at all is the surer word: a
+        // process that was born and left by its parent during both looks still shows here.
+        self.reap();
+        let out_of_patience = self.stop.as_ref().is_some_and(Stopping::out_of_patience);
+        if !self.childless && !out_of_patience {
+            self.look_at = Instant::now() + MIN_LOOK;
+            return None;
+        }
+        self.ending.clone()
     }
 
     /// Starts a stop, or hastens the one under way.
@@ -307,7 +314,16 @@ impl Work {
 
     /// Takes in every ended child, orphans of the job among them.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        loop {
+            let (pid, status) = match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some(ended)) => ended,
+                Ok(None) => return,
+                Err(Errno::INTR) => continue,
+                Err(_) => {
+                    self.childless = true;
+                    return;
+                }
+            };
             if u32::try_from(pid.as_raw_nonzero().get()) == Ok(self.main_pid) {
                 self.ending = Some(Ending {
                     outcome: outcome(status),

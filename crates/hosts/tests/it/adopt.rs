@@ -92,7 +92,10 @@ fn launcher_that_dies() {
         .unwrap();
     assert!(matches!(launched.state, BundleState::Live(_)));
     let me = longhaul_hosts::ProcessIdentity::current().unwrap();
-    drop(me.signal(longhaul_hosts::Signal::Kill));
+    assert_eq!(
+        me.signal(longhaul_hosts::Signal::Kill),
+        longhaul_hosts::SignalOutcome::Sent
+    );
 }
 
 #[test]

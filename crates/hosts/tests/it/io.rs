@@ -58,7 +58,7 @@ fn s2_beyond_the_limit_the_middle_is_cut_and_said() {
         (cuts, offset, kept),
         (1, 1_000_000, 1_000_000 - record.out.cut)
     );
-    assert!(kept <= 100_000 && kept >= 75_000);
+    assert!((75_000..=100_000).contains(&kept));
     assert_eq!(log.tail(10).unwrap(), b"000100000\n");
 }
 

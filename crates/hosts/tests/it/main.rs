@@ -1,5 +1,11 @@
 //! Real processes under real shims.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests, and loud skips"
+)]
+
 mod adopt;
 mod confined;
 mod crash;
