@@ -47,6 +47,14 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> std::io::Result<Option<Vec<
     Ok(Some(bytes))
 }
 
+/// Copies an index of git's with its time: git takes a file that is as new as the index for possibly
+/// changed, and a newer copy would lose that.
+pub(crate) fn copy_index(from: &Path, to: &Path) -> std::io::Result<()> {
+    let time = fs::metadata(from)?.modified()?;
+    fs::copy(from, to)?;
+    File::options().write(true).open(to)?.set_modified(time)
+}
+
 /// True if the error says that there is nothing at that path.
 pub(crate) fn is_absent(error: &std::io::Error) -> bool {
     matches!(

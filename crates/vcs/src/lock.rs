@@ -85,7 +85,8 @@ pub(crate) fn wait_for_git(lock: &Path, folders: &[&Path]) -> Result<(), GitErro
 /// Replaces a git folder's `index` by a ready-made one, by git's own locking rules.
 pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Result<(), GitError> {
     let lock: PathBuf = git_dir.join("index.lock");
-    let bytes = std::fs::read(from).map_err(GitError::file("read", from))?;
+    let read = || Ok((std::fs::read(from)?, std::fs::metadata(from)?.modified()?));
+    let (bytes, time) = read().map_err(GitError::file("read", from))?;
     let mut tries = 0;
     let file = loop {
         wait_for_git(&lock, &[git_dir, work_tree])?;
@@ -101,6 +102,8 @@ pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Re
     let write = || -> std::io::Result<()> {
         use std::io::Write;
         (&file).write_all(&bytes)?;
+        // As old as its entries: see `fsx::copy_index`.
+        file.set_modified(time)?;
         file.sync_all()?;
         std::fs::rename(&lock, git_dir.join("index"))
     };

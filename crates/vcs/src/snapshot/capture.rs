@@ -76,8 +76,8 @@ pub(crate) fn capture(
     let _held = lock::exclusive(&index.with_extension("lock-ours"))?;
     let work = index.with_extension("work");
     fsx::remove_file_if_there(&work.with_extension("work.lock"))?;
-    match fs::copy(index, &work) {
-        Ok(_) => {}
+    match fsx::copy_index(index, &work) {
+        Ok(()) => {}
         Err(error) if fsx::is_absent(&error) => fsx::remove_file_if_there(&work)?,
         Err(error) => return Err(GitError::file("copy", index)(error)),
     }

@@ -3,7 +3,8 @@
 pub(crate) mod admin;
 mod discard;
 mod ensure;
+mod plan;
 mod record;
 mod write_paths;
 
-pub use ensure::{EnsureError, Ensured, Made, Note, WorkspacePlan, Worktree};
+pub use plan::{EnsureError, Ensured, Made, Note, WorkspacePlan, Worktree};
