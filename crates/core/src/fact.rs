@@ -169,6 +169,8 @@ pub enum News {
     Judged {
         /// It.
         verdict: Box<Verdict>,
+        /// The workspace's tree after the check, if it is another than before: no drift.
+        tree: Option<String>,
     },
     /// A check's process was lost or stopped without a verdict.
     CheckLost {
@@ -178,6 +180,8 @@ pub enum News {
         run: u16,
         /// What is known.
         detail: String,
+        /// As for [`News::Judged`].
+        tree: Option<String>,
     },
 }
 

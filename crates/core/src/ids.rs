@@ -102,9 +102,9 @@ impl SpawnKey {
 
     /// The key of one run of one check under this fence.
     #[must_use]
-    pub fn check(task: TaskId, fence: Fence, check: u16, rerun: u8) -> Self {
+    pub fn check(task: TaskId, fence: Fence, check: u16, run: u16) -> Self {
         Self(format!(
-            "{}-{fence}-check{check}-{rerun}",
+            "{}-{fence}-check{check}-{run}",
             task.uuid().simple()
         ))
     }

@@ -169,10 +169,9 @@ pub fn hindrance(
         not_before: Some(at),
         ..
     } = task.state
+        && at > now
     {
-        if at > now {
-            return Some(Hindrance::NotBefore { at });
-        }
+        return Some(Hindrance::NotBefore { at });
     }
     let terms = &task.terms;
     match gate(&terms.harness) {
@@ -192,15 +191,15 @@ pub fn hindrance(
             limit: capacity.total,
         });
     }
-    if let Some(limit) = capacity.per_repo {
-        if load.repos.get(&terms.repo).copied().unwrap_or(0) >= limit {
-            return Some(Hindrance::RepoSlots { limit });
-        }
+    if let Some(limit) = capacity.per_repo
+        && load.repos.get(&terms.repo).copied().unwrap_or(0) >= limit
+    {
+        return Some(Hindrance::RepoSlots { limit });
     }
-    if let Some(&limit) = capacity.per_harness.get(&terms.harness) {
-        if load.of_harness(&terms.harness) >= limit {
-            return Some(Hindrance::HarnessSlots { limit });
-        }
+    if let Some(&limit) = capacity.per_harness.get(&terms.harness)
+        && load.of_harness(&terms.harness) >= limit
+    {
+        return Some(Hindrance::HarnessSlots { limit });
     }
     match &terms.exclusive_folder {
         Some(folder) if load.folders.contains(folder) => return Some(Hindrance::Folder),
@@ -252,12 +251,12 @@ impl Queue {
 
     /// Takes a task out, if it is in.
     pub fn remove(&mut self, id: TaskId) {
-        if let Some((class, key)) = self.keys.remove(&id) {
-            if let Some(set) = self.classes.get_mut(&class) {
-                set.remove(&(key, id));
-                if set.is_empty() {
-                    self.classes.remove(&class);
-                }
+        if let Some((class, key)) = self.keys.remove(&id)
+            && let Some(set) = self.classes.get_mut(&class)
+        {
+            set.remove(&(key, id));
+            if set.is_empty() {
+                self.classes.remove(&class);
             }
         }
     }

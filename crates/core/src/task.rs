@@ -140,6 +140,8 @@ pub struct Carry {
     pub note: Option<String>,
     /// A person accepted the drift of the workspace.
     pub drift_accepted: bool,
+    /// What other hands changed before the current attempt, for its prompt.
+    pub drift: Option<String>,
     /// Snapshot ref that holds the last secured state of the workspace.
     pub snapshot: Option<String>,
     /// Diffstat of the work so far, for prompts.
@@ -157,7 +159,7 @@ pub struct WorkspaceRef {
     pub base: String,
     /// Commit the work starts from: `base`, or a merge of the dependencies' results.
     pub start: String,
-    /// Tree of `start`, or of the folder when in-place work began.
+    /// `start`, or the tree of the folder when in-place work began.
     pub start_tree: String,
     /// First port of the leased range.
     pub port_base: Option<u16>,

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod event;
+pub mod executor;
 pub mod handle;
 pub mod machine;
 pub mod runtime;

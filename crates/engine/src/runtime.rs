@@ -27,25 +27,21 @@ pub trait Executor: Send + Sync {
     fn ensure(&self, dispatch: Dispatch);
 }
 
-/// What others want to hear of, called from the dispatcher's thread after a commit; must not block.
-pub struct Hooks {
-    /// The ledger grew.
-    pub advanced: Box<dyn Fn() + Send>,
+/// Is told what others want to hear of, from the dispatcher's thread after a commit; must not block.
+pub trait Listener: Send {
+    /// The ledger grew up to this sequence number.
+    fn advanced(&self, _seq: u64) {}
     /// These tasks need a person now.
-    pub needs_person: Box<dyn Fn(&[TaskId]) + Send>,
+    fn needs_person(&self, _tasks: &[TaskId]) {}
     /// The store cannot write (`Some`), or can again (`None`).
-    pub store_trouble: Box<dyn Fn(Option<&str>) + Send>,
+    fn store_trouble(&self, _why: Option<&str>) {}
 }
 
-impl Default for Hooks {
-    fn default() -> Self {
-        Self {
-            advanced: Box::new(|| {}),
-            needs_person: Box::new(|_| {}),
-            store_trouble: Box::new(|_| {}),
-        }
-    }
-}
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Listener for Nobody {}
 
 /// A handle that feeds the dispatcher through its channel.
 pub fn handle(events: &Sender<Event>) -> EngineHandle {
@@ -63,7 +59,7 @@ pub fn run<S: Store>(
     events: &Receiver<Event>,
     executor: &Arc<dyn Executor>,
     clock: &dyn Clock,
-    hooks: &Hooks,
+    listener: &dyn Listener,
 ) {
     for dispatch in machine.recover() {
         executor.ensure(dispatch);
@@ -73,11 +69,10 @@ pub fn run<S: Store>(
     let mut batch = vec![Event::Tick];
     loop {
         let step = machine.step(std::mem::take(&mut batch), clock.now());
-        let advanced = step.advanced;
-        if advanced {
+        if step.advanced.is_some() {
             upkeep = Upkeep::More;
         }
-        if !act(step, executor, hooks, &mut troubled) {
+        if !act(step, executor, listener, &mut troubled) {
             return;
         }
         let wait = if machine.has_backlog() {
@@ -108,15 +103,20 @@ pub fn run<S: Store>(
 }
 
 /// Hands out a step's results; false if the dispatcher is to end.
-fn act(step: Step, executor: &Arc<dyn Executor>, hooks: &Hooks, troubled: &mut bool) -> bool {
+fn act(
+    step: Step,
+    executor: &Arc<dyn Executor>,
+    listener: &dyn Listener,
+    troubled: &mut bool,
+) -> bool {
     match &step.store_trouble {
         Some(why) => {
             tracing::error!(%why, "the database cannot be written");
-            (hooks.store_trouble)(Some(why));
+            listener.store_trouble(Some(why));
             *troubled = true;
         }
-        None if *troubled && step.advanced => {
-            (hooks.store_trouble)(None);
+        None if *troubled && step.advanced.is_some() => {
+            listener.store_trouble(None);
             *troubled = false;
         }
         None => {}
@@ -127,11 +127,11 @@ fn act(step: Step, executor: &Arc<dyn Executor>, hooks: &Hooks, troubled: &mut b
     for answer in step.replies {
         (answer.to)(answer.reply);
     }
-    if step.advanced {
-        (hooks.advanced)();
+    if let Some(seq) = step.advanced {
+        listener.advanced(seq);
     }
     if !step.needs.is_empty() {
-        (hooks.needs_person)(&step.needs);
+        listener.needs_person(&step.needs);
     }
     !step.shutdown
 }

@@ -114,6 +114,9 @@ pub trait Reader: Send {
     /// in the order of their numbers, so a reader that goes on from the last number misses none.
     fn ledger_tail(&self, after_seq: u64, limit: usize) -> Result<Vec<LedgerRow>, StoreError>;
 
+    /// The sequence number of the newest ledger row; 0 if there is none.
+    fn newest_seq(&self) -> Result<u64, StoreError>;
+
     /// The attempts of a task, oldest first.
     fn attempts(&self, task: TaskId) -> Result<Vec<StoredAttempt>, StoreError>;
 

@@ -36,15 +36,16 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             if let Some(halt) = &task.halt {
                 return draft.obey_halt(halt, policy);
             }
-            if let Some(drift) = drift.as_ref().filter(|_| !task.carry.drift_accepted) {
-                if task.terms.on_drift == OnDrift::Ask {
-                    return draft.need(
+            if let Some(drift) = drift.as_ref().filter(|_| !task.carry.drift_accepted)
+                && task.terms.on_drift == OnDrift::Ask
+            {
+                return draft.need(
                         NeedKind::Drift,
                         format!("the workspace changed since the last attempt ended: {drift}"),
                         "`longhaul approve` goes on from what is there; `longhaul undo` puts the last snapshot back; `cancel` gives up",
                     );
-                }
             }
+            draft.task.carry.drift.clone_from(drift);
             draft.task.carry.drift_accepted = false;
             draft.task.state = State::Assigned {
                 step: AssignStep::Launch,
@@ -238,10 +239,15 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             }
             _ => Outcome::Ignore("its work is secured already"),
         },
-        News::Judged { verdict } => verify::judged(task, verdict, now, policy),
-        News::CheckLost { check, run, detail } => {
-            verify::lost(task, *check, *run, detail, now, policy)
+        News::Judged { verdict, tree } => {
+            verify::judged(task, verdict, tree.as_deref(), now, policy)
         }
+        News::CheckLost {
+            check,
+            run,
+            detail,
+            tree,
+        } => verify::lost(task, (*check, *run), detail, tree.as_deref(), now, policy),
     }
 }
 

@@ -130,7 +130,7 @@ fn late(task: &Task, news: &News, fence: u64, now: Now) -> Outcome {
     let what = match news {
         News::SessionEnded { end, .. } => json!({ "fence": fence, "ended": end.word() }),
         News::Sealed { sealed } => json!({ "fence": fence, "sealed": sealed.commit }),
-        News::Judged { verdict } => {
+        News::Judged { verdict, .. } => {
             json!({ "fence": fence, "check": verdict.name, "grade": verdict.grade })
         }
         News::WorkspaceReady { .. }

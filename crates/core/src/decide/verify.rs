@@ -12,7 +12,13 @@ use crate::usage::Usage;
 use crate::verdict::{Grade, Verdict};
 
 /// A verdict of the check that runs.
-pub(super) fn judged(task: &Task, verdict: &Verdict, now: Now, policy: &Policy) -> Outcome {
+pub(super) fn judged(
+    task: &Task,
+    verdict: &Verdict,
+    tree: Option<&str>,
+    now: Now,
+    policy: &Policy,
+) -> Outcome {
     let State::Verifying { check, run, flaky } = task.state else {
         return Outcome::Ignore("its checks are over");
     };
@@ -20,6 +26,9 @@ pub(super) fn judged(task: &Task, verdict: &Verdict, now: Now, policy: &Policy) 
         return Outcome::Ignore("of a run that is over");
     }
     let mut draft = Draft::new(task, now);
+    if let Some(tree) = tree {
+        draft.task.carry.end_tree = Some(tree.to_owned());
+    }
     let mut verdict = verdict.clone();
     verdict.flaky = flaky > 0;
     draft.task.tally.spent += verdict.usage;
@@ -72,9 +81,9 @@ pub(super) fn judged(task: &Task, verdict: &Verdict, now: Now, policy: &Policy) 
 /// A check whose process was lost: no verdict, so it is run again, bounded by `max_restarts`.
 pub(super) fn lost(
     task: &Task,
-    check: u16,
-    run: u16,
+    which: (u16, u16),
     detail: &str,
+    tree: Option<&str>,
     now: Now,
     policy: &Policy,
 ) -> Outcome {
@@ -86,10 +95,14 @@ pub(super) fn lost(
     else {
         return Outcome::Ignore("its checks are over");
     };
-    if (check, run) != (current, current_run) {
+    if which != (current, current_run) {
         return Outcome::Ignore("of a run that is over");
     }
+    let (check, run) = which;
     let mut draft = Draft::new(task, now);
+    if let Some(tree) = tree {
+        draft.task.carry.end_tree = Some(tree.to_owned());
+    }
     if let Some(halt) = &task.halt {
         return draft.obey_halt(halt, policy);
     }

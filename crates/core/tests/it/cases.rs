@@ -74,6 +74,7 @@ fn a_task_goes_through_its_whole_life() {
     );
     let pass = |t: &Task, c| News::Judged {
         verdict: Box::new(verdict(t, c, 0, Grade::Pass)),
+        tree: None,
     };
     let t = step(&t, &news(&t, pass(&t, 0)));
     let t = step(&t, &news(&t, pass(&t, 1)));
@@ -298,6 +299,7 @@ fn t9_flaky_reruns_are_recorded_and_a_fail_after_them_counts_once() {
             &t,
             News::Judged {
                 verdict: Box::new(verdict(&t, 1, 0, Grade::Fail)),
+                tree: None,
             },
         ),
     );
@@ -315,6 +317,7 @@ fn t9_flaky_reruns_are_recorded_and_a_fail_after_them_counts_once() {
             &t,
             News::Judged {
                 verdict: Box::new(verdict(&t, 1, 1, Grade::Pass)),
+                tree: None,
             },
         ),
         NOW,
@@ -329,6 +332,7 @@ fn t9_flaky_reruns_are_recorded_and_a_fail_after_them_counts_once() {
             &t,
             News::Judged {
                 verdict: Box::new(verdict(&t, 1, 1, Grade::Fail)),
+                tree: None,
             },
         ),
     );

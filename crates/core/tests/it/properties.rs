@@ -38,12 +38,11 @@ proptest! {
             if task.state.word().is_final() {
                 prop_assert_eq!(&next.state, &task.state);
             }
-            if let Fact::Attempt { fence, .. } = &fact {
-                if *fence < task.fence {
+            if let Fact::Attempt { fence, .. } = &fact
+                && *fence < task.fence {
                     prop_assert_eq!(&next.state, &task.state);
                     prop_assert_eq!(&next.tally, &task.tally);
                 }
-            }
             // A new fence only ever comes with a slot (I2).
             if next.fence > task.fence {
                 prop_assert_eq!(task.state.word(), StateWord::Ready);

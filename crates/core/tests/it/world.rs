@@ -517,24 +517,28 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
             "check 0 passed",
             n(News::Judged {
                 verdict: Box::new(verdict(&t, 0, 0, Grade::Pass)),
+                tree: None,
             }),
         ),
         (
             "check 0 failed",
             n(News::Judged {
                 verdict: Box::new(verdict(&t, 0, 0, Grade::Fail)),
+                tree: None,
             }),
         ),
         (
             "check 1 passed",
             n(News::Judged {
                 verdict: Box::new(verdict(&t, 1, 0, Grade::Pass)),
+                tree: None,
             }),
         ),
         (
             "check 1 failed",
             n(News::Judged {
                 verdict: Box::new(verdict(&t, 1, 0, Grade::Fail)),
+                tree: None,
             }),
         ),
         (
@@ -543,6 +547,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 check: 0,
                 run: 0,
                 detail: "d".into(),
+                tree: None,
             }),
         ),
         (

@@ -140,9 +140,6 @@ pub enum JudgeKey {
     Command(String),
 }
 
-/// Opens a reader of the store.
-pub type OpenReader = dyn Fn() -> Result<Box<dyn Reader>, StoreError> + Send + Sync;
-
 /// The tools that effects work with.
 pub struct Desk {
     /// Folders.
@@ -247,7 +244,11 @@ impl Desk {
 
     /// The task's repository.
     pub(crate) fn repo(&self, path: &Utf8Path) -> Result<Repo, OpenError> {
-        Repo::open(&self.git, path.as_std_path(), self.dirs.repos().as_std_path())
+        Repo::open(
+            &self.git,
+            path.as_std_path(),
+            self.dirs.repos().as_std_path(),
+        )
     }
 }
 

@@ -43,7 +43,10 @@ pub(crate) struct Missing {
 
 impl Missing {
     pub(crate) fn detail(&self) -> String {
-        format!("the environment variable {} is not set where the daemon runs", self.name)
+        format!(
+            "the environment variable {} is not set where the daemon runs",
+            self.name
+        )
     }
 
     pub(crate) fn remedy(&self) -> &'static str {
@@ -59,9 +62,13 @@ pub(crate) fn of_task(
     workspace: &WorkspaceRef,
 ) -> Result<BTreeMap<String, String>, Missing> {
     let mut env = spec.caller_env.clone();
-    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    env.entry("PATH".to_owned())
+        .or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
     for name in &spec.env_pass {
-        let value = desk.environment.get(name).ok_or_else(|| Missing { name: name.clone() })?;
+        let value = desk
+            .environment
+            .get(name)
+            .ok_or_else(|| Missing { name: name.clone() })?;
         env.insert(name.clone(), value.clone());
     }
     for (name, value) in &spec.env {
@@ -86,13 +93,51 @@ pub(crate) fn of_task(
     Ok(env)
 }
 
+/// Variables in which the agents' own documentation looks for credentials and endpoints; a session of
+/// that harness gets those that the daemon has, nothing else does (T26, facts/limits.md §2).
+pub(crate) fn credentials(harness: &str) -> &'static [&'static str] {
+    match harness {
+        "claude" => &[
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "ANTHROPIC_BASE_URL",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+            "AWS_REGION",
+            "AWS_PROFILE",
+            "AWS_BEARER_TOKEN_BEDROCK",
+            "ANTHROPIC_VERTEX_PROJECT_ID",
+            "CLOUD_ML_REGION",
+        ],
+        "codex" => &["OPENAI_API_KEY", "OPENAI_BASE_URL", "CODEX_API_KEY"],
+        "gemini" => &[
+            "GEMINI_API_KEY",
+            "GOOGLE_API_KEY",
+            "GOOGLE_GEMINI_BASE_URL",
+            "GOOGLE_CLOUD_PROJECT",
+            "GOOGLE_CLOUD_LOCATION",
+            "GOOGLE_GENAI_USE_VERTEXAI",
+        ],
+        "opencode" => &[
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "OPENROUTER_API_KEY",
+        ],
+        _ => &[],
+    }
+}
+
 /// Whether a variable of this name comes from the submitter.
 #[must_use]
 pub fn is_caller_variable(name: &str) -> bool {
-    CALLER_ENV.iter().any(|known| match known.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => *known == name,
-    })
+    CALLER_ENV
+        .iter()
+        .any(|known| match known.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => *known == name,
+        })
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ mod sandbox;
 mod seal;
 mod session;
 mod sight;
-mod tidy;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,9 +26,9 @@ use crate::event::Event;
 use crate::machine::Dispatch;
 use crate::runtime::Executor;
 
-pub use desk::{Desk, Dirs, Judge, JudgeKey, JudgeKind, Practice};
-pub use env::CALLER_ENV;
-pub use judge::{JudgeOrder, JudgeRuling, VerdictFile};
+pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, Profile};
+pub use env::{CALLER_ENV, is_caller_variable};
+pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
 
 /// Stack of an effect's thread; only touched pages count.
 const STACK_BYTES: usize = 512 * 1024;
@@ -63,7 +62,10 @@ impl Workshop {
     /// An executor that works with these tools.
     #[must_use]
     pub fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, at_work: Arc::default() }
+        Self {
+            desk,
+            at_work: Arc::default(),
+        }
     }
 }
 
@@ -80,20 +82,29 @@ impl Executor for Workshop {
         let name = format!("{}-{}", job.task.short(), job.fence);
         let (desk, at_work) = (Arc::clone(&self.desk), Arc::clone(&self.at_work));
         let (effect, own) = (dispatch.effect.clone(), job.clone());
-        let spawned = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
-            let busy = |kind: JobKind| lock(&at_work).contains(&Job { kind, ..job.clone() });
-            let done = catch_unwind(AssertUnwindSafe(|| carry_out(&desk, &dispatch, &busy)));
-            let last_words =
-                done.unwrap_or_else(|_| vec![again(&dispatch.effect, "its thread broke")]);
-            // Out of the list first: what follows may be asked for at once.
-            lock(&at_work).remove(&job);
-            for event in last_words {
-                desk.tell(event);
-            }
-        });
+        let spawned = std::thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let busy = |kind: JobKind| {
+                    lock(&at_work).contains(&Job {
+                        kind,
+                        ..job.clone()
+                    })
+                };
+                let done = catch_unwind(AssertUnwindSafe(|| carry_out(&desk, &dispatch, &busy)));
+                let last_words =
+                    done.unwrap_or_else(|_| vec![again(&dispatch.effect, "its thread broke")]);
+                // Out of the list first: what follows may be asked for at once.
+                lock(&at_work).remove(&job);
+                for event in last_words {
+                    desk.tell(event);
+                }
+            });
         if let Err(error) = spawned {
             lock(&self.at_work).remove(&own);
-            self.desk.tell(again(&effect, &format!("no thread: {error}")));
+            self.desk
+                .tell(again(&effect, &format!("no thread: {error}")));
         }
     }
 }
@@ -104,7 +115,10 @@ impl JobKind {
             Act::PrepareWorkspace => Self::Prepare,
             Act::Launch | Act::Attend => Self::Session,
             Act::Seal => Self::Seal,
-            Act::Check { check, run } => Self::Check { check: *check, run: *run },
+            Act::Check { check, run } => Self::Check {
+                check: *check,
+                run: *run,
+            },
             Act::Halt { .. } => Self::Halt,
         }
     }
@@ -123,7 +137,11 @@ fn carry_out(desk: &Desk, dispatch: &Dispatch, busy: &dyn Fn(JobKind) -> bool) -
 
 /// Asks for the effect once more, later.
 fn again(effect: &Effect, why: &str) -> Event {
-    Event::Again { effect: effect.clone(), after_ms: AGAIN_MS, why: why.to_owned() }
+    Event::Again {
+        effect: effect.clone(),
+        after_ms: AGAIN_MS,
+        why: why.to_owned(),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -18,12 +18,19 @@ pub(crate) fn lease(folder: &Utf8Path, task: TaskId) -> io::Result<Option<u16>> 
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if fs::read_to_string(entry.path()).is_ok_and(|text| text == owner) {
-            return Ok(entry.file_name().to_str().and_then(|name| name.parse().ok()));
+            return Ok(entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok()));
         }
     }
     for n in 0..RANGES {
         let port = FIRST + n * WIDTH;
-        match OpenOptions::new().write(true).create_new(true).open(folder.join(port.to_string())) {
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(folder.join(port.to_string()))
+        {
             Ok(mut file) => {
                 file.write_all(owner.as_bytes())?;
                 return Ok(Some(port));
@@ -38,7 +45,9 @@ pub(crate) fn lease(folder: &Utf8Path, task: TaskId) -> io::Result<Option<u16>> 
 /// Gives a range back.
 pub(crate) fn release(folder: &Utf8Path, task: TaskId) -> io::Result<()> {
     let owner = task.to_string();
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
     for entry in entries {
         let path = entry?.path();
         if fs::read_to_string(&path).is_ok_and(|text| text == owner) {

@@ -31,7 +31,11 @@ pub(crate) fn confinement(
     }
     let mut all = writable;
     if let Some(home) = spec.caller_env.get("HOME") {
-        all.extend(CACHES.iter().map(|cache| Utf8PathBuf::from(home).join(cache)));
+        all.extend(
+            CACHES
+                .iter()
+                .map(|cache| Utf8PathBuf::from(home).join(cache)),
+        );
     }
     for name in ["CARGO_HOME", "XDG_CACHE_HOME"] {
         if let Some(folder) = spec.caller_env.get(name) {

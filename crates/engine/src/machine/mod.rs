@@ -20,7 +20,7 @@ use longhaul_core::schedule::Capacity;
 use longhaul_core::task::{State, StateWord, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_core::window::Window;
-use longhaul_store::{Reader, Refusal, Store, StoreError, Write};
+use longhaul_store::{Applied, Reader, Refusal, Store, StoreError, Write};
 use uuid::Uuid;
 
 use crate::event::Event;
@@ -61,8 +61,8 @@ pub struct Step {
     pub replies: Vec<Answer>,
     /// Tasks that need a person since this step.
     pub needs: Vec<TaskId>,
-    /// True if the ledger grew.
-    pub advanced: bool,
+    /// The newest sequence number of the ledger, if something was written.
+    pub advanced: Option<u64>,
     /// A person asked the daemon to end.
     pub shutdown: bool,
     /// The store could not write; nothing of this step happened, its facts are kept.
@@ -93,6 +93,15 @@ pub struct Machine<S> {
     new_op: Box<dyn FnMut() -> Uuid + Send>,
     edit: Edit,
     about: About,
+    newest: u64,
+}
+
+/// What became of a batch.
+enum Committed {
+    /// Stored; the ledger's newest sequence number.
+    Upto(u64),
+    /// One write was refused.
+    Refused(Refusal),
 }
 
 /// Facts about this daemon for `status`.
@@ -131,6 +140,7 @@ impl<S: Store> Machine<S> {
     ) -> Result<Self, StoreError> {
         let tasks = store.live()?;
         let reader = store.reader()?;
+        let newest = reader.newest_seq()?;
         let windows = store
             .windows()?
             .into_iter()
@@ -160,6 +170,7 @@ impl<S: Store> Machine<S> {
             new_op: Box::new(new_op),
             edit: Edit::default(),
             about,
+            newest,
         };
         machine.load_dependency_results()?;
         Ok(machine)
@@ -261,8 +272,8 @@ impl<S: Store> Machine<S> {
         let edit = std::mem::take(&mut self.edit);
         if !edit.writes.is_empty() {
             match self.commit(&edit.writes) {
-                Ok(None) => step.advanced = true,
-                Ok(Some(refusal)) => {
+                Ok(Committed::Upto(seq)) => step.advanced = Some(seq),
+                Ok(Committed::Refused(refusal)) => {
                     // One daemon owns the store (T19), so somebody else wrote, or a decision was made
                     // on a wrong picture. Nothing acts on it: end, and start anew from what is stored.
                     step.store_trouble = Some(format!("the store refused a write: {refusal}"));
@@ -317,17 +328,34 @@ impl<S: Store> Machine<S> {
     }
 
     /// Commits a batch; a commit of unknown outcome is looked up before anything is concluded.
-    fn commit(&mut self, writes: &[Write]) -> Result<Option<Refusal>, StoreError> {
+    fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError> {
         let op = writes.iter().rev().find_map(|w| match w {
             Write::Step(step) => Some(step.op_id),
             _ => None,
         });
         match self.store.commit(writes) {
-            Ok(results) => Ok(results.into_iter().find_map(Result::err)),
-            Err(unknown @ StoreError::CommitUnknown { .. }) => match op {
-                Some(op) if self.store.applied(op)?.is_some() => Ok(None),
-                _ => Err(unknown),
-            },
+            Ok(results) => {
+                let mut newest = self.newest;
+                for result in results {
+                    match result {
+                        Ok(Applied::Ledger { last, .. }) => newest = newest.max(last),
+                        Ok(Applied::Before | Applied::Stored | Applied::HostEpoch(_)) => {}
+                        Err(refusal) => return Ok(Committed::Refused(refusal)),
+                    }
+                }
+                self.newest = newest;
+                Ok(Committed::Upto(newest))
+            }
+            Err(unknown @ StoreError::CommitUnknown { .. }) => {
+                let Some(op) = op else { return Err(unknown) };
+                match self.store.applied(op)? {
+                    Some(applied) => {
+                        self.newest = self.newest.max(applied.seq);
+                        Ok(Committed::Upto(self.newest))
+                    }
+                    None => Err(unknown),
+                }
+            }
             Err(error) => Err(error),
         }
     }
@@ -336,10 +364,10 @@ impl<S: Store> Machine<S> {
         while let Some(entry) = self.again.first_entry().filter(|e| *e.key() <= now.mono_ms) {
             for effect in entry.remove() {
                 let current = self.index.get(effect.task).and_then(dispatch);
-                if let Some(d) = current.filter(|d| d.effect == effect) {
-                    if !step.effects.iter().any(|e| e.effect == effect) {
-                        step.effects.push(d);
-                    }
+                if let Some(d) = current.filter(|d| d.effect == effect)
+                    && !step.effects.iter().any(|e| e.effect == effect)
+                {
+                    step.effects.push(d);
                 }
             }
         }
@@ -375,10 +403,9 @@ impl<S: Store> Machine<S> {
             fence,
             news: News::Spent { .. },
         } = fact
+            && *fence == task.fence
         {
-            if *fence == task.fence {
-                self.close_window_if_working(&task);
-            }
+            self.close_window_if_working(&task);
         }
         outcome
     }

@@ -28,10 +28,10 @@ impl<S: Store> Machine<S> {
         }
         let reader = &self.reader;
         // A client whose answer was lost repeats its request with the same ids.
-        if let Some((first, _)) = submit.tasks.first() {
-            if let Some(known) = reader.task(*first)? {
-                return self.reattach(known.submission);
-            }
+        if let Some((first, _)) = submit.tasks.first()
+            && let Some(known) = reader.task(*first)?
+        {
+            return self.reattach(known.submission);
         }
         if !submit.again && !submit.digest.is_empty() {
             let live = reader.live_from(&submit.source)?;

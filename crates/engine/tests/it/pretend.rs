@@ -255,6 +255,7 @@ impl Pretend {
                 let fail = script.failing_checks > 0;
                 script.failing_checks = script.failing_checks.saturating_sub(1);
                 news(News::Judged {
+                    tree: None,
                     verdict: Box::new(Verdict {
                         fence,
                         check: Some(*check),
@@ -305,6 +306,7 @@ impl Pretend {
                             check: 0,
                             run: 0,
                             detail: "stopped".into(),
+                            tree: None,
                         },
                     ),
                 ]

@@ -91,6 +91,10 @@ impl Reader for MemoryReader {
         Ok(rows.take(limit).cloned().collect())
     }
 
+    fn newest_seq(&self) -> Result<u64, StoreError> {
+        Ok(self.0.lock().ledger.last().map_or(0, |r| r.seq))
+    }
+
     fn attempts(&self, task: TaskId) -> Result<Vec<StoredAttempt>, StoreError> {
         let model = self.0.lock();
         let of_task = (task, Fence(0))..=(task, Fence(u64::MAX));

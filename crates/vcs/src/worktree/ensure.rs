@@ -108,6 +108,11 @@ impl Repo {
                 branch: record.branch.clone(),
             });
         }
+        if fs::symlink_metadata(path).is_ok_and(|m| !m.is_dir()) {
+            return Err(EnsureError::ForeignFolder {
+                path: RepoPath::from(path).to_string(),
+            });
+        }
         let admin = self.admin_folder(path, record.as_ref())?;
         let ready = record.as_ref().is_some_and(|r| r.ready);
         let worktree = |git_dir| Worktree {

@@ -43,7 +43,7 @@ pub struct Worktree {
     pub branch: String,
 }
 
-/// The answer of [`Repo::ensure_worktree`].
+/// The answer of [`crate::Repo::ensure_worktree`].
 #[derive(Clone, Debug)]
 pub struct Ensured {
     /// The worktree.

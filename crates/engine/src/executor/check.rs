@@ -1,0 +1,273 @@
+//! One run of one check (T9–T12): a command, a judge, or a reviewer; PASS only where that was said.
+
+use std::time::Duration;
+
+use longhaul_core::fact::News;
+use longhaul_core::ids::SpawnKey;
+use longhaul_core::spec::{CheckKind, CheckSpec, TaskSpec, WorkspaceKind};
+use longhaul_core::task::WorkspaceRef;
+use longhaul_core::time::SpanMs;
+use longhaul_core::usage::Usage;
+use longhaul_core::verdict::{Grade, Verdict};
+use longhaul_hosts::ExitRecord;
+use longhaul_vcs::{ChangeKind, Oid};
+
+use super::desk::chain;
+use super::job::{self, JobEnd};
+use super::prepare::{log_tail, outcome_words, rules, shell_job};
+use super::{Desk, again, env, judge, prepare, reviewer, seal};
+use crate::event::Event;
+use crate::machine::Dispatch;
+
+/// Output kept of a check (T9).
+const CHECK_LOG_BYTES: u64 = 64 << 20;
+/// Tail kept in the verdict.
+const TAIL_BYTES: usize = 16 * 1024;
+
+/// What a check is run on.
+pub(super) struct Subject<'a> {
+    pub(super) d: &'a Dispatch,
+    pub(super) spec: &'a TaskSpec,
+    pub(super) check: &'a CheckSpec,
+    pub(super) workspace: &'a WorkspaceRef,
+    pub(super) commit: String,
+    pub(super) key: SpawnKey,
+}
+
+/// What came of it.
+pub(super) enum Finding {
+    /// A verdict.
+    Judged(Ruling),
+    /// Its process was lost or stopped: no verdict.
+    Lost(String),
+    /// Nobody knows yet: ask again.
+    Unsettled(String),
+}
+
+/// A verdict without its frame.
+pub(super) struct Ruling {
+    pub(super) pass: bool,
+    pub(super) reason: String,
+    pub(super) exit: Option<i32>,
+    pub(super) took_ms: u64,
+    pub(super) tail: String,
+    pub(super) usage: Usage,
+}
+
+impl Ruling {
+    /// FAIL without anything to show (I13).
+    pub(super) fn fail(reason: impl Into<String>) -> Self {
+        Self {
+            pass: false,
+            reason: reason.into(),
+            exit: None,
+            took_ms: 0,
+            tail: String::new(),
+            usage: Usage::default(),
+        }
+    }
+}
+
+pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Event> {
+    let (task, fence) = (d.effect.task, d.effect.fence);
+    let spec = match desk.spec(task) {
+        Ok(spec) => spec,
+        Err(why) => return vec![again(&d.effect, &why)],
+    };
+    let (Some(wanted), Some(workspace)) =
+        (spec.checks.get(usize::from(check)), &d.task.carry.workspace)
+    else {
+        return vec![again(&d.effect, "its check or workspace is not known")];
+    };
+    let commit = d
+        .task
+        .attempt
+        .as_ref()
+        .and_then(|a| a.sealed.as_ref())
+        .map(|s| s.commit.clone());
+    let key = SpawnKey::check(task, fence, check, run);
+    let subject = Subject {
+        d,
+        spec: &spec,
+        check: wanted,
+        workspace,
+        commit: commit.unwrap_or_default(),
+        key: key.clone(),
+    };
+    let finding = match &wanted.kind {
+        CheckKind::Run { command } => run_command(desk, &subject, command),
+        CheckKind::Model {
+            criterion, model, ..
+        } => judge::model(desk, &subject, criterion, model.as_deref()),
+        CheckKind::Agent {
+            instructions,
+            harness,
+            model,
+            budget,
+        } => reviewer::agent(
+            desk,
+            &subject,
+            instructions,
+            harness.as_deref(),
+            model.as_deref(),
+            *budget,
+        ),
+    };
+    let tree = match finding {
+        Finding::Unsettled(_) => None,
+        Finding::Judged(_) | Finding::Lost(_) => match tree_after(desk, &subject) {
+            Ok(tree) => tree,
+            Err(why) => return vec![again(&d.effect, &why)],
+        },
+    };
+    let news = match finding {
+        Finding::Unsettled(why) => return vec![again(&d.effect, &why)],
+        Finding::Lost(detail) => News::CheckLost {
+            check,
+            run,
+            detail,
+            tree,
+        },
+        Finding::Judged(ruling) => News::Judged {
+            tree,
+            verdict: Box::new(Verdict {
+                fence,
+                check: Some(check),
+                name: wanted.name.clone(),
+                kind: wanted.kind.word().to_owned(),
+                run,
+                grade: if ruling.pass {
+                    Grade::Pass
+                } else {
+                    Grade::Fail
+                },
+                flaky: false,
+                reason: ruling.reason,
+                command: words_of(&wanted.kind).to_owned(),
+                commit: subject.commit.clone(),
+                exit: ruling.exit,
+                took: SpanMs(ruling.took_ms),
+                at: desk.now(),
+                tail: ruling.tail,
+                evidence: Some(format!("jobs/{key}")),
+                usage: ruling.usage,
+            }),
+        },
+    };
+    vec![Event::news(task, fence, news)]
+}
+
+fn words_of(kind: &CheckKind) -> &str {
+    match kind {
+        CheckKind::Run { command } => command,
+        CheckKind::Model { criterion, .. } => criterion,
+        CheckKind::Agent { instructions, .. } => instructions,
+    }
+}
+
+fn run_command(desk: &Desk, s: &Subject<'_>, command: &str) -> Finding {
+    let environment = match env::of_task(desk, s.d.effect.task, s.spec, s.workspace) {
+        Ok(environment) => environment,
+        Err(missing) => return Finding::Judged(Ruling::fail(missing.detail())),
+    };
+    let mut job = match shell_job(desk, s.spec, &s.key, command, s.workspace, environment) {
+        Ok(job) => job,
+        Err(error) => {
+            return Finding::Unsettled(format!("cannot make the check's folder: {error}"));
+        }
+    };
+    job.max_log_bytes = CHECK_LOG_BYTES;
+    let end = job::run(desk, &job, Duration::from_millis(s.check.timeout.0));
+    let (record, reason, pass) = match end {
+        JobEnd::Exited(record) if record.stop_requested => {
+            return Finding::Lost("stopped".to_owned());
+        }
+        JobEnd::Exited(record) => {
+            let pass = record.is_zero();
+            let words = outcome_words(&record.outcome);
+            (record, words, pass)
+        }
+        JobEnd::TimedOut(record) => (
+            record,
+            format!("took longer than {}", s.check.timeout),
+            false,
+        ),
+        JobEnd::Lost => return Finding::Lost("its shim was killed".to_owned()),
+        JobEnd::OtherBoot => return Finding::Lost("the machine was restarted".to_owned()),
+        JobEnd::Impossible(why) => return Finding::Judged(Ruling::fail(why)),
+        JobEnd::Unsettled(why) => return Finding::Unsettled(why),
+    };
+    let mut ruling = Ruling {
+        pass,
+        reason,
+        exit: exit_code(&record),
+        took_ms: record.duration_ms,
+        tail: log_tail(desk, &s.key, TAIL_BYTES),
+        usage: Usage::default(),
+    };
+    // A check that changes what it judges proves nothing (T9).
+    match changed_by_check(desk, s) {
+        Ok(None) => {}
+        Ok(Some(changed)) => {
+            ruling.pass = false;
+            ruling.reason = format!("{}; the check changed files: {changed}", ruling.reason);
+        }
+        Err(why) => return Finding::Unsettled(why),
+    }
+    Finding::Judged(ruling)
+}
+
+fn exit_code(record: &ExitRecord) -> Option<i32> {
+    match record.outcome {
+        longhaul_hosts::Outcome::Exited { code } => Some(i32::from(code)),
+        _ => None,
+    }
+}
+
+/// The workspace's tree if the check left another one: files that a check makes are no drift.
+fn tree_after(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, String> {
+    let files = rules(desk, s.spec, s.d.effect.task);
+    let tree = match s.spec.workspace {
+        WorkspaceKind::Worktree => {
+            let repo = desk.repo(&s.spec.repo).map_err(|e| chain(&e))?;
+            let found = seal::find_worktree(&repo, s.workspace).map_err(|e| chain(&e))?;
+            let Some(worktree) = found else {
+                return Ok(None);
+            };
+            repo.tree_of(&worktree, &files)
+        }
+        WorkspaceKind::InPlace => {
+            let (repo, worktree) = prepare::in_place_repo_of(desk, &s.spec.repo)?;
+            repo.tree_of(&worktree, &files)
+        }
+    }
+    .map_err(|e| chain(&e))?
+    .to_string();
+    Ok((s.d.task.carry.end_tree.as_ref() != Some(&tree)).then_some(tree))
+}
+
+/// Tracked files that differ from the sealed commit after the check, if any (T9).
+fn changed_by_check(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, String> {
+    if s.spec.workspace != WorkspaceKind::Worktree || s.commit.is_empty() {
+        return Ok(None);
+    }
+    let repo = desk.repo(&s.spec.repo).map_err(|e| chain(&e))?;
+    let Some(worktree) = seal::find_worktree(&repo, s.workspace).map_err(|e| chain(&e))? else {
+        return Err("the workspace is gone".to_owned());
+    };
+    let files = rules(desk, s.spec, s.d.effect.task);
+    let now = repo.tree_of(&worktree, &files).map_err(|e| chain(&e))?;
+    let commit: Oid = s
+        .commit
+        .parse()
+        .map_err(|_| "no commit to judge".to_owned())?;
+    let changes = repo.changes(&commit, &now).map_err(|e| chain(&e))?;
+    let tracked: Vec<String> = changes
+        .paths
+        .iter()
+        .filter(|c| c.kind != ChangeKind::Added)
+        .take(10)
+        .map(|c| c.path.to_string())
+        .collect();
+    Ok((!tracked.is_empty()).then(|| tracked.join(", ")))
+}

@@ -1,0 +1,98 @@
+//! Stopping what belongs to an attempt: its set-up, session or check, by whatever means it is reached.
+
+use longhaul_core::fact::{News, WorkspaceFault};
+use longhaul_core::ids::SpawnKey;
+use longhaul_core::task::{AssignStep, RunStep, State};
+use longhaul_hosts::BundleState;
+
+use super::desk::chain;
+use super::{Desk, JobKind, again, session};
+use crate::event::Event;
+use crate::machine::Dispatch;
+
+pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) -> Vec<Event> {
+    let (task, fence) = (d.effect.task, d.effect.fence);
+    let (key, worker) = match &d.task.state {
+        State::Assigned {
+            step: AssignStep::Workspace,
+        } => (SpawnKey::setup(task, fence), JobKind::Prepare),
+        State::Assigned {
+            step: AssignStep::Launch,
+        }
+        | State::Running {
+            step: RunStep::Live,
+        } => (SpawnKey::session(task, fence), JobKind::Session),
+        State::Verifying { check, run, .. } => (
+            SpawnKey::check(task, fence, *check, *run),
+            JobKind::Check {
+                check: *check,
+                run: *run,
+            },
+        ),
+        _ => return vec![],
+    };
+    let bundle = match desk.launcher.bundle(key.as_str()) {
+        Ok(bundle) => bundle,
+        Err(error) => return vec![again(&d.effect, &chain(&error))],
+    };
+    match bundle.survey() {
+        Ok(BundleState::Live(shim)) => {
+            if let Err(error) = shim.stop(desk.practice.stop_grace) {
+                return vec![again(&d.effect, &chain(&error))];
+            }
+        }
+        Ok(BundleState::Starting) => return vec![again(&d.effect, "its shim is still starting")],
+        Ok(_) => {}
+        Err(error) => return vec![again(&d.effect, &chain(&error))],
+    }
+    if busy(worker) {
+        // Whoever is at it sees the end and says so; ask once more in case it does not.
+        return vec![again(&d.effect, "waiting for its end")];
+    }
+    // Nobody is at it (a new daemon): say what is true now.
+    match &d.task.state {
+        State::Assigned {
+            step: AssignStep::Workspace,
+        } => vec![Event::news(
+            task,
+            fence,
+            News::WorkspaceFailed {
+                fault: WorkspaceFault::Stopped,
+                detail: "stopped".to_owned(),
+                remedy: String::new(),
+            },
+        )],
+        State::Assigned {
+            step: AssignStep::Launch,
+        } if matches!(
+            bundle.survey(),
+            Ok(BundleState::Absent | BundleState::NotStarted)
+        ) =>
+        {
+            let news = News::LaunchFailed {
+                detail: "stopped".to_owned(),
+                remedy: String::new(),
+                transient: true,
+            };
+            vec![Event::news(task, fence, news)]
+        }
+        State::Assigned { .. } | State::Running { .. } => session::attend(desk, d),
+        State::Verifying { check, run, .. } => {
+            let detail = "stopped".to_owned();
+            match super::seal::end_leftovers(desk, &key) {
+                Ok(()) => vec![Event::news(
+                    task,
+                    fence,
+                    News::CheckLost {
+                        check: *check,
+                        run: *run,
+                        detail,
+                        tree: None,
+                    },
+                )],
+                Err(why) => vec![again(&d.effect, &why)],
+            }
+        }
+        _ => vec![],
+    }
+}

@@ -1,0 +1,220 @@
+//! `model` checks (T10): the order that the judge's process gets, and the only answer that counts.
+//!
+//! The process is our own executable (`longhaul __judge`) under a shim like every job, so a daemon
+//! that dies meanwhile finds its answer. Anything but a well-formed answer is FAIL (I13).
+
+use std::fs;
+use std::time::Duration;
+
+use longhaul_core::spec::WorkspaceKind;
+use longhaul_core::usage::Usage;
+use longhaul_hosts::{JobLog, JobSpec, Stdin, Stream};
+use longhaul_vcs::Oid;
+use serde::{Deserialize, Serialize};
+
+use super::check::{Finding, Ruling, Subject};
+use super::desk::{Desk, JudgeKey, JudgeKind, chain};
+use super::job::{self, JobEnd};
+use super::{prepare, seal};
+
+/// The internal verb of the judge's process.
+pub const JUDGE_VERB: &str = "__judge";
+/// Bytes of diff that a judge gets.
+const DIFF_BYTES: usize = 200 * 1024;
+/// Longest answer that is read.
+const ANSWER_BYTES: usize = 1 << 20;
+
+/// What a judge is asked. Holds where the key comes from, never the key (I12).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JudgeOrder {
+    /// Dialect.
+    pub kind: JudgeKind,
+    /// Base URL.
+    pub url: String,
+    /// Model.
+    pub model: String,
+    /// Where the key comes from.
+    pub key: Option<JudgeKey>,
+    /// Milliseconds for the request.
+    pub timeout_ms: u64,
+    /// What is to be judged.
+    pub criterion: String,
+    /// What the task asked for.
+    pub prompt: String,
+    /// What was changed; possibly cut, and then it says so.
+    pub diff: String,
+}
+
+/// A judge's answer as its process prints it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeRuling {
+    /// The verdict file's content.
+    pub file: VerdictFile,
+    /// What it used.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// The one schema in which judges and reviewers answer (T10, T11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerdictFile {
+    /// The only field that decides.
+    pub verdict: VerdictWord,
+    /// Why.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+}
+
+/// PASS or FAIL in that schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictWord {
+    /// Satisfied.
+    #[serde(alias = "PASS")]
+    Pass,
+    /// Not satisfied.
+    #[serde(alias = "FAIL")]
+    Fail,
+}
+
+pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<&str>) -> Finding {
+    let name = name.or(desk.practice.default_judge.as_deref());
+    let Some(judge) = name.and_then(|n| desk.practice.judges.get(n)) else {
+        return Finding::Judged(Ruling::fail(match name {
+            Some(name) => format!("there is no judge {name:?} in the config"),
+            None => "there is no judge in the config; add `[judge.NAME]`".to_owned(),
+        }));
+    };
+    let diff = match diff(desk, s) {
+        Ok(diff) => diff,
+        Err(why) => return Finding::Unsettled(why),
+    };
+    let order = JudgeOrder {
+        kind: judge.kind,
+        url: judge.url.clone(),
+        model: judge.model.clone(),
+        key: judge.key.clone(),
+        timeout_ms: u64::try_from(judge.timeout.as_millis()).unwrap_or(u64::MAX),
+        criterion: criterion.to_owned(),
+        prompt: s.spec.prompt.clone(),
+        diff,
+    };
+    let folder = desk.dirs.jobs().join(s.key.as_str());
+    let written = fs::create_dir_all(&folder).and_then(|()| {
+        let bytes = serde_json::to_vec(&order)?;
+        seal::write_private(&folder.join("order.json"), &bytes)
+    });
+    if let Err(error) = written {
+        return Finding::Unsettled(format!("cannot write the judge's order: {error}"));
+    }
+    let exe = desk.exe.to_string_lossy().into_owned();
+    let mut job = JobSpec::new(s.key.as_str(), vec![exe, JUDGE_VERB.to_owned()], "/".into());
+    job.env = judge_environment(desk, &order);
+    job.stdin = Stdin::File(folder.join("order.json"));
+    let deadline = Duration::from_millis(s.check.timeout.0);
+    let record = match job::run(desk, &job, deadline) {
+        JobEnd::Exited(record) if record.stop_requested => {
+            return Finding::Lost("stopped".to_owned());
+        }
+        JobEnd::Exited(record) => record,
+        JobEnd::TimedOut(_) => {
+            return Finding::Judged(Ruling::fail(format!(
+                "the judge took longer than {}",
+                s.check.timeout
+            )));
+        }
+        JobEnd::Lost => return Finding::Lost("its shim was killed".to_owned()),
+        JobEnd::OtherBoot => return Finding::Lost("the machine was restarted".to_owned()),
+        JobEnd::Impossible(why) => return Finding::Judged(Ruling::fail(why)),
+        JobEnd::Unsettled(why) => return Finding::Unsettled(why),
+    };
+    let read = |stream| JobLog::new(folder.as_std_path(), stream).tail(ANSWER_BYTES);
+    let answer = read(Stream::Out).unwrap_or_default();
+    let mut ruling = if record.is_zero() {
+        rule(&answer)
+    } else {
+        let words = read(Stream::Err).unwrap_or_default();
+        let words = longhaul_agents::clean_text(&String::from_utf8_lossy(&words));
+        Ruling::fail(format!("the judge gave no answer: {}", words.trim()))
+    };
+    ruling.took_ms = record.duration_ms;
+    ruling.tail = longhaul_agents::clean_text(&String::from_utf8_lossy(&answer));
+    Finding::Judged(ruling)
+}
+
+/// The answer's meaning; anything unclear is FAIL.
+fn rule(answer: &[u8]) -> Ruling {
+    match serde_json::from_slice::<JudgeRuling>(answer) {
+        Ok(ruling) => {
+            let mut ruled = of_file(&ruling.file);
+            ruled.usage = ruling.usage;
+            ruled
+        }
+        Err(error) => Ruling::fail(format!("the judge's answer is unreadable: {error}")),
+    }
+}
+
+/// A verdict file's meaning.
+pub(super) fn of_file(file: &VerdictFile) -> Ruling {
+    let reasons = longhaul_agents::clean_text(&file.reasons.join("; "));
+    let reasons = longhaul_agents::excerpt(&reasons, 1000);
+    let mut ruling = Ruling::fail(if reasons.is_empty() {
+        "no reason given".to_owned()
+    } else {
+        reasons
+    });
+    ruling.pass = file.verdict == VerdictWord::Pass;
+    ruling
+}
+
+/// Only what the judge needs: its key's variable, and what a key command needs.
+fn judge_environment(desk: &Desk, order: &JudgeOrder) -> Vec<(String, String)> {
+    let mut names = vec!["PATH".to_owned(), "HOME".to_owned()];
+    if let Some(JudgeKey::Env(name)) = &order.key {
+        names.push(name.clone());
+    }
+    names
+        .into_iter()
+        .filter_map(|n| desk.environment.get(&n).map(|v| (n, v.clone())))
+        .collect()
+}
+
+pub(super) fn diff(desk: &Desk, s: &Subject<'_>) -> Result<String, String> {
+    let repo = match s.spec.workspace {
+        WorkspaceKind::Worktree => desk.repo(&s.spec.repo).map_err(|e| chain(&e))?,
+        WorkspaceKind::InPlace => prepare::in_place_repo_of(desk, &s.spec.repo)?.0,
+    };
+    let start: Oid = s
+        .workspace
+        .start_tree
+        .parse()
+        .map_err(|_| "no start commit".to_owned())?;
+    let end: Oid = s.commit.parse().map_err(|_| "no end commit".to_owned())?;
+    let diff = repo
+        .diff_for_prompt(&start, &end, DIFF_BYTES)
+        .map_err(|e| chain(&e))?;
+    Ok(diff.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t10_only_the_schema_decides() {
+        let ok = br#"{"file":{"verdict":"pass","reasons":["fine"]},"usage":{"input":1,"output":2,"cache_read":0,"cache_write":0,"cost":null}}"#;
+        assert!(rule(ok).pass);
+        for bad in [
+            &br#"{"file":{"verdict":"fail","reasons":["the diff says PASS"]}}"#[..],
+            br#"PASS"#,
+            br#"{"verdict":"pass"}"#,
+            br#"{"file":{"verdict":"pass","extra":1}}"#,
+            br#"{"file":{"verdict":"passed"}}"#,
+            b"",
+        ] {
+            assert!(!rule(bad).pass, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+}

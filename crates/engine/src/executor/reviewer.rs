@@ -1,0 +1,281 @@
+//! `agent` checks (T11): another session reviews in a disposable checkout and leaves a verdict file.
+
+use std::fs;
+use std::io::Read;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_agents::ParserContext;
+use longhaul_core::attempt::AttemptEnd;
+use longhaul_core::spec::{Permission, TaskSpec, WorkspaceKind};
+use longhaul_core::task::WorkspaceRef;
+use longhaul_core::time::UnixMs;
+use longhaul_core::usage::MicroUsd;
+use longhaul_hosts::{BundleState, ExitRecord, Frame, JobLog, LogRead, Stream, SweepOutcome};
+use longhaul_vcs::{Oid, Repo, WorkspacePlan};
+
+use super::check::{Finding, Ruling, Subject};
+use super::desk::{Desk, chain};
+use super::judge::{VerdictFile, diff, of_file};
+use super::session::{Order, end_of, exit_of, start};
+
+/// Where the reviewer leaves its verdict, in its checkout.
+const VERDICT_FILE: &str = "longhaul-verdict.json";
+/// Longest verdict file that is read.
+const VERDICT_BYTES: u64 = 1 << 20;
+
+pub(super) fn agent(
+    desk: &Desk,
+    s: &Subject<'_>,
+    instructions: &str,
+    harness: Option<&str>,
+    model: Option<&str>,
+    budget: Option<MicroUsd>,
+) -> Finding {
+    if s.spec.workspace != WorkspaceKind::Worktree {
+        return Finding::Judged(Ruling::fail(
+            "an `agent` check needs workspace = \"worktree\"",
+        ));
+    }
+    let repo = match desk.repo(&s.spec.repo) {
+        Ok(repo) => repo,
+        Err(error) => return Finding::Unsettled(chain(&error)),
+    };
+    let checkout = match disposable(desk, s, &repo) {
+        Ok(checkout) => checkout,
+        Err(why) => return Finding::Unsettled(why),
+    };
+    let finding = review(desk, s, instructions, harness, model, budget, &checkout);
+    if !matches!(finding, Finding::Unsettled(_))
+        && let Err(error) = dispose(&repo, &checkout)
+    {
+        tracing::warn!(%error, "a reviewer's checkout could not be removed");
+    }
+    finding
+}
+
+/// A checkout of the sealed commit for the reviewer alone.
+fn disposable(desk: &Desk, s: &Subject<'_>, repo: &Repo) -> Result<WorkspaceRef, String> {
+    let commit: Oid = s
+        .commit
+        .parse()
+        .map_err(|_| "no commit to review".to_owned())?;
+    let name = format!("review-{}", s.key);
+    let path = Utf8Path::new(&s.workspace.path)
+        .parent()
+        .map_or_else(|| desk.dirs.workspaces(), Utf8Path::to_owned)
+        .join(&name);
+    let branch = format!("{}/{name}", desk.practice.branch_prefix);
+    let plan = WorkspacePlan {
+        path: path.clone().into_std_path_buf(),
+        branch: branch.clone(),
+        base: commit,
+        lock_reason: format!("longhaul review of task {}", s.d.effect.task),
+        restore: None,
+    };
+    repo.ensure_worktree(&plan).map_err(|e| chain(&e))?;
+    Ok(WorkspaceRef {
+        path: path.into_string(),
+        branch: Some(branch),
+        base: s.commit.clone(),
+        start: s.commit.clone(),
+        start_tree: s.commit.clone(),
+        port_base: None,
+    })
+}
+
+fn dispose(repo: &Repo, checkout: &WorkspaceRef) -> Result<(), String> {
+    let made_at: Oid = checkout.start.parse().map_err(|_| "no commit".to_owned())?;
+    let folder = Utf8Path::new(&checkout.path);
+    match repo.discard_checkout(folder.as_std_path(), &made_at) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("the reviewer committed in {folder}, which is kept")),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+fn review(
+    desk: &Desk,
+    s: &Subject<'_>,
+    instructions: &str,
+    harness: Option<&str>,
+    model: Option<&str>,
+    budget: Option<MicroUsd>,
+    checkout: &WorkspaceRef,
+) -> Finding {
+    let name = harness.unwrap_or(&s.spec.harness);
+    let harness = match desk.registry.resolve(name) {
+        Ok(harness) => harness,
+        Err(error) => return Finding::Judged(Ruling::fail(error.to_string())),
+    };
+    let diff = match diff(desk, s) {
+        Ok(diff) => diff,
+        Err(why) => return Finding::Unsettled(why),
+    };
+    let prompt = format!(
+        "You review another agent's work; you did not write it. Do not change any file but one.\n\n## What the task asked for\n\n{}\n\n## What to review for\n\n{instructions}\n\n## The change\n\nThe working tree holds the finished work. As a diff:\n\n{diff}\n\n## Your answer\n\nWrite the file `{VERDICT_FILE}` in the current folder with exactly this JSON and nothing else:\n{{\"verdict\": \"pass\" or \"fail\", \"reasons\": [\"…\"]}}\nA missing or malformed file counts as fail.\n",
+        s.spec.prompt
+    );
+    // The reviewer is a session of its own: no conversation, no checks, no profile of the author's.
+    let spec = TaskSpec {
+        harness: harness.name().to_owned(),
+        profile: None,
+        permission: if s.spec.permission == Permission::Bypass {
+            Permission::Bypass
+        } else {
+            Permission::Edits
+        },
+        prompt: instructions.to_owned(),
+        ..s.spec.clone()
+    };
+    let order = Order {
+        key: &s.key,
+        workspace: checkout,
+        prompt,
+        resume: None,
+        attempt: 1,
+        model: model.map(str::to_owned),
+        left: budget,
+    };
+    let bundle = match desk.launcher.bundle(s.key.as_str()) {
+        Ok(bundle) => bundle,
+        Err(error) => return Finding::Unsettled(chain(&error)),
+    };
+    let state = match bundle.survey() {
+        Ok(BundleState::Absent | BundleState::NotStarted) => {
+            match start(desk, &spec, harness, &order, s.d.effect.task) {
+                Ok((state, _)) => state,
+                Err(why) if why.transient => return Finding::Unsettled(why.detail),
+                Err(why) => return Finding::Judged(Ruling::fail(why.detail)),
+            }
+        }
+        Ok(state) => state,
+        Err(error) => return Finding::Unsettled(chain(&error)),
+    };
+    let (record, timed_out) = match wait(desk, s, state) {
+        Ok(ended) => ended,
+        Err(finding) => return finding,
+    };
+    if timed_out {
+        let why = format!("the reviewer took longer than {}", s.check.timeout);
+        return Finding::Judged(Ruling::fail(why));
+    }
+    if record.stop_requested {
+        return Finding::Lost("stopped".to_owned());
+    }
+    let mut parser = harness.parser(&ParserContext::default());
+    let mut events = Vec::new();
+    for (stream, is_out) in [(Stream::Out, true), (Stream::Err, false)] {
+        let log = JobLog::new(bundle.dir(), stream);
+        let (mut at, mut chunk) = (0, vec![0; 64 * 1024]);
+        loop {
+            match log.read_at(at, &mut chunk) {
+                Ok(LogRead::Bytes(n)) if n > 0 => {
+                    at += n as u64;
+                    if is_out {
+                        parser.push(&chunk[..n], &mut events);
+                    } else {
+                        parser.push_stderr(&chunk[..n], &mut events);
+                    }
+                    events.clear();
+                }
+                Ok(LogRead::Cut { next }) => at = next,
+                Ok(LogRead::Bytes(_) | LogRead::End) => break,
+                Err(error) => return Finding::Unsettled(error.to_string()),
+            }
+        }
+    }
+    let turn = parser.finish(
+        exit_of(&record.outcome),
+        UnixMs(record.ended_ms),
+        &mut events,
+    );
+    let mut ruling = match end_of(turn) {
+        AttemptEnd::Completed { .. } => read_verdict(&Utf8PathBuf::from(&checkout.path)),
+        AttemptEnd::Limited { notice } => {
+            return Finding::Lost(format!("the reviewer was refused: {}", notice.snippet));
+        }
+        AttemptEnd::AgentError { message } => {
+            Ruling::fail(format!("the reviewer failed: {message}"))
+        }
+        AttemptEnd::Crashed { detail } => {
+            Ruling::fail(format!("the reviewer ended without finishing: {detail}"))
+        }
+        end => Ruling::fail(format!("the reviewer ended as {}", end.word())),
+    };
+    ruling.usage = parser.usage();
+    ruling.took_ms = record.duration_ms;
+    Finding::Judged(ruling)
+}
+
+/// Waits for the reviewer's end, at most until the check's timeout.
+fn wait(
+    desk: &Desk,
+    s: &Subject<'_>,
+    mut state: BundleState,
+) -> Result<(Box<ExitRecord>, bool), Finding> {
+    let mut timed_out = false;
+    loop {
+        match state {
+            BundleState::Exited(record) => return Ok((record, timed_out)),
+            BundleState::Live(shim) => {
+                let started = shim
+                    .identity()
+                    .map_or_else(|| desk.now().0, |i| i.started_ms);
+                let mut watch = shim.watch();
+                state = loop {
+                    match watch.next_frame(Duration::from_millis(500)) {
+                        Ok(Frame::Ended(next)) => break next,
+                        Ok(Frame::Grew { .. } | Frame::Quiet) => {}
+                        Err(error) => return Err(Finding::Unsettled(chain(&error))),
+                    }
+                    let ran = u64::try_from(desk.now().0 - started).unwrap_or(0);
+                    if !timed_out && ran >= s.check.timeout.0 {
+                        timed_out = true;
+                        if let Err(error) = shim.stop(desk.practice.stop_grace) {
+                            tracing::warn!(%error, "a reviewer past its time could not be stopped");
+                        }
+                    }
+                };
+            }
+            BundleState::Lost(lost) => {
+                return Err(match lost.tree().sweep(desk.practice.stop_grace).outcome {
+                    SweepOutcome::Unknown => {
+                        Finding::Unsettled("nobody can tell what is left of its tree".to_owned())
+                    }
+                    SweepOutcome::Clean | SweepOutcome::Survivors => {
+                        Finding::Lost("its shim was killed".to_owned())
+                    }
+                });
+            }
+            BundleState::OtherBoot(_) => {
+                return Err(Finding::Lost("the machine was restarted".to_owned()));
+            }
+            BundleState::Absent | BundleState::NotStarted | BundleState::Starting => {
+                return Err(Finding::Unsettled("its shim is still starting".to_owned()));
+            }
+        }
+    }
+}
+
+/// The verdict file, and nothing else (I13): a link, a long file or unknown fields are FAIL.
+fn read_verdict(checkout: &Utf8Path) -> Ruling {
+    let path = checkout.join(VERDICT_FILE);
+    let plain = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= VERDICT_BYTES);
+    if !plain {
+        return Ruling::fail("the reviewer left no verdict file");
+    }
+    let mut text = String::new();
+    let read = fs::File::open(&path).and_then(|f| f.take(VERDICT_BYTES).read_to_string(&mut text));
+    if read.is_err() {
+        return Ruling::fail("the reviewer's verdict file cannot be read");
+    }
+    match serde_json::from_str::<VerdictFile>(&text) {
+        Ok(file) => {
+            let mut ruling = of_file(&file);
+            ruling.tail = longhaul_agents::clean_text(&text);
+            ruling
+        }
+        Err(error) => Ruling::fail(format!("the reviewer's verdict file is malformed: {error}")),
+    }
+}

@@ -1,0 +1,735 @@
+//! A session from its launch to its end: started once, adopted after a restart, read as it goes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_agents::{
+    AgentEvent, ExitStatusInfo, FailureKind, Harness, LaunchOptions, LaunchPlan, LaunchRefusal,
+    LaunchRequest, ParserContext, StreamParser, TurnEnd, TurnOutcome,
+};
+use longhaul_core::attempt::{AttemptEnd, BootMs, Denial, Halt, LostWhy};
+use longhaul_core::effect::Act;
+use longhaul_core::fact::News;
+use longhaul_core::ids::SpawnKey;
+use longhaul_core::prompt::{Material, compose};
+use longhaul_core::spec::{Sandbox, TaskSpec};
+use longhaul_core::task::{RetryReason, WorkspaceRef};
+use longhaul_core::time::UnixMs;
+use longhaul_core::usage::MicroUsd;
+use longhaul_hosts::{
+    BundleState, ConfinementLevel, ExitRecord, Frame, JobLog, JobSpec, JobWatch, LaunchErrorClass,
+    LogRead, Outcome, ShimHandle, SpawnStep, Stdin, Stream, SweepOutcome,
+};
+use uuid::Uuid;
+
+use super::desk::{Profile, chain};
+use super::prepare::{workdir, workspace_paths};
+use super::{Desk, again, env, sandbox, seal, sight};
+use crate::event::Event;
+use crate::handle::LiveSession;
+use crate::machine::Dispatch;
+
+/// How often a session is looked at beside its news.
+const LOOK: Duration = Duration::from_millis(500);
+/// Least time between two reports of the live picture, in milliseconds.
+const REPORT_MS: u64 = 250;
+/// How often the processor time of a silent session is read, in milliseconds.
+const CPU_LOOK_MS: u64 = 5_000;
+
+/// Why a session is not started.
+pub(super) struct NotLaunched {
+    pub(super) detail: String,
+    pub(super) remedy: String,
+    pub(super) transient: bool,
+}
+
+impl NotLaunched {
+    fn for_good(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            remedy: remedy.into(),
+            transient: false,
+        }
+    }
+
+    fn for_now(detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            remedy: String::new(),
+            transient: true,
+        }
+    }
+}
+
+pub(super) fn attend(desk: &Desk, d: &Dispatch) -> Vec<Event> {
+    let key = SpawnKey::session(d.effect.task, d.effect.fence);
+    let spec = match desk.spec(d.effect.task) {
+        Ok(spec) => spec,
+        Err(why) => return vec![again(&d.effect, &why)],
+    };
+    let bundle = match desk.launcher.bundle(key.as_str()) {
+        Ok(bundle) => bundle,
+        Err(error) => return vec![again(&d.effect, &chain(&error))],
+    };
+    let mut state = match bundle.survey() {
+        Ok(state) => state,
+        Err(error) => return vec![again(&d.effect, &chain(&error))],
+    };
+    let harness = match desk.registry.resolve(&spec.harness) {
+        Ok(harness) => harness,
+        Err(error) => {
+            let news = News::LaunchFailed {
+                detail: error.to_string(),
+                remedy: "add it to the config, then `longhaul retry`".to_owned(),
+                transient: false,
+            };
+            return vec![Event::news(d.effect.task, d.effect.fence, news)];
+        }
+    };
+    if matches!(state, BundleState::Absent | BundleState::NotStarted) && d.effect.act == Act::Launch
+    {
+        state = match launch(desk, d, &spec, harness, &key) {
+            Ok(state) => state,
+            Err(NotLaunched {
+                detail,
+                remedy,
+                transient,
+            }) => {
+                let news = News::LaunchFailed {
+                    detail,
+                    remedy,
+                    transient,
+                };
+                return vec![Event::news(d.effect.task, d.effect.fence, news)];
+            }
+        };
+    }
+    let mut reading = Reading::new(desk, d, &spec, harness, &key);
+    loop {
+        match state {
+            BundleState::Live(shim) => {
+                reading.started(&shim);
+                match reading.follow(&shim) {
+                    Ok(next) => state = next,
+                    Err(why) => return vec![again(&d.effect, &why)],
+                }
+            }
+            BundleState::Starting => {
+                return vec![again(&d.effect, "the session's shim is still starting")];
+            }
+            BundleState::Exited(record) => return reading.ended(&record),
+            BundleState::Lost(lost) => {
+                let report = lost.tree().sweep(desk.practice.stop_grace);
+                if report.outcome == SweepOutcome::Unknown {
+                    return vec![again(&d.effect, "nobody can tell what is left of its tree")];
+                }
+                return reading.lost(LostWhy::Shim);
+            }
+            BundleState::OtherBoot(_) => return reading.lost(LostWhy::Reboot),
+            BundleState::Absent | BundleState::NotStarted => return reading.lost(LostWhy::Shim),
+        }
+    }
+}
+
+/// Plans and starts the session (I4: its bundle is the durable mark of the start).
+fn launch(
+    desk: &Desk,
+    d: &Dispatch,
+    spec: &TaskSpec,
+    harness: &Harness,
+    key: &SpawnKey,
+) -> Result<BundleState, NotLaunched> {
+    let task = &d.task;
+    let Some(workspace) = &task.carry.workspace else {
+        return Err(NotLaunched::for_now("it has no workspace"));
+    };
+    seal::mark(desk, d, spec).map_err(NotLaunched::for_now)?;
+    let verdict = match &task.carry.reason {
+        Some(RetryReason::CheckFailed { fence, check }) => desk
+            .read(|r| r.verdict(task.id, *fence, check))
+            .map_err(|e| NotLaunched::for_now(e.to_string()))?,
+        _ => None,
+    };
+    let material = Material {
+        verdict: verdict.as_ref(),
+        drift: task.carry.drift.as_deref(),
+        inline_system: None,
+    };
+    let prompt = compose(task, spec, material);
+    let resume = task
+        .carry
+        .conversation
+        .clone()
+        .filter(|_| harness.capabilities().resume);
+    let order = Order {
+        key,
+        workspace,
+        prompt,
+        resume,
+        attempt: task.attempt.as_ref().map_or(1, |a| a.number),
+        model: spec.model.clone(),
+        left: task
+            .terms
+            .budget
+            .map(|b| MicroUsd(b.0.saturating_sub(task.tally.spent.cost.unwrap_or_default().0))),
+    };
+    start(desk, spec, harness, &order, task.id).map(|(state, _)| state)
+}
+
+/// What is to be started.
+pub(super) struct Order<'a> {
+    pub(super) key: &'a SpawnKey,
+    pub(super) workspace: &'a WorkspaceRef,
+    pub(super) prompt: String,
+    pub(super) resume: Option<String>,
+    pub(super) attempt: u32,
+    pub(super) model: Option<String>,
+    pub(super) left: Option<MicroUsd>,
+}
+
+/// Starts an agent in a workspace.
+pub(super) fn start(
+    desk: &Desk,
+    spec: &TaskSpec,
+    harness: &Harness,
+    order: &Order<'_>,
+    task: longhaul_core::ids::TaskId,
+) -> Result<(BundleState, LaunchPlan), NotLaunched> {
+    let mut environment = env::of_task(desk, task, spec, order.workspace)
+        .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
+    for name in env::credentials(harness.name()) {
+        if let (Some(value), false) = (desk.environment.get(*name), environment.contains_key(*name))
+        {
+            environment.insert((*name).to_owned(), value.clone());
+        }
+    }
+    let program = if harness.is_builtin_script() {
+        Utf8PathBuf::from_path_buf(desk.exe.clone())
+            .map_err(|_| NotLaunched::for_good("the path of longhaul is not UTF-8", "move it"))?
+    } else {
+        find_program(harness.program(), environment.get("PATH").map(String::as_str)).ok_or_else(
+            || {
+                NotLaunched::for_good(
+                    format!("{} is not installed: there is no `{}` on PATH", harness.name(), harness.program()),
+                    "install it, or name its path with `[harness.NAME] program` in the config, then `longhaul retry`",
+                )
+            },
+        )?
+    };
+    let bundle = desk.dirs.jobs().join(order.key.as_str());
+    let files = bundle.join("files");
+    let temp = bundle.join("tmp");
+    let confined = spec.sandbox == Sandbox::Write
+        && longhaul_hosts::confinement_support() != ConfinementLevel::None;
+    environment.insert("TMPDIR".to_owned(), temp.to_string());
+    let mut request = LaunchRequest {
+        task: spec.name.clone(),
+        options: options(desk, spec, order)?,
+        prompt: order.prompt.clone(),
+        original_prompt: spec.prompt.clone(),
+        attempt: order.attempt,
+        resume: order.resume.clone(),
+        fresh_conversation: fresh_conversation(order.key).to_string(),
+        workdir: workdir(spec, order.workspace),
+        bundle_dir: files.clone(),
+        program,
+        longhaul: Utf8PathBuf::from_path_buf(desk.exe.clone()).unwrap_or_default(),
+        is_root: desk.is_root,
+        confined,
+        sandboxed: desk.practice.sandboxed,
+        env: environment.clone(),
+    };
+    let plan = match harness.launch(&request) {
+        Err(LaunchRefusal::ResumeUnsupported { .. } | LaunchRefusal::BadConversation { .. }) => {
+            request.resume = None;
+            harness.launch(&request)
+        }
+        other => other,
+    }
+    .map_err(|refusal| NotLaunched::for_good(refusal.to_string(), refusal.remedy()))?;
+    let placed = place(&bundle, &files, &temp, &plan);
+    placed.map_err(|e| NotLaunched::for_now(format!("cannot write the session's folder: {e}")))?;
+    for name in &plan.env_remove {
+        environment.remove(name);
+    }
+    environment.extend(plan.env.clone());
+    environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
+    let mut writable = workspace_paths(desk, spec, order.workspace);
+    writable.push(temp);
+    writable.extend(plan.writable.iter().cloned());
+    let mut job = JobSpec::new(
+        order.key.as_str(),
+        plan.argv.clone(),
+        request.workdir.clone(),
+    );
+    job.env = environment.into_iter().collect();
+    job.stdin = Stdin::File(bundle.join("stdin"));
+    job.sandbox = sandbox::confinement(desk, spec, writable, vec![files]);
+    job.max_log_bytes = desk.practice.max_log_bytes;
+    job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
+    match desk.launcher.launch(&job) {
+        Ok(launched) => Ok((launched.state, plan)),
+        Err(error) => {
+            let detail = chain(&error);
+            Err(match error.class() {
+                LaunchErrorClass::Permanent => {
+                    NotLaunched::for_good(detail, "correct the task and add it again")
+                }
+                LaunchErrorClass::Retry | LaunchErrorClass::Unsettled => {
+                    NotLaunched::for_now(detail)
+                }
+            })
+        }
+    }
+}
+
+/// What the agent may do: the profile, overridden by the task (S12).
+fn options(desk: &Desk, spec: &TaskSpec, order: &Order<'_>) -> Result<LaunchOptions, NotLaunched> {
+    let profile = match &spec.profile {
+        None => Profile::default(),
+        Some(name) => desk.practice.profiles.get(name).cloned().ok_or_else(|| {
+            NotLaunched::for_good(
+                format!("there is no profile {name:?} in the config"),
+                "add `[profile.NAME]`, run `longhaul daemon restart`, then `longhaul retry`",
+            )
+        })?,
+    };
+    let profile_max = profile.max_budget_usd.map(MicroUsd::from_usd);
+    let max_budget = match (order.left, profile_max) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    Ok(LaunchOptions {
+        model: order.model.clone().or(profile.model),
+        allowed_tools: profile.allowed_tools,
+        disallowed_tools: profile.disallowed_tools,
+        permission: spec.permission,
+        allow: spec.allow.clone(),
+        add_dirs: profile
+            .add_dirs
+            .into_iter()
+            .map(Utf8PathBuf::from)
+            .collect(),
+        max_budget,
+        append_system_prompt: profile.append_system_prompt,
+    })
+}
+
+/// A conversation id that the same attempt always gets.
+fn fresh_conversation(key: &SpawnKey) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_str().as_bytes())
+}
+
+fn place(
+    bundle: &Utf8Path,
+    files: &Utf8Path,
+    temp: &Utf8Path,
+    plan: &LaunchPlan,
+) -> std::io::Result<()> {
+    fs::create_dir_all(files)?;
+    fs::create_dir_all(temp)?;
+    seal::write_private(&bundle.join("stdin"), &plan.stdin)?;
+    for file in &plan.files {
+        let name = Path::new(&file.name)
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or("file");
+        seal::write_private(&files.join(name), &file.bytes)?;
+    }
+    // Kept with the bundle, so that a later daemon knows what to expect of the stream (T23).
+    let expected =
+        serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation });
+    seal::write_private(
+        &bundle.join("expected.json"),
+        expected.to_string().as_bytes(),
+    )
+}
+
+/// Looks a program up like a shell does.
+pub(super) fn find_program(name: &str, path: Option<&str>) -> Option<Utf8PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let executable = |p: &Utf8Path| {
+        fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        let path = Utf8PathBuf::from(name);
+        return (path.is_absolute() && executable(&path)).then_some(path);
+    }
+    path.unwrap_or("/usr/local/bin:/usr/bin:/bin")
+        .split(':')
+        .filter(|dir| dir.starts_with('/'))
+        .map(|dir| Utf8Path::new(dir).join(name))
+        .find(|p| executable(p))
+}
+
+/// Reads one session's output as it comes and says what is to be said of it.
+struct Reading<'a> {
+    desk: &'a Desk,
+    d: &'a Dispatch,
+    spec: &'a TaskSpec,
+    parser: Box<dyn StreamParser>,
+    out: Tail,
+    err: Tail,
+    live: LiveSession,
+    told: LiveSession,
+    told_at_ms: u64,
+    expected_mode: Option<String>,
+    open_tools: BTreeSet<String>,
+    last_sign_ms: u64,
+    question_since_ms: Option<u64>,
+    cpu: Duration,
+    cpu_at_ms: u64,
+    started_told: bool,
+    late_told: bool,
+}
+
+/// How far a log was read.
+struct Tail {
+    log: JobLog,
+    at: u64,
+}
+
+impl<'a> Reading<'a> {
+    fn new(
+        desk: &'a Desk,
+        d: &'a Dispatch,
+        spec: &'a TaskSpec,
+        harness: &Harness,
+        key: &SpawnKey,
+    ) -> Self {
+        let dir = desk.dirs.jobs().join(key.as_str());
+        let zone = spec.caller_env.get("TZ").cloned();
+        let baseline = d
+            .task
+            .carry
+            .conversation
+            .as_ref()
+            .and(d.task.carry.conversation_usage);
+        let context = ParserContext {
+            baseline: baseline.unwrap_or_default(),
+            time_zone: zone,
+        };
+        let expected: serde_json::Value = fs::read(dir.join("expected.json"))
+            .ok()
+            .and_then(|b| serde_json::from_slice(&b).ok())
+            .unwrap_or_default();
+        let tail = |stream| Tail {
+            log: JobLog::new(dir.as_std_path(), stream),
+            at: 0,
+        };
+        let live = LiveSession {
+            task: Some(d.effect.task),
+            logs: Some(dir.to_string()),
+            ..LiveSession::default()
+        };
+        Self {
+            parser: harness.parser(&context),
+            out: tail(Stream::Out),
+            err: tail(Stream::Err),
+            told: LiveSession::default(),
+            live,
+            told_at_ms: 0,
+            expected_mode: expected["mode"].as_str().map(str::to_owned),
+            open_tools: BTreeSet::new(),
+            last_sign_ms: desk.mono_ms(),
+            question_since_ms: None,
+            cpu: Duration::ZERO,
+            cpu_at_ms: 0,
+            started_told: d.effect.act != Act::Launch,
+            late_told: false,
+            desk,
+            d,
+            spec,
+        }
+    }
+
+    /// Says once that the session lives.
+    fn started(&mut self, shim: &ShimHandle) {
+        if std::mem::replace(&mut self.started_told, true) {
+            return;
+        }
+        let carry = &self.d.task.carry;
+        self.desk.news(
+            self.d,
+            News::SessionStarted {
+                pid: shim.identity().map_or(0, |i| i.child.pid),
+                mono: BootMs {
+                    boot: self.desk.boot.as_str().to_owned(),
+                    ms: self.desk.mono_ms(),
+                },
+                resumed: carry.conversation.is_some(),
+                conversation: carry.conversation.clone(),
+            },
+        );
+    }
+
+    /// Follows the session until its shim is gone.
+    fn follow(&mut self, shim: &ShimHandle) -> Result<BundleState, String> {
+        let mut watch: JobWatch = shim.watch();
+        loop {
+            match watch.next_frame(LOOK) {
+                Ok(Frame::Grew { .. }) => self.take_in(),
+                Ok(Frame::Quiet) => {}
+                Ok(Frame::Ended(state)) => return Ok(state),
+                Err(error) => return Err(chain(&error)),
+            }
+            self.watch_clocks(shim);
+            self.report(false);
+        }
+    }
+
+    /// Reads what is new in both logs.
+    fn take_in(&mut self) {
+        let mut events = Vec::new();
+        let mut chunk = vec![0; 64 * 1024];
+        while let Some(n) = self.out.next(&mut chunk) {
+            self.parser.push(&chunk[..n], &mut events);
+            self.last_sign_ms = self.desk.mono_ms();
+            for event in events.drain(..) {
+                self.take(&event);
+            }
+        }
+        while let Some(n) = self.err.next(&mut chunk) {
+            self.parser.push_stderr(&chunk[..n], &mut events);
+            self.last_sign_ms = self.desk.mono_ms();
+            for event in events.drain(..) {
+                self.take(&event);
+            }
+        }
+    }
+
+    fn take(&mut self, event: &AgentEvent) {
+        sight::see(&mut self.live, event, self.desk.now());
+        if !matches!(event, AgentEvent::Question { .. }) {
+            self.question_since_ms = None;
+        }
+        match event {
+            AgentEvent::Started {
+                conversation, mode, ..
+            } => {
+                if let Some(id) = conversation {
+                    self.desk
+                        .news(self.d, News::Conversation { id: id.clone() });
+                }
+                if let (Some(wanted), Some(got)) = (&self.expected_mode, mode)
+                    && wanted != got
+                {
+                    let news = News::ModeMismatch {
+                        wanted: wanted.clone(),
+                        got: got.clone(),
+                    };
+                    self.desk.news(self.d, news);
+                }
+            }
+            AgentEvent::ToolStarted { id, .. } => {
+                self.open_tools.insert(id.clone());
+            }
+            AgentEvent::ToolEnded { id, .. } => {
+                self.open_tools.remove(id);
+            }
+            AgentEvent::Question { .. } => {
+                self.question_since_ms.get_or_insert(self.desk.mono_ms());
+            }
+            _ => {}
+        }
+    }
+
+    /// Timeouts, on the monotonic clock (T14, T15, T21).
+    fn watch_clocks(&mut self, shim: &ShimHandle) {
+        if self.late_told {
+            return;
+        }
+        let now = self.desk.mono_ms();
+        let begun = self
+            .d
+            .task
+            .attempt
+            .as_ref()
+            .and_then(|a| a.started_mono.as_ref());
+        let begun = begun
+            .filter(|b| b.boot == self.desk.boot.as_str())
+            .map(|b| b.ms);
+        let begun = begun.or_else(|| {
+            let ran = self.desk.now().0 - shim.identity()?.started_ms;
+            Some(now.saturating_sub(u64::try_from(ran).ok()?))
+        });
+        if begun.is_some_and(|ms| now.saturating_sub(ms) >= self.spec.timeout.0) {
+            self.late_told = true;
+            self.desk.news(self.d, News::TimeoutReached);
+            return;
+        }
+        if let (Some(since), Some(question)) = (self.question_since_ms, &self.live.question)
+            && now.saturating_sub(since) >= self.spec.answer_timeout.0
+        {
+            self.late_told = true;
+            self.desk.news(
+                self.d,
+                News::Unanswered {
+                    question: question.clone(),
+                },
+            );
+            return;
+        }
+        let waits = self
+            .live
+            .retrying_until
+            .is_some_and(|t| t > self.desk.now());
+        if waits || !self.open_tools.is_empty() {
+            self.last_sign_ms = now;
+        } else if now.saturating_sub(self.cpu_at_ms) >= CPU_LOOK_MS {
+            self.cpu_at_ms = now;
+            if let Some(used) = shim.identity().and_then(|i| i.tree().cpu_time().ok()) {
+                // A sleeping agent still ticks a little; a busy one uses far more than 2 %.
+                if used.saturating_sub(self.cpu) > Duration::from_millis(CPU_LOOK_MS / 50) {
+                    self.last_sign_ms = now;
+                }
+                self.cpu = used;
+            }
+        }
+        if now.saturating_sub(self.last_sign_ms) >= self.spec.idle_timeout.0 {
+            self.late_told = true;
+            self.desk.news(self.d, News::IdleReached);
+        }
+    }
+
+    fn report(&mut self, at_once: bool) {
+        let now = self.desk.mono_ms();
+        if self.live != self.told && (at_once || now.saturating_sub(self.told_at_ms) >= REPORT_MS) {
+            self.told = self.live.clone();
+            self.told_at_ms = now;
+            self.desk.tell(Event::Live {
+                task: self.d.effect.task,
+                fence: self.d.effect.fence,
+                live: Box::new(self.live.clone()),
+            });
+        }
+    }
+
+    fn ended(mut self, record: &ExitRecord) -> Vec<Event> {
+        if let Outcome::SpawnFailed { step, message, .. } = &record.outcome {
+            let end = AttemptEnd::LaunchFailed {
+                detail: format!("the agent could not be run: {message}"),
+                not_installed: matches!(step, SpawnStep::Exec | SpawnStep::Cwd),
+            };
+            return self.say(end);
+        }
+        let exit = exit_of(&record.outcome);
+        let turn = self.finish(exit, UnixMs(record.ended_ms));
+        let end = end_of(turn);
+        self.say(end)
+    }
+
+    fn lost(mut self, why: LostWhy) -> Vec<Event> {
+        let now = self.desk.now();
+        let turn = self.finish(ExitStatusInfo::default(), now);
+        // A turn that was finished before its shim died is finished.
+        let end = match end_of(turn) {
+            AttemptEnd::Crashed { .. } | AttemptEnd::AgentError { .. } => AttemptEnd::Lost { why },
+            end => end,
+        };
+        self.say(end)
+    }
+
+    fn finish(&mut self, exit: ExitStatusInfo, at: UnixMs) -> TurnEnd {
+        self.take_in();
+        let mut events = Vec::new();
+        let turn = self.parser.finish(exit, at, &mut events);
+        for event in events {
+            self.take(&event);
+        }
+        turn
+    }
+
+    fn say(mut self, end: AttemptEnd) -> Vec<Event> {
+        let usage = self.parser.usage();
+        self.live.usage = usage;
+        self.report(true);
+        let news = News::SessionEnded {
+            end,
+            usage,
+            conversation_usage: self.parser.conversation_usage(),
+        };
+        vec![Event::news(self.d.effect.task, self.d.effect.fence, news)]
+    }
+}
+
+impl Tail {
+    /// Reads on; `None` when there is nothing more now.
+    fn next(&mut self, chunk: &mut [u8]) -> Option<usize> {
+        loop {
+            match self.log.read_at(self.at, chunk) {
+                Ok(LogRead::Bytes(0) | LogRead::End) => return None,
+                Ok(LogRead::Bytes(n)) => {
+                    self.at += n as u64;
+                    return Some(n);
+                }
+                Ok(LogRead::Cut { next }) => self.at = next,
+                Err(error) => {
+                    tracing::warn!(%error, "a session's log cannot be read");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// An exit record's outcome in the parsers' words.
+pub(super) fn exit_of(outcome: &Outcome) -> ExitStatusInfo {
+    match outcome {
+        Outcome::Exited { code } => ExitStatusInfo::exited(i32::from(*code)),
+        Outcome::Signalled { signal, .. } => ExitStatusInfo::signalled(*signal),
+        Outcome::SpawnFailed { .. } => ExitStatusInfo::default(),
+    }
+}
+
+/// What the end of a turn means for the attempt.
+pub(super) fn end_of(turn: TurnEnd) -> AttemptEnd {
+    let denials: Vec<Denial> = turn
+        .denials
+        .into_iter()
+        .map(|d| Denial {
+            tool: d.tool,
+            detail: d.detail,
+        })
+        .collect();
+    match turn.outcome {
+        TurnOutcome::Completed { summary } => AttemptEnd::Completed { summary, denials },
+        TurnOutcome::Failed {
+            kind: FailureKind::Budget,
+            ..
+        } => AttemptEnd::Halted { why: Halt::Budget },
+        TurnOutcome::Failed {
+            kind: FailureKind::Launch,
+            message,
+        } => AttemptEnd::LaunchFailed {
+            detail: message,
+            not_installed: true,
+        },
+        TurnOutcome::Failed { kind, message } => {
+            let what = match kind {
+                FailureKind::MaxTurns => "reached its limit of turns: ",
+                _ => "",
+            };
+            AttemptEnd::AgentError {
+                message: format!("{what}{message}"),
+            }
+        }
+        TurnOutcome::Limited(notice) => AttemptEnd::Limited { notice },
+        TurnOutcome::Interrupted => AttemptEnd::Crashed {
+            detail: "interrupted".to_owned(),
+        },
+        TurnOutcome::NoTerminalEvent { exit, stderr_tail } => {
+            let words = stderr_tail.trim();
+            let detail = if words.is_empty() {
+                exit.to_string()
+            } else {
+                format!("{exit}: {words}")
+            };
+            AttemptEnd::Crashed { detail }
+        }
+        TurnOutcome::NotResumable { .. } => AttemptEnd::NotResumable,
+    }
+}
