@@ -58,3 +58,38 @@ pub(super) fn of_commit(e: Error) -> StoreError {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorClass;
+    use rusqlite::ffi;
+
+    fn failure(code: i32) -> Error {
+        Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn t20_result_codes_have_a_class() {
+        let class = |code| StoreError::from(failure(code)).class();
+        assert_eq!(class(ffi::SQLITE_FULL), ErrorClass::Retryable);
+        assert_eq!(class(ffi::SQLITE_BUSY), ErrorClass::Retryable);
+        assert_eq!(class(ffi::SQLITE_IOERR_WRITE), ErrorClass::Retryable);
+        assert_eq!(class(ffi::SQLITE_CORRUPT_VTAB), ErrorClass::Corrupt);
+        assert_eq!(class(ffi::SQLITE_CONSTRAINT), ErrorClass::Bug);
+        let read_only = while_opening("x".into())(failure(ffi::SQLITE_READONLY));
+        assert_eq!(read_only.class(), ErrorClass::Config);
+        let not_one = while_opening("x".into())(failure(ffi::SQLITE_NOTADB));
+        assert!(matches!(not_one, StoreError::DamagedFile { .. }));
+    }
+
+    #[test]
+    fn a_failed_flush_of_a_commit_is_of_unknown_outcome() {
+        let unknown = of_commit(failure(ffi::SQLITE_IOERR_FSYNC));
+        assert!(matches!(unknown, StoreError::CommitUnknown { .. }));
+        assert!(matches!(
+            of_commit(failure(ffi::SQLITE_FULL)),
+            StoreError::Full { .. }
+        ));
+    }
+}

@@ -2,12 +2,15 @@
 
 mod commit;
 mod errors;
+mod filter;
 mod idle;
+mod insert;
 mod lock;
 mod migrate;
 mod open;
 mod place;
 mod probe;
+mod query;
 mod reader;
 mod rows;
 mod store;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::spec::TaskSpec;
-use longhaul_core::task::Task;
 use longhaul_core::time::UnixMs;
 use longhaul_core::verdict::Verdict;
 use longhaul_core::window::Window;
@@ -13,6 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_i
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::filter::where_clause;
+use super::query::{self, capped, rows};
 use super::rows::{
     At, LEDGER_COLUMNS, TASK_COLUMNS, TASK_SOURCE, ledger_row, stored_attempt, stored_task, text,
     with_link,
@@ -26,7 +27,6 @@ use crate::read::{
 };
 use crate::resolve::{self, MAX_CANDIDATES, MAX_COMPARED, Needle};
 use crate::store::Reader;
-use crate::write::AppliedOp;
 
 /// Reads a store's file while its writer works, or when there is none.
 #[derive(Debug)]
@@ -144,6 +144,12 @@ impl Reader for SqliteReader {
         rows(&self.conn, &sql, params, ledger_row)
     }
 
+    fn newest_seq(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT ifnull(max(seq), 0) FROM ledger";
+        let newest: i64 = self.conn.query_row(sql, [], |r| r.get(0))?;
+        Ok(u64::try_from(newest).unwrap_or(0))
+    }
+
     fn attempts(&self, task: TaskId) -> Result<Vec<StoredAttempt>, StoreError> {
         let sql = "SELECT task, epoch, host, host_epoch, spawn_key, body FROM attempt
              WHERE task = ?1 ORDER BY epoch";
@@ -206,11 +212,11 @@ impl Reader for SqliteReader {
     }
 
     fn windows(&self) -> Result<Vec<Window>, StoreError> {
-        windows(&self.conn)
+        query::windows(&self.conn)
     }
 
     fn flags(&self) -> Result<BTreeMap<String, Value>, StoreError> {
-        flags(&self.conn)
+        query::flags(&self.conn)
     }
 
     fn hosts(&self) -> Result<Vec<HostRow>, StoreError> {
@@ -256,121 +262,6 @@ impl Reader for SqliteReader {
     }
 }
 
-/// All rows of a query.
-pub(super) fn rows<T>(
-    conn: &Connection,
-    sql: &str,
-    params: impl Params,
-    read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
-) -> Result<Vec<T>, StoreError> {
-    let mut statement = conn.prepare_cached(sql)?;
-    statement.query_and_then(params, read)?.collect()
-}
-
-pub(super) fn live(conn: &Connection) -> Result<Vec<Task>, StoreError> {
-    let sql =
-        format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.final_at IS NULL ORDER BY t.id");
-    rows(conn, &sql, [], |r| Ok(stored_task(r)?.task))
-}
-
-pub(super) fn windows(conn: &Connection) -> Result<Vec<Window>, StoreError> {
-    let sql = "SELECT scope, body FROM limit_window ORDER BY scope";
-    rows(conn, sql, [], |r| {
-        let at = At {
-            table: "limit_window",
-            row: &text(r, 0)?,
-        };
-        at.parse("body", text(r, 1)?)
-    })
-}
-
-pub(super) fn flags(conn: &Connection) -> Result<BTreeMap<String, Value>, StoreError> {
-    let pairs = rows(conn, "SELECT name, value FROM flag", [], |r| {
-        let name: String = r.get(0)?;
-        let at = At {
-            table: "flag",
-            row: &name,
-        };
-        let value = at.parse("value", text(r, 1)?)?;
-        Ok((name, value))
-    })?;
-    Ok(pairs.into_iter().collect())
-}
-
-pub(super) fn applied(conn: &Connection, op_id: Uuid) -> Result<Option<AppliedOp>, StoreError> {
-    let sql = "SELECT seq, task, version FROM ledger WHERE op_id = ?1";
-    let found = rows(conn, sql, [op_id], |r| {
-        let seq: i64 = r.get(0)?;
-        let at = At {
-            table: "ledger",
-            row: &seq,
-        };
-        Ok(AppliedOp {
-            seq: at.count("seq", seq)?,
-            task: TaskId::from_uuid(r.get(1)?),
-            version: at.count("version", r.get(2)?)?,
-        })
-    })?;
-    Ok(found.into_iter().next())
-}
-
-/// The conditions of a filter with their values.
-fn where_clause(f: &TaskFilter) -> (String, Vec<rusqlite::types::Value>) {
-    use rusqlite::types::Value as Sql;
-    let mut terms: Vec<String> = Vec::new();
-    let mut values: Vec<Sql> = Vec::new();
-    let mut also = |term: &str, value: Sql| {
-        terms.push(term.to_owned());
-        values.push(value);
-    };
-    let texts = [
-        ("t.repo = ?", &f.repo),
-        ("t.harness = ?", &f.harness),
-        ("t.project = ?", &f.project),
-        ("t.grp = ?", &f.group),
-    ];
-    for (term, value) in texts {
-        if let Some(value) = value {
-            also(term, value.clone().into());
-        }
-    }
-    for label in &f.labels {
-        also(
-            "EXISTS (SELECT 1 FROM json_each(t.labels) WHERE value = ?)",
-            label.clone().into(),
-        );
-    }
-    if let Some(id) = f.submission {
-        also("t.submission = ?", id.into());
-    }
-    if let Some(since) = f.since {
-        also("(t.final_at IS NULL OR t.final_at >= ?)", since.0.into());
-    }
-    if let Some(after) = f.after {
-        also("t.id < ?", after.uuid().into());
-    }
-    if !f.states.is_empty() {
-        let marks = vec!["?"; f.states.len()].join(", ");
-        terms.push(format!("t.state IN ({marks})"));
-        values.extend(f.states.iter().map(|w| Sql::from(w.as_str().to_owned())));
-        if f.states.iter().all(|w| !w.is_final()) {
-            // So that only the index of live tasks is walked.
-            terms.push("t.final_at IS NULL".to_owned());
-        }
-    }
-    let conditions = if terms.is_empty() {
-        String::new()
-    } else {
-        format!("WHERE {}", terms.join(" AND "))
-    };
-    values.push(capped(f.limit).into());
-    (format!("{conditions} ORDER BY t.id DESC LIMIT ?"), values)
-}
-
-fn capped(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
 fn candidate(r: &Row<'_>) -> Result<Candidate, StoreError> {
     let id = TaskId::from_uuid(r.get(0)?);
     let at = At {
@@ -412,6 +303,7 @@ fn submission(r: &Row<'_>) -> Result<SubmissionRow, StoreError> {
 mod tests {
     use super::*;
     use crate::sqlite::SqliteStore;
+    use crate::sqlite::query::live_sql;
     use longhaul_core::task::StateWord;
 
     fn empty() -> (tempfile::TempDir, SqliteStore, SqliteReader) {
@@ -441,9 +333,7 @@ mod tests {
     #[test]
     fn what_is_live_is_found_without_history() {
         let (_folder, _store, reader) = empty();
-        let live = format!(
-            "SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.final_at IS NULL ORDER BY t.id"
-        );
+        let live = live_sql();
         let plan_of_live = plan(&reader.conn, &live, Vec::new());
         assert!(
             plan_of_live.contains("USING INDEX task_live"),

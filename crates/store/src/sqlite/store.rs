@@ -13,8 +13,8 @@ use super::commit::{Batch, Host};
 use super::errors::of_commit;
 use super::lock::WriterLock;
 use super::migrate::{self, Migration};
-use super::reader::{self, SqliteReader};
-use super::{idle, open};
+use super::reader::SqliteReader;
+use super::{idle, open, query};
 use crate::crash;
 use crate::error::StoreError;
 use crate::store::{Reader, Store, Upkeep};
@@ -126,19 +126,19 @@ impl Store for SqliteStore {
     }
 
     fn live(&mut self) -> Result<Vec<Task>, StoreError> {
-        reader::live(&self.conn)
+        query::live(&self.conn)
     }
 
     fn windows(&mut self) -> Result<Vec<Window>, StoreError> {
-        reader::windows(&self.conn)
+        query::windows(&self.conn)
     }
 
     fn flags(&mut self) -> Result<BTreeMap<String, Value>, StoreError> {
-        reader::flags(&self.conn)
+        query::flags(&self.conn)
     }
 
     fn applied(&mut self, op_id: Uuid) -> Result<Option<AppliedOp>, StoreError> {
-        reader::applied(&self.conn, op_id)
+        query::applied(&self.conn, op_id)
     }
 
     fn idle(&mut self) -> Result<Upkeep, StoreError> {

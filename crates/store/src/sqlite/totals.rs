@@ -3,7 +3,7 @@
 use longhaul_core::time::UnixMs;
 use rusqlite::Connection;
 
-use super::reader::rows;
+use super::query::rows;
 use super::rows::{At, text};
 use crate::error::StoreError;
 use crate::read::Totals;

@@ -141,3 +141,72 @@ fn next(task: &mut Task) -> Write {
     *task = s.task.clone();
     Write::Step(Box::new(s))
 }
+
+/// The system refuses to let any file grow: the nearest thing to a full disk without a disk to fill.
+#[test]
+fn t20_writes_that_the_system_refuses_leave_a_whole_store() {
+    let folder = Folder::new();
+    let out = Command::new("sh")
+        // The unit is 512 bytes or 1 KiB, by the shell.
+        .args(["-c", "trap '' XFSZ; ulimit -f 4000; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "killed::commits_until_refused",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(DB, folder.db())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{text}\n{out:?}");
+    assert!(text.contains("refused Retryable"), "{text}");
+    let acked: Vec<Uuid> = text.lines().filter_map(ack).collect();
+    assert!(acked.len() > 2, "{text}");
+    verify(&folder.db(), &acked);
+}
+
+/// The child of the test above; nothing by itself.
+#[test]
+#[ignore = "run by another test"]
+fn commits_until_refused() {
+    let Ok(db) = std::env::var(DB) else {
+        return;
+    };
+    let mut store = SqliteStore::open(Utf8Path::new(&db)).unwrap();
+    submit(&mut store, 0, &[1]);
+    let mut task = store.live().unwrap().remove(0);
+    let fill = Write::Flag {
+        name: "fill".to_owned(),
+        value: serde_json::json!("x".repeat(100_000)),
+    };
+    let mut refused = 0;
+    for _ in 0..1_000 {
+        let mut moved = task.clone();
+        let batch = [fill.clone(), next(&mut moved)];
+        let Write::Step(s) = &batch[1] else { continue };
+        match store.commit(&batch) {
+            Ok(results) => {
+                assert!(results.iter().all(Result::is_ok), "{results:?}");
+                println!("ack {}.", s.op_id);
+                task = moved;
+                if refused > 0 {
+                    // It went on as soon as there was room.
+                    return;
+                }
+            }
+            Err(e) => {
+                refused += 1;
+                assert!(refused < 3, "there is room again: {e:?}");
+                println!("refused {:?}: {e:?}", e.class());
+                assert_eq!(store.applied(s.op_id).unwrap(), None);
+                assert_eq!(store.live().unwrap(), std::slice::from_ref(&task));
+                // Makes room: the log is moved away and begins anew.
+                store.idle().unwrap();
+                // The same move is made again, under the same name: it was not made.
+            }
+        }
+    }
+    panic!("nothing was refused");
+}

@@ -71,7 +71,9 @@ CREATE TABLE state_count (
   tasks INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- In the order of their beginning, so that the attempts that live lie side by side.
 CREATE TABLE attempt (
+  key        INTEGER PRIMARY KEY NOT NULL,
   task       BLOB NOT NULL REFERENCES task (id),
   n          INTEGER NOT NULL,
   epoch      INTEGER NOT NULL,
@@ -84,8 +86,8 @@ CREATE TABLE attempt (
   tokens     INTEGER NOT NULL,
   cost       INTEGER,
   body       TEXT NOT NULL,
-  PRIMARY KEY (task, epoch)
-) STRICT, WITHOUT ROWID;
+  UNIQUE (task, epoch)
+) STRICT;
 CREATE INDEX attempt_ended ON attempt (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE verdict (
