@@ -157,7 +157,9 @@ fn neutralise(list: &ConfigList, key: &[u8], pairs: &mut Vec<(Vec<u8>, Vec<u8>)>
             put(key.to_vec(), b"");
         }
         (b"core", None, b"sshcommand") => put(key.to_vec(), b"ssh"),
-        (b"core", None, b"gitproxy") => put(b"protocol.git.allow".to_vec(), b"never"),
+        (b"core", None, b"gitproxy") => {
+            pairs.push((b"protocol.git.allow".to_vec(), b"never".to_vec()));
+        }
         (b"core", None, b"alternaterefscommand") => put(key.to_vec(), b"true"),
         (b"gpg", None, b"program") | (b"gpg", Some(b"openpgp"), b"program") => {
             put(key.to_vec(), b"gpg");
@@ -166,9 +168,24 @@ fn neutralise(list: &ConfigList, key: &[u8], pairs: &mut Vec<(Vec<u8>, Vec<u8>)>
         (b"gpg", Some(b"ssh"), b"program") => put(key.to_vec(), b"ssh-keygen"),
         (b"gpg", Some(b"ssh"), b"defaultkeycommand") => put(key.to_vec(), b""),
         (b"hook", Some(hook), _) => put(join_key("hook", hook, "enabled"), b"false"),
-        (b"remote", Some(_), b"uploadpack") => put(key.to_vec(), b"git-upload-pack"),
-        (b"remote", Some(_), b"receivepack") => put(key.to_vec(), b"git-receive-pack"),
-        (b"remote", Some(_), b"vcs") => put(key.to_vec(), b""),
+        // git takes the first of these values, so they cannot be overridden: what would use them is
+        // not spoken.
+        (b"remote", Some(_), b"uploadpack" | b"receivepack") => {
+            for protocol in ["file", "ssh", "git"] {
+                let key = format!("protocol.{protocol}.allow");
+                pairs.push((key.into_bytes(), b"never".to_vec()));
+            }
+        }
+        (b"remote", Some(_), b"vcs") => {
+            for helper in list
+                .keys
+                .get(key)
+                .map(|v| v.repo.as_slice())
+                .unwrap_or_default()
+            {
+                pairs.push((join_key("protocol", helper, "allow"), b"never".to_vec()));
+            }
+        }
         // A list: an empty value clears it, then the user's own helpers come back.
         (b"credential", _, b"helper") => {
             pairs.push((key.to_vec(), Vec::new()));

@@ -5,6 +5,7 @@ mod capture;
 mod undo;
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 pub(crate) use capture::{CaptureRules, Captured, capture, pattern_file};
 pub use capture::{SkipReason, Skipped};
@@ -122,6 +123,15 @@ impl Repo {
     }
 
     pub(crate) fn look(&self, worktree: &Worktree, files: &FileRules) -> Result<Seen, GitError> {
+        // A link in the place of the folder would show us somebody else's files.
+        let real = std::fs::symlink_metadata(&worktree.path).and_then(|m| {
+            if m.is_dir() {
+                Ok(())
+            } else {
+                Err(ErrorKind::NotADirectory.into())
+            }
+        });
+        real.map_err(GitError::file("look into", &worktree.path))?;
         let index = self.private_index(&worktree.path);
         let rules = CaptureRules {
             exclude: &files.placed,

@@ -229,6 +229,20 @@ fn l20_a_session_that_rewires_its_worktree_gains_nothing() {
 }
 
 #[test]
+fn l20_a_link_in_place_of_the_worktree_is_not_followed() {
+    let world = World::new();
+    let repo = world.repo();
+    let base = repo.resolve("main").unwrap();
+    let tree = world.worktree(&repo, "linked");
+    fs::rename(&tree.path, world.root.join("moved")).unwrap();
+    std::os::unix::fs::symlink(world.root.join("home"), &tree.path).unwrap();
+    assert!(repo.snapshot(&tree, &snapshot_request(1)).is_err());
+    assert!(repo.seal(&tree, &seal_request(&base, &base, 1)).is_err());
+    assert!(repo.ensure_worktree(&world.plan(&repo, "linked")).is_err());
+    assert_eq!(fs::read_dir(world.root.join("home")).unwrap().count(), 1);
+}
+
+#[test]
 fn l20_nested_repositories_run_nothing_either() {
     let world = World::new();
     let repo = world.repo();

@@ -402,3 +402,55 @@ fn t8_fifos_unreadable_files_and_type_changes_do_not_stop_a_seal() {
     );
     assert_eq!(world.git(&tree.path, &["status", "--porcelain"]), "");
 }
+
+#[test]
+fn l7_partial_clones_fetch_without_the_repositorys_programs() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    world.git(
+        &world.repo_path(),
+        &["config", "uploadpack.allowFilter", "true"],
+    );
+    world.git(
+        &world.repo_path(),
+        &["config", "uploadpack.allowAnySHA1InWant", "true"],
+    );
+    let url = format!("file://{}", world.repo_path().display());
+    world.git(
+        &world.root,
+        &[
+            "clone",
+            "-q",
+            "--no-checkout",
+            "--filter=blob:none",
+            &url,
+            "partial",
+        ],
+    );
+    let evil = world.root.join("evil");
+    let canary = world.root.join("canary");
+    let script = format!(
+        "#!/bin/sh\n: > '{}'\nexec git-upload-pack \"$@\"\n",
+        canary.display()
+    );
+    fs::write(&evil, script).unwrap();
+    fs::set_permissions(&evil, fs::Permissions::from_mode(0o755)).unwrap();
+    let partial = world.root.join("partial");
+    world.git(
+        &partial,
+        &[
+            "config",
+            "remote.origin.uploadpack",
+            &evil.display().to_string(),
+        ],
+    );
+    let repo = open(&world, "partial").unwrap();
+    let plan = world.plan(&repo, "partial");
+    let error = repo.ensure_worktree(&plan).unwrap_err();
+    assert!(matches!(error, EnsureError::Checkout { .. }), "{error}");
+    assert!(!canary.exists());
+    world.git(&partial, &["config", "--unset", "remote.origin.uploadpack"]);
+    let tree = repo.ensure_worktree(&plan).unwrap().worktree;
+    assert_eq!(fs::read(tree.path.join("README")).unwrap(), b"hello\n");
+    assert!(!canary.exists());
+}
