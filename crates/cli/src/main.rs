@@ -1,2 +1,35 @@
-//! (being written)
-fn main() {}
+//! The program. Picks the hidden entries of helper processes before anything else happens, then
+//! hands over to the verbs. No logic of its own.
+
+mod app;
+mod client;
+mod context;
+mod doctor;
+mod env;
+mod failure;
+mod follow;
+mod output;
+mod paths;
+mod report;
+mod scratch;
+mod settings;
+mod submit;
+mod verbs;
+mod wire;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    // Helper processes run without argument parser, runtime or logging (design.md "Processes").
+    match args.next() {
+        Some(verb) if verb == longhaul_hosts::SHIM_VERB => match args.next() {
+            Some(bundle) => ExitCode::from(longhaul_hosts::shim::main(bundle.as_ref())),
+            None => ExitCode::from(2),
+        },
+        Some(verb) if verb == longhaul_agents::script::VERB => {
+            ExitCode::from(longhaul_script::main(args))
+        }
+        _ => app::main(),
+    }
+}

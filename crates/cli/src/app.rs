@@ -1,0 +1,188 @@
+//! The command line: parsed by clap, carried out by `verbs`, ended with a code of the one table.
+
+use std::io::Write as _;
+use std::process;
+
+use camino::Utf8PathBuf;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser};
+use longhaul_api::{Envelope, ErrorEnvelope, ExitCode};
+
+use crate::context::Context;
+use crate::env::Env;
+use crate::failure::Failure;
+use crate::output::{self, ColorWish, Printer};
+use crate::verbs::Verb;
+
+/// What `longhaul` alone says: one screen.
+pub(crate) const OVERVIEW: &str = include_str!("overview.txt");
+
+/// Keeps coding agents working through a durable queue of tasks on your git repositories.
+#[derive(Debug, Parser)]
+#[command(
+    name = "longhaul",
+    version,
+    disable_help_subcommand = true,
+    override_help = OVERVIEW,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// Work in this folder instead of the current one
+    #[arg(
+        short = 'C',
+        long = "dir",
+        global = true,
+        value_name = "DIR",
+        help_heading = "Everywhere"
+    )]
+    dir: Option<Utf8PathBuf>,
+    /// Answer as JSON (stable, versioned; `longhaul schema` describes it)
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    json: bool,
+    /// Colour: on a terminal, always, or never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        help_heading = "Everywhere"
+    )]
+    color: ColorWish,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// Parses, runs, says what went wrong, and gives the code to end with.
+pub(crate) fn main() -> process::ExitCode {
+    let env = Env::of_process();
+    let early = Printer::new(&env, early_color());
+    let choice = if early.color_err() {
+        ColorChoice::Always
+    } else {
+        ColorChoice::Never
+    };
+    let parsed = Cli::command()
+        .color(choice)
+        .try_get_matches()
+        .and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error, &early),
+    };
+    let printer = Printer::new(&env, cli.color);
+    let json = cli.json;
+    let outcome = match cli.verb {
+        None => printer.out(OVERVIEW).map(|()| ExitCode::Done),
+        Some(verb) => Context::new(env, printer.clone(), json, cli.dir.as_deref())
+            .and_then(|context| verb.run(&context)),
+    };
+    let code = match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            tell(&failure, &printer, json);
+            failure.class()
+        }
+    };
+    code.into()
+}
+
+/// Says what went wrong: on standard error, and with `--json` also as an answer.
+fn tell(failure: &Failure, printer: &Printer, json: bool) {
+    if failure.is_quiet() {
+        return;
+    }
+    if json {
+        // If nobody reads the answer, the code still says it.
+        drop(printer.json(&ErrorEnvelope::new(failure.body())));
+    } else {
+        printer.say(output::failure::render(failure, printer.color_err()).trim_end());
+    }
+}
+
+/// clap's own words, on the stream they belong to; its code 2 is our `Usage`.
+fn misunderstood(error: &clap::Error, printer: &Printer) -> process::ExitCode {
+    let color = if error.use_stderr() {
+        printer.color_err()
+    } else {
+        printer.color()
+    };
+    let styled = error.render();
+    let text = if color {
+        styled.ansi().to_string()
+    } else {
+        styled.to_string()
+    };
+    if error.use_stderr() {
+        // Nobody to tell; the code says it.
+        drop(std::io::stderr().lock().write_all(text.as_bytes()));
+        ExitCode::Usage.into()
+    } else {
+        drop(printer.out(&text));
+        ExitCode::Done.into()
+    }
+}
+
+/// `--color` before the command line is parsed, because clap's own output needs it.
+fn early_color() -> ColorWish {
+    let args: Vec<String> = std::env::args().take_while(|a| a != "--").collect();
+    let mut wish = ColorWish::Auto;
+    for (n, arg) in args.iter().enumerate() {
+        let value = match arg.strip_prefix("--color") {
+            Some("") => args.get(n + 1).map(String::as_str),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
+        };
+        match value {
+            Some("always") => wish = ColorWish::Always,
+            Some("never") => wish = ColorWish::Never,
+            _ => {}
+        }
+    }
+    wish
+}
+
+/// The whole command tree, for completions and manual pages.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Prints an answer: enveloped JSON, or what `text` makes of it.
+///
+/// # Errors
+/// The output cannot be written.
+pub(crate) fn answer<T: longhaul_api::Payload + serde::Serialize>(
+    context: &Context,
+    value: T,
+    text: impl FnOnce(&T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if context.json {
+        context.printer.json(&Envelope::new(value))
+    } else {
+        text(&value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_overview_names_every_verb_and_fits_a_screen() {
+        for verb in command().get_subcommands().filter(|v| !v.is_hide_set()) {
+            let name = verb.get_name();
+            assert!(
+                OVERVIEW
+                    .split(|c: char| !c.is_alphanumeric())
+                    .any(|w| w == name),
+                "the overview does not name `{name}`"
+            );
+        }
+        assert!(OVERVIEW.lines().count() <= 48);
+        assert!(OVERVIEW.lines().all(|l| l.chars().count() <= 80));
+    }
+}

@@ -1,0 +1,169 @@
+//! Reading without starting anything: from the daemon where one runs, else from its store (I7).
+
+use longhaul_api::{EventView, ReportView, StatusView, TaskDetail, TaskList, TaskQuery, TaskState};
+use longhaul_core::time::UnixMs;
+use longhaul_server::Phrasing;
+use longhaul_server::views::{ViewError, Views};
+use longhaul_store::{MemoryStore, Reader, SqliteReader, Store as _, StoreError};
+
+use super::http::encode;
+use super::{Client, Presence, look, routes};
+use crate::failure::Failure;
+use crate::output::clock;
+use crate::paths::Paths;
+
+/// Most events of one page.
+const PAGE: usize = 1000;
+
+/// A way to read.
+pub(crate) enum Reads {
+    /// The daemon.
+    Daemon(Box<Client>),
+    /// The store; nobody writes it now.
+    Store(Box<dyn Reader>),
+}
+
+impl std::fmt::Debug for Reads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Daemon(_) => "Reads::Daemon",
+            Self::Store(_) => "Reads::Store",
+        })
+    }
+}
+
+impl Reads {
+    /// The daemon if it is there, else the store, which is empty where there is none yet.
+    ///
+    /// # Errors
+    /// Something is there and cannot be read.
+    pub(crate) fn open(paths: &Paths) -> Result<Self, Failure> {
+        if let Presence::There(client) = look(paths)? {
+            return Ok(Self::Daemon(client));
+        }
+        let reader: Box<dyn Reader> = if paths.database().exists() {
+            Box::new(SqliteReader::open(&paths.database()).map_err(store)?)
+        } else {
+            MemoryStore::new().reader().map_err(store)?
+        };
+        Ok(Self::Store(reader))
+    }
+
+    /// Tasks.
+    pub(crate) fn tasks(&self, query: &TaskQuery) -> Result<TaskList, Failure> {
+        match self {
+            Self::Daemon(client) => client.get(&routes::tasks(query)),
+            Self::Store(reader) => seen(reader.as_ref(), |v| v.list(query)),
+        }
+    }
+
+    /// A task by id, beginning of an id, name, or `latest`.
+    pub(crate) fn task(&self, reference: &str) -> Result<TaskDetail, Failure> {
+        let reference = self.named(reference)?;
+        match self {
+            Self::Daemon(client) => client.get(&routes::task(&reference)),
+            Self::Store(reader) => seen(reader.as_ref(), |v| v.detail(v.resolve(&reference)?)),
+        }
+    }
+
+    /// `latest` as the id of the newest task; anything else as it is.
+    pub(crate) fn named(&self, reference: &str) -> Result<String, Failure> {
+        if reference != "latest" {
+            return Ok(reference.to_owned());
+        }
+        let list = self.tasks(&TaskQuery::default())?;
+        // Ids begin with the time they were made at.
+        let newest = list.tasks.iter().max_by_key(|t| t.id);
+        newest.map(|t| t.id.to_string()).ok_or_else(|| {
+            Failure::of(
+                longhaul_api::ExitCode::NotFound,
+                "there is no task yet, so none is the latest",
+            )
+            .help("`longhaul run tasks.toml` or `longhaul add` hands some in")
+        })
+    }
+
+    /// The condition of everything.
+    pub(crate) fn status(&self) -> Result<StatusView, Failure> {
+        match self {
+            Self::Daemon(client) => client.get(routes::STATUS),
+            Self::Store(reader) => seen(reader.as_ref(), |v| v.status(None)),
+        }
+    }
+
+    /// The report since a time.
+    pub(crate) fn report(&self, since: UnixMs) -> Result<ReportView, Failure> {
+        match self {
+            Self::Daemon(client) => client.get(&routes::report(since)),
+            Self::Store(reader) => seen(reader.as_ref(), |v| v.report(since)),
+        }
+    }
+
+    /// Stored events after a position; without one the last `last` of them.
+    pub(crate) fn events(
+        &self,
+        after: Option<u64>,
+        last: usize,
+    ) -> Result<Vec<EventView>, Failure> {
+        let mut out: Vec<EventView> = Vec::new();
+        let mut from = after.unwrap_or(0);
+        loop {
+            let page = match self {
+                Self::Daemon(client) => client.stored_events(from, PAGE)?,
+                Self::Store(reader) => seen(reader.as_ref(), |v| v.events_after(from, PAGE))?,
+            };
+            let Some(end) = page.last() else { break };
+            from = end.seq;
+            out.extend(page);
+            if after.is_none() && out.len() > last {
+                out.drain(..out.len() - last);
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// How many tasks have something running.
+pub(crate) fn live_tasks(client: &Client) -> Result<usize, Failure> {
+    let list: TaskList = client.get(&routes::tasks(&TaskQuery::default()))?;
+    let live = |s: TaskState| {
+        matches!(
+            s,
+            TaskState::Assigned | TaskState::Running | TaskState::Verifying
+        )
+    };
+    Ok(list.tasks.iter().filter(|t| live(t.state)).count())
+}
+
+/// A look at the store as of now, told in local time.
+fn seen<T>(
+    reader: &dyn Reader,
+    look: impl FnOnce(&Views<'_>) -> Result<T, ViewError>,
+) -> Result<T, Failure> {
+    let phrasing = Phrasing::new(clock::moment, str::to_owned);
+    look(&Views::new(reader, &phrasing, clock::now())).map_err(|e| Failure::answered(e.body()))
+}
+
+fn store(error: StoreError) -> Failure {
+    Failure::answered(ViewError::from(error).body())
+}
+
+pub(super) fn query_string(query: &TaskQuery) -> String {
+    let mut parts = Vec::new();
+    if let Some(states) = &query.state {
+        parts.push(format!("state={}", encode(states)));
+    }
+    if let Some(bucket) = query.bucket {
+        parts.push(format!("bucket={}", bucket.word()));
+    }
+    if let Some(repo) = &query.repo {
+        parts.push(format!("repo={}", encode(repo)));
+    }
+    if let Some(id) = query.submission {
+        parts.push(format!("submission={id}"));
+    }
+    if query.all {
+        parts.push("all=true".to_owned());
+    }
+    parts.join("&")
+}

@@ -1,0 +1,143 @@
+//! The environment, read once at the start and nowhere else. Every variable that Longhaul itself
+//! looks at is named here; what a session gets from its caller (T26) is picked here too.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use crate::failure::Failure;
+
+/// Folder of the configuration, in place of `$XDG_CONFIG_HOME/longhaul`.
+pub(crate) const CONFIG_DIR: &str = "LONGHAUL_CONFIG_DIR";
+/// Folder of the database, the logs and the records, in place of `$XDG_STATE_HOME/longhaul`.
+pub(crate) const STATE_DIR: &str = "LONGHAUL_STATE_DIR";
+/// Folder of the sockets, in place of `$XDG_RUNTIME_DIR/longhaul/<hash>`.
+pub(crate) const RUNTIME_DIR: &str = "LONGHAUL_RUNTIME_DIR";
+/// Filter of the daemon's log, in the syntax of `tracing-subscriber`.
+pub(crate) const LOG: &str = "LONGHAUL_LOG";
+/// Variables of this prefix are settings (`config list --origin` names those in use).
+pub(crate) const SETTING_PREFIX: &str = "LONGHAUL_";
+
+/// Names that every session gets from whoever submitted its task (T26), next to every `LC_*`.
+const CALLER: [&str; 7] = ["PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "SHELL"];
+
+/// A snapshot of the process's environment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Env {
+    vars: BTreeMap<OsString, OsString>,
+}
+
+impl Env {
+    /// What this process was given.
+    pub(crate) fn of_process() -> Self {
+        Self {
+            vars: std::env::vars_os().collect(),
+        }
+    }
+
+    /// Everything, for programs that are run for the user (git).
+    pub(crate) fn all(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        self.vars.iter().map(|(k, v)| (k.clone(), v.clone()))
+    }
+
+    /// The same with other values for some variables.
+    pub(crate) fn with(&self, changes: &[(&str, &str)]) -> Self {
+        let mut vars = self.vars.clone();
+        vars.extend(changes.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        Self { vars }
+    }
+
+    /// A made-up one.
+    #[cfg(test)]
+    pub(crate) fn fake(vars: &[(&str, &str)]) -> Self {
+        Self {
+            vars: vars
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect(),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    ///
+    /// # Errors
+    /// A value that is not UTF-8 is named.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
+        match self.vars.get(&OsString::from(name)) {
+            None => Ok(None),
+            Some(value) => match value.to_str() {
+                Some("") => Ok(None),
+                Some(text) => Ok(Some(text)),
+                None => Err(Failure::usage(format!("the variable {name} is not UTF-8"))
+                    .help(format!("set {name} to a path or text in UTF-8"))),
+            },
+        }
+    }
+
+    /// A variable that is set, not empty and UTF-8; anything else counts as unset.
+    pub(crate) fn lossy(&self, name: &str) -> Option<&str> {
+        self.vars
+            .get(&OsString::from(name))
+            .and_then(|v| v.to_str())
+            .filter(|v| !v.is_empty())
+    }
+
+    /// Whether a variable is set to something.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.vars
+            .get(&OsString::from(name))
+            .is_some_and(|v| !v.is_empty())
+    }
+
+    /// All settings among the variables, as text, in order. The ones that name folders or the log
+    /// filter are no settings.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let folders = [CONFIG_DIR, STATE_DIR, RUNTIME_DIR, LOG];
+        self.vars
+            .iter()
+            .filter_map(|(k, v)| Some((k.to_str()?, v.to_str()?)))
+            .filter(|(k, _)| k.starts_with(SETTING_PREFIX) && !folders.contains(k))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    }
+
+    /// What a session inherits from the caller: PATH, HOME, locale and time zone, and the variables
+    /// passed on by name (T26). Values that are not UTF-8 are left out.
+    pub(crate) fn for_sessions<'n>(
+        &self,
+        pass: impl IntoIterator<Item = &'n str>,
+    ) -> BTreeMap<String, String> {
+        let pass: Vec<&str> = pass.into_iter().collect();
+        self.vars
+            .iter()
+            .filter_map(|(k, v)| Some((k.to_str()?, v.to_str()?)))
+            .filter(|(k, _)| CALLER.contains(k) || k.starts_with("LC_") || pass.contains(k))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t26_a_session_gets_locale_path_and_what_is_passed_by_name() {
+        let env = Env::fake(&[
+            ("PATH", "/bin"),
+            ("LC_ALL", "C"),
+            ("API_TOKEN", "x"),
+            ("EDITOR", "vi"),
+        ]);
+        let names: Vec<String> = env.for_sessions(["API_TOKEN"]).into_keys().collect();
+        assert_eq!(names, ["API_TOKEN", "LC_ALL", "PATH"]);
+    }
+
+    #[test]
+    fn folders_are_no_settings() {
+        let env = Env::fake(&[("LONGHAUL_STATE_DIR", "/s"), ("LONGHAUL_CONCURRENCY", "2")]);
+        assert_eq!(
+            env.settings(),
+            [("LONGHAUL_CONCURRENCY".to_owned(), "2".to_owned())]
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! The one error of the binary: what happened, to what, what to do next, and the class that becomes
+//! the exit code. Library errors are turned into it at the rim; nothing below the rim knows it.
+
+use std::error::Error;
+use std::fmt;
+
+use longhaul_api::{ErrorBody, ErrorClass, ExitCode, TaskLink};
+
+/// Why a verb ended without doing what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    class: ExitCode,
+    what: String,
+    detail: Option<String>,
+    help: Vec<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+    /// Stable word for programs; by default the class's.
+    code: Option<String>,
+    candidates: Vec<TaskLink>,
+    quiet: bool,
+}
+
+/// What a verb gives back: the class of its exit.
+pub(crate) type Outcome = Result<ExitCode, Failure>;
+
+impl Failure {
+    /// Something did not work.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self::of(ExitCode::Error, what)
+    }
+
+    /// The command line, a file or a variable of the user is wrong.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::of(ExitCode::Usage, what)
+    }
+
+    /// A failure of a class.
+    pub(crate) fn of(class: ExitCode, what: impl Into<String>) -> Self {
+        Self {
+            class,
+            what: what.into(),
+            detail: None,
+            help: Vec::new(),
+            source: None,
+            code: None,
+            candidates: Vec::new(),
+            quiet: false,
+        }
+    }
+
+    /// What the daemon, or the store read directly, answered.
+    pub(crate) fn answered(error: ErrorBody) -> Self {
+        let mut failure = Self::of(error.class.exit_code(), error.message);
+        failure.help.extend(error.hint);
+        failure.code = Some(error.code);
+        failure.candidates = error.candidates;
+        failure
+    }
+
+    /// Nothing is said: whoever read our output has gone.
+    pub(crate) fn silent(class: ExitCode) -> Self {
+        Self {
+            quiet: true,
+            ..Self::of(class, "")
+        }
+    }
+
+    /// Adds a line that says what to do next.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Adds text that is shown as it is, before the error line (findings with their lines).
+    #[must_use]
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub(crate) fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The class.
+    pub(crate) const fn class(&self) -> ExitCode {
+        self.class
+    }
+
+    /// Whether nothing is to be printed.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Text that goes before the error line.
+    pub(crate) fn detail_text(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// What to do next.
+    pub(crate) fn help_lines(&self) -> &[String] {
+        &self.help
+    }
+
+    /// The tasks that an ambiguous reference fits.
+    pub(crate) fn candidates(&self) -> &[TaskLink] {
+        &self.candidates
+    }
+
+    /// The error and all its causes in one line. A cause that the text before it already ends with
+    /// is not repeated.
+    pub(crate) fn message(&self) -> String {
+        let mut text = self.what.clone();
+        let mut cause: Option<&dyn Error> = self.source.as_deref().map(|e| e as &dyn Error);
+        while let Some(error) = cause {
+            let part = error.to_string();
+            if !part.is_empty() && !text.ends_with(&part) {
+                if !text.is_empty() {
+                    text.push_str(": ");
+                }
+                text.push_str(&part);
+            }
+            cause = error.source();
+        }
+        text
+    }
+
+    /// For `--json`.
+    pub(crate) fn body(&self) -> ErrorBody {
+        let class = match self.class {
+            ExitCode::Usage => ErrorClass::Invalid,
+            ExitCode::Unavailable => ErrorClass::Unavailable,
+            ExitCode::NotFound if self.candidates.is_empty() => ErrorClass::NotFound,
+            ExitCode::NotFound => ErrorClass::Ambiguous,
+            ExitCode::Conflict => ErrorClass::Conflict,
+            ExitCode::Refused => ErrorClass::Refused,
+            ExitCode::Done
+            | ExitCode::Error
+            | ExitCode::NeedsPerson
+            | ExitCode::Cancelled
+            | ExitCode::Interrupted => ErrorClass::Internal,
+        };
+        let message = match &self.detail {
+            Some(detail) => format!("{}\n{}", self.message(), detail.trim_end()),
+            None => self.message(),
+        };
+        ErrorBody {
+            code: self
+                .code
+                .clone()
+                .unwrap_or_else(|| self.class.word().to_owned()),
+            message,
+            hint: (!self.help.is_empty()).then(|| self.help.join("\n")),
+            class,
+            candidates: self.candidates.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+/// Turns an error of a file operation into a failure that names the file.
+pub(crate) trait OnPath<T> {
+    /// `verb` is what could not be done: "read", "write".
+    fn on(self, verb: &str, path: impl fmt::Display) -> Result<T, Failure>;
+}
+
+impl<T, E: Error + Send + Sync + 'static> OnPath<T> for Result<T, E> {
+    fn on(self, verb: &str, path: impl fmt::Display) -> Result<T, Failure> {
+        self.map_err(|e| Failure::new(format!("cannot {verb} {path}")).because(e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once_each_in_one_line() {
+        let io = std::io::Error::other("disk on fire");
+        let f = Failure::new("cannot read /x").because(io).help("buy water");
+        assert_eq!(f.message(), "cannot read /x: disk on fire");
+        assert_eq!(f.help_lines(), ["buy water"]);
+        assert_eq!(f.body().hint.as_deref(), Some("buy water"));
+    }
+}

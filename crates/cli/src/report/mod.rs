@@ -1,0 +1,7 @@
+//! The morning page: what is done, what works, what needs you. As text and as one HTML file.
+
+pub(crate) mod html;
+mod model;
+pub(crate) mod text;
+
+pub(crate) use model::Page;

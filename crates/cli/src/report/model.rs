@@ -1,0 +1,450 @@
+//! The report as it is shown: words and numbers, nothing to look up. Made from the API's view, and
+//! free of control characters (T31).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longhaul_api::{
+    AttemptView, CheckLine, ReportItem, ReportView, TaskDetail, TaskState, VerdictView,
+};
+use longhaul_core::ids::TaskId;
+use longhaul_core::time::{SpanMs, UnixMs};
+use longhaul_core::verdict::Grade;
+use serde::Serialize;
+
+use crate::output::text::{clean, count, one_line, tokens};
+use crate::output::{clock, task};
+
+/// Lines of a verdict's tail that are shown.
+const TAIL_LINES: usize = 60;
+
+/// The whole page.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    pub(crate) headline: String,
+    pub(crate) made: String,
+    pub(crate) made_iso: String,
+    pub(crate) span: String,
+    pub(crate) repos: Vec<String>,
+    pub(crate) tiles: Vec<Tile>,
+    pub(crate) bar: Vec<Segment>,
+    pub(crate) resting: Vec<String>,
+    pub(crate) needs_you: Vec<Card>,
+    pub(crate) working: Vec<Card>,
+    pub(crate) done: Vec<Card>,
+    pub(crate) version: &'static str,
+}
+
+/// A number with its name.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tile {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) note: String,
+    /// Which colour: `bad`, `busy`, `good` or nothing.
+    pub(crate) tone: &'static str,
+}
+
+/// A part of the bar.
+#[derive(Debug, Serialize)]
+pub(crate) struct Segment {
+    pub(crate) tone: &'static str,
+    pub(crate) n: usize,
+}
+
+/// A task.
+#[derive(Debug, Serialize)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) glyph: &'static str,
+    pub(crate) tone: &'static str,
+    pub(crate) state: String,
+    pub(crate) sentence: String,
+    pub(crate) remedy: String,
+    /// The part of the remedy that can be typed, if there is one.
+    pub(crate) command: String,
+    pub(crate) repo: String,
+    pub(crate) branch: String,
+    pub(crate) tries: String,
+    pub(crate) retried: bool,
+    pub(crate) used: String,
+    pub(crate) took: String,
+    pub(crate) when: String,
+    pub(crate) files: String,
+    pub(crate) added: String,
+    pub(crate) removed: String,
+    pub(crate) diffstat: String,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) denials: Vec<String>,
+    pub(crate) waits: Vec<String>,
+    pub(crate) attempts: Vec<Try>,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// A check of the last attempt.
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) passed: bool,
+    pub(crate) flaky: bool,
+    pub(crate) reason: String,
+}
+
+/// An attempt.
+#[derive(Debug, Serialize)]
+pub(crate) struct Try {
+    pub(crate) number: u32,
+    pub(crate) line: String,
+    pub(crate) took: String,
+    pub(crate) used: String,
+    pub(crate) tone: &'static str,
+    pub(crate) verdicts: Vec<Check>,
+}
+
+/// The end of a failed check's output.
+#[derive(Debug, Serialize)]
+pub(crate) struct Evidence {
+    pub(crate) title: String,
+    pub(crate) command: String,
+    pub(crate) tail: String,
+}
+
+impl Page {
+    /// From the API's view; `details` add attempts and evidence to the tasks they have.
+    pub(crate) fn new(view: &ReportView, details: &BTreeMap<TaskId, TaskDetail>) -> Self {
+        let now = UnixMs(view.until_ms);
+        let items = || view.needs_you.iter().chain(&view.working).chain(&view.done);
+        let repos: BTreeSet<String> = items().map(|i| clean(&i.task.repo)).collect();
+        let many_repos = repos.len() > 1;
+        let cards = |items: &[ReportItem]| {
+            items
+                .iter()
+                .map(|i| card(i, details.get(&i.task.id), now, many_repos))
+                .collect::<Vec<_>>()
+        };
+        let cancelled = view
+            .done
+            .iter()
+            .filter(|i| i.task.state == TaskState::Cancelled)
+            .count();
+        Self {
+            headline: headline(view, cancelled),
+            made: clock::long(now),
+            made_iso: clock::rfc3339(now),
+            span: clock::span(now.since(UnixMs(view.since_ms))),
+            repos: repos.into_iter().collect(),
+            tiles: tiles(view),
+            bar: vec![
+                Segment {
+                    tone: "good",
+                    n: view.done.len() - cancelled,
+                },
+                Segment {
+                    tone: "busy",
+                    n: view.working.len(),
+                },
+                Segment {
+                    tone: "bad",
+                    n: view.needs_you.len(),
+                },
+                Segment {
+                    tone: "mute",
+                    n: cancelled,
+                },
+            ],
+            resting: view.resting.iter().map(|r| clean(&r.line)).collect(),
+            needs_you: cards(&view.needs_you),
+            working: cards(&view.working),
+            done: cards(&view.done),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+fn headline(view: &ReportView, cancelled: usize) -> String {
+    let done = view.done.len() - cancelled;
+    let total = view.needs_you.len() + view.working.len() + view.done.len();
+    match (view.needs_you.len(), view.working.len(), done) {
+        (0, 0, 0) if cancelled == 0 => "Nothing happened, and nothing needs you.".to_owned(),
+        (0, 0, n) if n == total => match n {
+            1 => "The one task is done.".to_owned(),
+            n => format!("All {n} tasks are done."),
+        },
+        (0, 0, n) => format!("{n} of {} done, nothing needs you.", count(total, "task")),
+        (0, w, n) => format!(
+            "{n} of {} done, {w} at work, nothing needs you.",
+            count(total, "task")
+        ),
+        (1, _, n) => format!("{n} of {} done; 1 needs you.", count(total, "task")),
+        (k, _, n) => format!("{n} of {} done; {k} need you.", count(total, "task")),
+    }
+}
+
+fn tiles(view: &ReportView) -> Vec<Tile> {
+    let t = &view.totals;
+    let unverified = match t.unverified {
+        0 => String::new(),
+        n => format!("{n} without any check"),
+    };
+    let retries = match (t.retries, t.restarts) {
+        (0, 0) => "none repeated".to_owned(),
+        (r, 0) => {
+            count(usize::try_from(r).unwrap_or(usize::MAX), "retry").replace("retrys", "retries")
+        }
+        (0, s) => format!("{s} after a loss"),
+        (r, s) => format!("{r} retried, {s} after a loss"),
+    };
+    let waited = match t.limit_wait_ms {
+        0 => String::new(),
+        ms => format!("waited {} for limits", clock::span(SpanMs(ms))),
+    };
+    let cost = t
+        .usage
+        .cost()
+        .map_or_else(|| "unknown".to_owned(), |c| c.to_string());
+    vec![
+        Tile {
+            name: "Needs you",
+            value: view.needs_you.len().to_string(),
+            note: String::new(),
+            tone: if view.needs_you.is_empty() { "" } else { "bad" },
+        },
+        Tile {
+            name: "Working",
+            value: view.working.len().to_string(),
+            note: waited,
+            tone: if view.working.is_empty() { "" } else { "busy" },
+        },
+        Tile {
+            name: "Done",
+            value: t.done.to_string(),
+            note: unverified,
+            tone: if t.done == 0 { "" } else { "good" },
+        },
+        Tile {
+            name: "Attempts",
+            value: t.attempts.to_string(),
+            note: retries,
+            tone: "",
+        },
+        Tile {
+            name: "Checks",
+            value: (t.checks_passed + t.checks_failed).to_string(),
+            note: format!("{} passed, {} failed", t.checks_passed, t.checks_failed),
+            tone: "",
+        },
+        Tile {
+            name: "Cost",
+            value: cost,
+            note: format!("{} tokens", tokens(t.usage.tokens)),
+            tone: "",
+        },
+    ]
+}
+
+fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos: bool) -> Card {
+    let t = &item.task;
+    let tone = match (t.bucket, t.state) {
+        (longhaul_api::Bucket::NeedsYou, _) => "bad",
+        (longhaul_api::Bucket::Working, TaskState::Parked) => "wait",
+        (longhaul_api::Bucket::Working, _) => "busy",
+        (longhaul_api::Bucket::Done, TaskState::Cancelled) => "mute",
+        (longhaul_api::Bucket::Done, _) => "good",
+    };
+    let state = match &t.basis {
+        Some(basis) if basis != "verified" => format!("{} ({})", task::state_word(t), clean(basis)),
+        _ => task::state_word(t).to_owned(),
+    };
+    let took = if t.state.is_final() {
+        clock::span(UnixMs(t.changed_at_ms).since(UnixMs(t.created_at_ms)))
+    } else {
+        clock::span(now.since(UnixMs(t.created_at_ms)))
+    };
+    let remedy = t
+        .need
+        .as_ref()
+        .map(|n| clean(&n.remedy))
+        .unwrap_or_default();
+    let diffstat = item.diffstat.as_deref().map(clean).unwrap_or_default();
+    let (added, removed) = changes(&diffstat);
+    Card {
+        name: clean(&t.name),
+        id: t.short_id.clone(),
+        glyph: task::glyph(t).0,
+        tone,
+        state,
+        sentence: clean(&item.sentence),
+        command: command_in(&remedy),
+        remedy,
+        repo: if many_repos {
+            clean(&t.repo)
+        } else {
+            String::new()
+        },
+        branch: t.branch.as_deref().map(clean).unwrap_or_default(),
+        tries: item.attempts.to_string(),
+        retried: item.attempts > 1,
+        used: task::usage(&t.usage),
+        took,
+        when: clock::moment(UnixMs(t.changed_at_ms), now),
+        files: item
+            .changed_files
+            .map(|n| count(n as usize, "file"))
+            .unwrap_or_default(),
+        added,
+        removed,
+        diffstat: diffstat.trim_end().to_owned(),
+        checks: item.checks.iter().map(check_line).collect(),
+        denials: item
+            .denials
+            .iter()
+            .map(|d| {
+                format!("{} {}", clean(&d.tool), one_line(&d.detail, 160))
+                    .trim()
+                    .to_owned()
+            })
+            .collect(),
+        waits: t
+            .waits_for
+            .iter()
+            .map(|l| format!("{} ({})", clean(&l.name), l.state))
+            .collect(),
+        attempts: detail
+            .map(|d| {
+                d.attempts
+                    .iter()
+                    .map(|a| try_of(a, &d.verdicts, now))
+                    .collect()
+            })
+            .unwrap_or_default(),
+        evidence: detail.map(evidence).unwrap_or_default(),
+    }
+}
+
+/// What stands in the first pair of backticks and begins with a program's name.
+fn command_in(remedy: &str) -> String {
+    remedy
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .find(|part| part.contains(' ') || part.starts_with("longhaul"))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn check_line(c: &CheckLine) -> Check {
+    Check {
+        name: clean(&c.name),
+        passed: c.passed,
+        flaky: c.flaky,
+        reason: clean(&c.reason),
+    }
+}
+
+fn verdict_line(v: &VerdictView) -> Check {
+    Check {
+        name: clean(&v.name),
+        passed: v.grade == Grade::Pass,
+        flaky: v.flaky,
+        reason: clean(&v.reason),
+    }
+}
+
+fn try_of(a: &AttemptView, verdicts: &[VerdictView], now: UnixMs) -> Try {
+    let start = a.started_at_ms.unwrap_or(a.assigned_at_ms);
+    let end = a.ended_at_ms.map_or(now, UnixMs);
+    let verdicts: Vec<Check> = verdicts
+        .iter()
+        .filter(|v| v.attempt == a.number)
+        .map(verdict_line)
+        .collect();
+    let failed = verdicts.iter().any(|v| !v.passed);
+    let tone = match a.outcome.as_deref() {
+        None => "busy",
+        Some("completed") if failed => "bad",
+        Some("completed") => "good",
+        Some("limited") => "wait",
+        Some(_) => "bad",
+    };
+    Try {
+        number: a.number,
+        line: clean(&a.line),
+        took: clock::span(end.since(UnixMs(start))),
+        used: task::usage(&a.usage),
+        tone,
+        verdicts,
+    }
+}
+
+/// The tails of the failed verdicts of the last attempt that has any.
+fn evidence(detail: &TaskDetail) -> Vec<Evidence> {
+    let failed = |v: &&VerdictView| v.grade == Grade::Fail && !v.tail.trim().is_empty();
+    let last = detail
+        .verdicts
+        .iter()
+        .filter(failed)
+        .map(|v| v.attempt)
+        .max();
+    detail
+        .verdicts
+        .iter()
+        .filter(failed)
+        .filter(|v| Some(v.attempt) == last)
+        .map(|v| {
+            let tail = clean(&v.tail);
+            let lines: Vec<&str> = tail.trim_end().lines().collect();
+            let from = lines.len().saturating_sub(TAIL_LINES);
+            Evidence {
+                title: format!(
+                    "{}, attempt {}: {}",
+                    clean(&v.name),
+                    v.attempt,
+                    clean(&v.reason)
+                ),
+                command: clean(&v.command),
+                tail: lines[from..].join("\n"),
+            }
+        })
+        .collect()
+}
+
+/// `(+120, −8)` out of a diffstat's last line, empty where there is none.
+fn changes(diffstat: &str) -> (String, String) {
+    let last = diffstat.lines().last().unwrap_or_default();
+    let number = |mark: &str| {
+        last.split(',')
+            .find(|part| part.contains(mark))
+            .and_then(|part| {
+                part.split_whitespace()
+                    .find(|w| w.bytes().all(|b| b.is_ascii_digit()))
+            })
+            .map(str::to_owned)
+            .unwrap_or_default()
+    };
+    (number("(+)"), number("(-)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_out_of_a_diffstat() {
+        let stat = " src/a.rs | 3 ++-\n 1 file changed, 2 insertions(+), 1 deletion(-)\n";
+        assert_eq!(changes(stat), ("2".to_owned(), "1".to_owned()));
+        assert_eq!(
+            changes(" 1 file changed, 2 insertions(+)"),
+            ("2".to_owned(), String::new())
+        );
+        assert_eq!(changes(""), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn the_typable_part_of_a_remedy_is_found() {
+        assert_eq!(
+            command_in("log in with `claude /login`, then `longhaul retry x`"),
+            "claude /login"
+        );
+        assert_eq!(command_in("look at `src`"), "");
+    }
+}

@@ -1,0 +1,81 @@
+//! Repositories as the submitter sees them: the work tree a path lies in and its base branch.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_vcs::{Git, GitSettings, OpenError, Repo, StartError};
+
+use crate::context::Context;
+use crate::env::Env;
+use crate::failure::Failure;
+use crate::paths::Paths;
+
+/// Folder of what the vcs crate remembers, below the state folder.
+pub(crate) fn memory(paths: &Paths) -> Utf8PathBuf {
+    paths.state_dir.join("repos")
+}
+
+/// The git program.
+///
+/// # Errors
+/// None is installed, or it is too old (T30).
+pub(crate) fn git(env: &Env) -> Result<Git, Failure> {
+    Git::new(GitSettings::new(env.all())).map_err(|e| {
+        Failure::new("git cannot be used")
+            .because(e)
+            .help("install git 2.40 or newer")
+    })
+}
+
+/// Opens the repository that holds a path.
+///
+/// # Errors
+/// [`OpenError`] as a failure with its remedy.
+pub(crate) fn open(git: &Git, paths: &Paths, path: &Utf8Path) -> Result<Repo, Failure> {
+    Repo::open(git, path.as_std_path(), memory(paths).as_std_path()).map_err(|e| open_failure(&e))
+}
+
+/// What to say about a repository that cannot be opened.
+pub(crate) fn open_failure(error: &OpenError) -> Failure {
+    Failure::usage(chain(error)).help(error.remedy())
+}
+
+/// What to say about a base that cannot be started from.
+pub(crate) fn start_failure(error: &StartError) -> Failure {
+    Failure::usage(chain(error)).help(error.remedy())
+}
+
+/// The top of the work tree that a folder lies in.
+///
+/// # Errors
+/// It lies in none.
+pub(crate) fn top_level(context: &Context, folder: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
+    checkout(&open(&git(&context.env)?, context.paths(), folder)?)
+}
+
+/// The checkout of a repository as UTF-8.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn checkout(repo: &Repo) -> Result<Utf8PathBuf, Failure> {
+    Utf8PathBuf::from_path_buf(repo.checkout().to_owned()).map_err(|p| {
+        Failure::usage(format!(
+            "the repository's path is not UTF-8: {}",
+            p.display()
+        ))
+        .help("move it to a folder whose name is")
+    })
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,73 @@
+//! `longhaul init`.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+
+use camino::Utf8PathBuf;
+use longhaul_api::ExitCode;
+use longhaul_config::taskfile;
+
+use crate::context::Context;
+use crate::failure::{Failure, OnPath as _, Outcome};
+use crate::output::palette;
+
+/// Write a documented tasks.toml to start from
+///
+/// The file is valid as it stands: one small task with a check, and every other key explained beside
+/// it. An existing file is never overwritten.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  longhaul init                    writes tasks.toml here
+  longhaul init night.toml         another name
+  longhaul init --print            shows it only")]
+pub(crate) struct Args {
+    /// Where to write it
+    #[arg(value_name = "FILE", default_value = "tasks.toml")]
+    file: Utf8PathBuf,
+    /// Print it instead of writing it
+    #[arg(long)]
+    print: bool,
+}
+
+/// Writes the scaffold.
+pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    if args.print {
+        context.printer.out(taskfile::scaffold())?;
+        return Ok(ExitCode::Done);
+    }
+    let path = context.absolute(&args.file);
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            return Err(
+                Failure::of(ExitCode::Conflict, format!("{} exists already", args.file))
+                    .help("it was left as it is; name another file: `longhaul init night.toml`"),
+            );
+        }
+        Err(e) => return Err(Failure::new(format!("cannot write {path}")).because(e)),
+    };
+    file.write_all(taskfile::scaffold().as_bytes())
+        .on("write", &path)?;
+    let p = &context.printer;
+    let command = |text: &str| p.paint(palette::COMMAND, text);
+    p.line(&format!("wrote {}", args.file))?;
+    p.line("")?;
+    p.line("Next:")?;
+    p.line(&format!(
+        "  {}  say what you want done",
+        command(&format!("$EDITOR {}", args.file))
+    ))?;
+    p.line(&format!(
+        "  {}  look for mistakes",
+        command(&format!("longhaul validate {}", args.file))
+    ))?;
+    p.line(&format!(
+        "  {}  try it without a model",
+        command(&format!("longhaul run --rehearse {}", args.file))
+    ))?;
+    p.line(&format!(
+        "  {}  for real",
+        command(&format!("longhaul run {}", args.file))
+    ))?;
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,94 @@
+//! `longhaul logs`.
+
+use longhaul_api::{Envelope, ExitCode, LogChunk, LogStream};
+use longhaul_core::ids::TaskId;
+
+use crate::client::{LogRequest, Piece};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::follow::{self, transcript::Transcript};
+
+/// What an agent wrote
+///
+/// The agent's words and tool calls, made readable; with --raw the bytes as it wrote them, untouched
+/// (for most agents one JSON object per line). Without --attempt, the last attempt.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  longhaul logs parser             the last attempt
+  longhaul logs parser -f          as it is written; Ctrl-C leaves, work goes on
+  longhaul logs parser --attempt 1 --err
+  longhaul logs parser --raw | jq .")]
+pub(crate) struct Args {
+    /// The task
+    #[arg(value_name = "TASK")]
+    task: String,
+    /// Wait for more
+    #[arg(short, long)]
+    follow: bool,
+    /// Of this attempt instead of the last one
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+    /// As written, control characters and all
+    #[arg(long)]
+    raw: bool,
+    /// Standard error instead of standard output
+    #[arg(long)]
+    err: bool,
+}
+
+/// Prints the log.
+pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    let detail = context.reads()?.task(&args.task)?;
+    let reference = detail.task.id.to_string();
+    let request = LogRequest {
+        task: &reference,
+        attempt: args.attempt,
+        stream: if args.err {
+            LogStream::Err
+        } else {
+            LogStream::Out
+        },
+        offset: 0,
+        follow: args.follow,
+    };
+    let harness = (!args.raw && !args.err).then_some(detail.spec.harness.as_str());
+    let mut transcript = Transcript::new(harness, context.printer.color());
+    let client = context.daemon()?;
+    client.block_on(async {
+        let mut log = client.wire().log(request);
+        let mut interrupt = follow::Interrupt::new()?;
+        loop {
+            // Both arms are cancel safe: see `Log::next` and `Interrupt::wait`.
+            let piece = tokio::select! {
+                () = interrupt.wait() => return Ok(ExitCode::Done),
+                piece = log.next() => piece?,
+            };
+            match piece {
+                Some(piece) if context.json => {
+                    chunk(context, detail.task.id, request.stream, &piece)?
+                }
+                Some(piece) if args.raw => context.printer.bytes(&piece.bytes)?,
+                Some(piece) => context.printer.out(&transcript.feed(&piece.bytes))?,
+                None => {
+                    context.printer.out(&transcript.finish())?;
+                    return Ok(ExitCode::Done);
+                }
+            }
+        }
+    })
+}
+
+/// One enveloped piece per line.
+fn chunk(context: &Context, task: TaskId, stream: LogStream, piece: &Piece) -> Result<(), Failure> {
+    let chunk = LogChunk {
+        task,
+        attempt: piece.attempt,
+        stream,
+        offset: piece.offset,
+        next_offset: piece.offset + piece.bytes.len() as u64,
+        text: String::from_utf8_lossy(&piece.bytes).into_owned(),
+    };
+    let text = serde_json::to_string(&Envelope::new(chunk))
+        .map_err(|e| Failure::new("cannot write the log as JSON").because(e))?;
+    context.printer.line(&text)
+}

@@ -1,0 +1,101 @@
+//! The verbs, a file each: its arguments and what it does with them. Shared steps live beside them
+//! (`follow`, `submit`, `report`, `doctor`), decisions in the daemon.
+
+mod add;
+mod approve;
+mod cancel;
+mod completions;
+mod config;
+mod daemon;
+mod demo;
+mod doctor;
+mod drain;
+mod estop;
+mod events;
+mod init;
+mod judge;
+mod logs;
+mod ls;
+mod man;
+mod orders;
+mod pause;
+mod report;
+mod resume;
+mod retry;
+pub(crate) mod run;
+mod schema;
+mod send;
+mod show;
+mod status;
+mod stop;
+mod thaw;
+mod trust;
+mod undo;
+mod undrain;
+mod uninstall;
+mod validate;
+mod workspace;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+pub(crate) use workspace::size;
+
+macro_rules! verbs {
+    ($($(#[$attr:meta])* $variant:ident => $module:ident,)*) => {
+        /// The verbs.
+        #[derive(Debug, clap::Subcommand)]
+        pub(crate) enum Verb {
+            $($(#[$attr])* $variant($module::Args),)*
+        }
+
+        impl Verb {
+            /// Carries the verb out.
+            ///
+            /// # Errors
+            /// What went wrong, with what to do next.
+            pub(crate) fn run(self, context: &Context) -> Outcome {
+                match self {
+                    $(Self::$variant(args) => $module::run(&args, context),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Run => run,
+    Add => add,
+    Validate => validate,
+    Init => init,
+    Demo => demo,
+    Status => status,
+    Ls => ls,
+    Show => show,
+    Logs => logs,
+    Report => report,
+    Events => events,
+    Send => send,
+    Stop => stop,
+    Retry => retry,
+    Pause => pause,
+    Resume => resume,
+    Approve => approve,
+    Cancel => cancel,
+    Undo => undo,
+    Drain => drain,
+    Undrain => undrain,
+    Estop => estop,
+    Thaw => thaw,
+    Doctor => doctor,
+    Config => config,
+    Trust => trust,
+    Workspace => workspace,
+    Daemon => daemon,
+    Uninstall => uninstall,
+    Completions => completions,
+    Man => man,
+    Schema => schema,
+    #[command(name = "__judge", hide = true)]
+    Judge => judge,
+}

@@ -1,0 +1,144 @@
+//! The settings in the words of the engine.
+
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_config::settings::{JudgeKey as SettingsKey, JudgeKind as SettingsKind, Settings};
+use longhaul_core::ids::TaskId;
+use longhaul_core::policy::Policy;
+use longhaul_core::schedule::Capacity;
+use longhaul_engine::executor::{Judge, JudgeKey, JudgeKind, Practice, Profile};
+use longhaul_engine::machine::Limits;
+
+use crate::env::Env;
+
+/// Between TERM and KILL (A15's ten seconds).
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Slots and waits.
+pub(super) fn limits(s: &Settings) -> Limits {
+    Limits {
+        capacity: Capacity {
+            total: s.concurrency,
+            per_repo: s.concurrency_per_repo,
+            per_harness: s.concurrency_per_harness.clone(),
+            max_workspaces: s.max_workspaces,
+        },
+        policy: Policy {
+            retry_min: s.retry.min,
+            retry_max: s.retry.max,
+            restart_min: s.retry.min,
+            throttle_wait: s.limits.throttle_pause,
+            overload_min: s.limits.overload_min,
+            overload_max: s.limits.overload_max,
+            max_refusals: refusals(s),
+            quota_unknown_wait: s.limits.unknown_reset,
+            reset_jitter: s.limits.wake_jitter,
+            ..Policy::default()
+        },
+    }
+}
+
+/// How many overloads in a row fill the time after which a person is asked.
+fn refusals(s: &Settings) -> u32 {
+    let (mut wait, mut total, mut n) = (s.limits.overload_min.0.max(1), 0_u64, 0);
+    while total < s.limits.overload_give_up.0 && n < 1000 {
+        total = total.saturating_add(wait);
+        wait = wait.saturating_mul(2).min(s.limits.overload_max.0.max(1));
+        n += 1;
+    }
+    n.max(1)
+}
+
+/// What effects follow.
+pub(super) fn practice(s: &Settings, env: &Env) -> Practice {
+    let home = env.lossy("HOME");
+    let at = |path: &String| expand(path, home.as_deref());
+    Practice {
+        branch_prefix: s.branch_prefix.clone(),
+        sign: s.sign,
+        max_log_bytes: s.max_log_bytes,
+        snapshot_max_bytes: s.snapshot_max_bytes,
+        writable: s.sandbox.caches.iter().chain(&s.sandbox.writable).map(at).collect(),
+        sandboxed: s.sandboxed,
+        stop_grace: STOP_GRACE,
+        judges: s
+            .judges
+            .iter()
+            .map(|(name, j)| {
+                let judge = Judge {
+                    kind: match j.kind {
+                        SettingsKind::Anthropic => JudgeKind::Anthropic,
+                        SettingsKind::OpenAi => JudgeKind::Openai,
+                    },
+                    url: j.url.clone(),
+                    model: j.model.clone(),
+                    key: j.key.as_ref().map(|key| match key {
+                        SettingsKey::Env(name) => JudgeKey::Env(name.clone()),
+                        SettingsKey::File(path) => JudgeKey::File(at(path)),
+                        SettingsKey::Command(command) => JudgeKey::Command(command.clone()),
+                    }),
+                    timeout: j.timeout.as_duration(),
+                };
+                (name.clone(), judge)
+            })
+            .collect(),
+        default_judge: s.default_judge.clone(),
+        profiles: s
+            .profiles
+            .iter()
+            .map(|(name, p)| {
+                let profile = Profile {
+                    model: p.model.clone(),
+                    allowed_tools: p.allowed_tools.clone(),
+                    disallowed_tools: p.disallowed_tools.clone(),
+                    add_dirs: p.add_dirs.clone(),
+                    max_budget_usd: p.max_budget_usd,
+                    append_system_prompt: p.append_system_prompt.clone(),
+                };
+                (name.clone(), profile)
+            })
+            .collect(),
+    }
+}
+
+/// `~/x` below the user's home.
+fn expand(path: &str, home: Option<&str>) -> Utf8PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Utf8Path::new(home).join(rest),
+        _ => Utf8PathBuf::from(path),
+    }
+}
+
+/// Runs the user's `on_needs_human` without waiting for it (T28).
+pub(super) fn run_hook(command: &str, task: TaskId, environment: &[(OsString, OsString)]) {
+    let spawned = Command::new("/bin/sh")
+        .args(["-c", command])
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .env("LONGHAUL_TASK_ID", task.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match spawned {
+        Ok(mut child) => {
+            // Somebody has to wait for it; it must not hold the dispatcher up.
+            let waiting = std::thread::Builder::new().name("hook".to_owned()).spawn(move || {
+                match child.wait() {
+                    Ok(status) if !status.success() => {
+                        tracing::warn!(%status, "on_needs_human failed");
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "on_needs_human"),
+                }
+            });
+            if let Err(error) = waiting {
+                tracing::warn!(%error, "nobody waits for on_needs_human");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "on_needs_human could not be run"),
+    }
+}
