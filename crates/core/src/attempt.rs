@@ -91,8 +91,8 @@ pub enum AttemptEnd {
     LaunchFailed {
         /// Why.
         detail: String,
-        /// The program was not found.
-        not_installed: bool,
+        /// Trying again gives the same: not installed, a wrong flag, an untrusted folder.
+        permanent: bool,
     },
 }
 

@@ -107,7 +107,7 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             }
             let end = AttemptEnd::LaunchFailed {
                 detail: detail.clone(),
-                not_installed: !*transient,
+                permanent: !*transient,
             };
             draft.end_attempt(end.clone());
             if *transient {
@@ -309,7 +309,7 @@ fn workspace_failed(
     }
     draft.end_attempt(AttemptEnd::LaunchFailed {
         detail: detail.to_owned(),
-        not_installed: false,
+        permanent: false,
     });
     let kind = match fault {
         WorkspaceFault::Setup => NeedKind::SetupFailed,

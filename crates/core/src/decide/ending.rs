@@ -89,11 +89,8 @@ pub(super) fn sealed(
             let detail = "the agent no longer knew the conversation".to_owned();
             draft.restart(RetryReason::Ended { end: end.clone() }, detail, policy)
         }
-        AttemptEnd::LaunchFailed {
-            detail,
-            not_installed,
-        } => {
-            if *not_installed {
+        AttemptEnd::LaunchFailed { detail, permanent } => {
+            if *permanent {
                 draft.need(
                     NeedKind::CannotLaunch,
                     detail.clone(),

@@ -93,42 +93,6 @@ pub(crate) fn of_task(
     Ok(env)
 }
 
-/// Variables in which the agents' own documentation looks for credentials and endpoints; a session of
-/// that harness gets those that the daemon has, nothing else does (T26, facts/limits.md §2).
-pub(crate) fn credentials(harness: &str) -> &'static [&'static str] {
-    match harness {
-        "claude" => &[
-            "ANTHROPIC_API_KEY",
-            "ANTHROPIC_AUTH_TOKEN",
-            "ANTHROPIC_BASE_URL",
-            "CLAUDE_CODE_OAUTH_TOKEN",
-            "CLAUDE_CODE_USE_BEDROCK",
-            "CLAUDE_CODE_USE_VERTEX",
-            "AWS_REGION",
-            "AWS_PROFILE",
-            "AWS_BEARER_TOKEN_BEDROCK",
-            "ANTHROPIC_VERTEX_PROJECT_ID",
-            "CLOUD_ML_REGION",
-        ],
-        "codex" => &["OPENAI_API_KEY", "OPENAI_BASE_URL", "CODEX_API_KEY"],
-        "gemini" => &[
-            "GEMINI_API_KEY",
-            "GOOGLE_API_KEY",
-            "GOOGLE_GEMINI_BASE_URL",
-            "GOOGLE_CLOUD_PROJECT",
-            "GOOGLE_CLOUD_LOCATION",
-            "GOOGLE_GENAI_USE_VERTEXAI",
-        ],
-        "opencode" => &[
-            "ANTHROPIC_API_KEY",
-            "OPENAI_API_KEY",
-            "GEMINI_API_KEY",
-            "OPENROUTER_API_KEY",
-        ],
-        _ => &[],
-    }
-}
-
 /// Whether a variable of this name comes from the submitter.
 #[must_use]
 pub fn is_caller_variable(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Leased port ranges (L2): one file per range, so that two tasks never get the same one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 
@@ -11,26 +12,43 @@ const FIRST: u16 = 20_000;
 const WIDTH: u16 = 20;
 const RANGES: u16 = 1_000;
 
-/// The first port of the task's range; the one it has, if it has one. `None` if all are leased.
-pub(crate) fn lease(folder: &Utf8Path, task: TaskId) -> io::Result<Option<u16>> {
+/// The first port of the task's range; the one it has, if it has one. A range whose owner needs it
+/// no more (`is_over`) is taken over once no other is left. `None` if all are in use.
+pub(crate) fn lease(
+    folder: &Utf8Path,
+    task: TaskId,
+    is_over: impl Fn(TaskId) -> bool,
+) -> io::Result<Option<u16>> {
+    lease_one_of(folder, RANGES, task, is_over)
+}
+
+fn lease_one_of(
+    folder: &Utf8Path,
+    ranges: u16,
+    task: TaskId,
+    is_over: impl Fn(TaskId) -> bool,
+) -> io::Result<Option<u16>> {
     fs::create_dir_all(folder)?;
-    let owner = task.to_string();
+    let mut leased = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if fs::read_to_string(entry.path()).is_ok_and(|text| text == owner) {
-            return Ok(entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok()));
-        }
+        let port = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u16>().ok());
+        let Some(port) = port else { continue };
+        leased.insert(port, fs::read_to_string(entry.path()).unwrap_or_default());
     }
-    for n in 0..RANGES {
-        let port = FIRST + n * WIDTH;
-        match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(folder.join(port.to_string()))
-        {
+    let owner = task.to_string();
+    if let Some((port, _)) = leased.iter().find(|(_, text)| **text == owner) {
+        return Ok(Some(*port));
+    }
+    for port in (0..ranges).map(|n| FIRST + n * WIDTH) {
+        let file = folder.join(port.to_string());
+        if leased.contains_key(&port) {
+            continue;
+        }
+        match OpenOptions::new().write(true).create_new(true).open(file) {
             Ok(mut file) => {
                 file.write_all(owner.as_bytes())?;
                 return Ok(Some(port));
@@ -39,22 +57,14 @@ pub(crate) fn lease(folder: &Utf8Path, task: TaskId) -> io::Result<Option<u16>> 
             Err(error) => return Err(error),
         }
     }
-    Ok(None)
-}
-
-/// Gives a range back.
-pub(crate) fn release(folder: &Utf8Path, task: TaskId) -> io::Result<()> {
-    let owner = task.to_string();
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(());
+    let over = leased
+        .iter()
+        .find(|(_, text)| text.parse().is_ok_and(&is_over));
+    let Some((port, _)) = over else {
+        return Ok(None);
     };
-    for entry in entries {
-        let path = entry?.path();
-        if fs::read_to_string(&path).is_ok_and(|text| text == owner) {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
+    super::seal::write_whole(&folder.join(port.to_string()), owner.as_bytes())?;
+    Ok(Some(*port))
 }
 
 #[cfg(test)]
@@ -62,15 +72,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn l2_a_range_is_leased_once_and_found_again() {
+    fn l2_a_range_is_leased_once_found_again_and_taken_over_at_last() {
         let dir = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let (a, b) = (TaskId::new(1, [1; 10]), TaskId::new(1, [2; 10]));
-        let first = lease(dir, a).unwrap();
+        let task = |n: u16| {
+            let mut bytes = [0; 10];
+            bytes[..2].copy_from_slice(&n.to_be_bytes());
+            TaskId::new(1, bytes)
+        };
+        let lease = |n: u16, over: u16| lease_one_of(dir, 5, task(n), |owner| owner == task(over));
+        let first = lease(0, 99).unwrap();
         assert_eq!(first, Some(FIRST));
-        assert_eq!(lease(dir, a).unwrap(), first);
-        assert_eq!(lease(dir, b).unwrap(), Some(FIRST + WIDTH));
-        release(dir, a).unwrap();
-        assert_eq!(lease(dir, TaskId::new(1, [3; 10])).unwrap(), first);
+        assert_eq!(lease(0, 99).unwrap(), first);
+        for n in 1..5 {
+            assert_eq!(lease(n, 99).unwrap(), Some(FIRST + n * WIDTH));
+        }
+        assert_eq!(lease(5, 99).unwrap(), None);
+        assert_eq!(lease(5, 3).unwrap(), Some(FIRST + 3 * WIDTH));
     }
 }

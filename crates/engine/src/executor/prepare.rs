@@ -100,8 +100,10 @@ fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Faul
         WorkspaceKind::InPlace => in_place(desk, &d.task, spec)?,
     };
     if prepared.workspace.port_base.is_none() {
-        prepared.workspace.port_base = ports::lease(&desk.dirs.ports(), d.effect.task)
-            .map_err(|error| Fault::io("cannot lease ports", &error))?;
+        prepared.workspace.port_base = ports::lease(&desk.dirs.ports(), d.effect.task, |owner| {
+            is_over(desk, owner)
+        })
+        .map_err(|error| Fault::io("cannot lease ports", &error))?;
     }
     if let Some(dir) = &spec.dir {
         let folder = Utf8Path::new(&prepared.workspace.path).join(dir);
@@ -477,6 +479,15 @@ fn oid(text: &str) -> Result<Oid, Fault> {
             "cancel the task and add it again",
         )
     })
+}
+
+/// True if a task needs no ports any more; what cannot be read is in use.
+fn is_over(desk: &Desk, task: TaskId) -> bool {
+    match desk.read(|r| r.task(task)) {
+        Ok(Some(stored)) => stored.task.state.word().is_final(),
+        Ok(None) => true,
+        Err(_) => false,
+    }
 }
 
 /// A folder name from the repository's own.

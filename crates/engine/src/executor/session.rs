@@ -200,10 +200,12 @@ pub(super) fn start(
 ) -> Result<(BundleState, LaunchPlan), NotLaunched> {
     let mut environment = env::of_task(desk, task, spec, order.workspace)
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
-    for name in env::credentials(harness.name()) {
-        if let (Some(value), false) = (desk.environment.get(*name), environment.contains_key(*name))
-        {
-            environment.insert((*name).to_owned(), value.clone());
+    // The agent's own credentials, for the session only (T26).
+    for name in &harness.capabilities().credentials {
+        if let Some(value) = desk.environment.get(name) {
+            environment
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
         }
     }
     let program = if harness.is_builtin_script() {
@@ -267,7 +269,9 @@ pub(super) fn start(
     );
     job.env = environment.into_iter().collect();
     job.stdin = Stdin::File(bundle.join("stdin"));
-    job.sandbox = sandbox::confinement(desk, spec, writable, vec![files]);
+    // A harness that brings a sandbox of its own, which cannot work inside ours, says so.
+    job.sandbox =
+        sandbox::confinement(desk, spec, writable, vec![files]).filter(|_| !plan.needs_unconfined);
     job.max_log_bytes = desk.practice.max_log_bytes;
     job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
     match desk.launcher.launch(&job) {
@@ -612,7 +616,7 @@ impl<'a> Reading<'a> {
         if let Outcome::SpawnFailed { step, message, .. } = &record.outcome {
             let end = AttemptEnd::LaunchFailed {
                 detail: format!("the agent could not be run: {message}"),
-                not_installed: matches!(step, SpawnStep::Exec | SpawnStep::Cwd),
+                permanent: matches!(step, SpawnStep::Exec | SpawnStep::Cwd),
             };
             return self.say(end);
         }
@@ -706,7 +710,7 @@ pub(super) fn end_of(turn: TurnEnd) -> AttemptEnd {
             message,
         } => AttemptEnd::LaunchFailed {
             detail: message,
-            not_installed: true,
+            permanent: true,
         },
         TurnOutcome::Failed { kind, message } => {
             let what = match kind {
