@@ -252,8 +252,6 @@ impl Work {
                 }
                 if members.is_empty() {
                     self.empty_looks += 1;
-                    // A member that was just being born shows at the second look.
-                    self.look_at = Instant::now();
                 } else {
                     self.empty_looks = 0;
                     if stop.out_of_patience() && self.ending.is_some() {
@@ -274,11 +272,12 @@ impl Work {
                 self.look_at = Instant::now() + MAX_LOOK;
             }
         }
-        if self.empty_looks < 2 {
+        if self.empty_looks == 0 {
             return None;
         }
-        // Orphans of the job are our children, so having no child at all is the surer word: a
-        // process that was born and left by its parent during both looks still shows here.
+        // The second confirmation (I8) is the kernel's: orphans of the job become our children, so
+        // having no child at all is surer than another look. A process that was born and left by
+        // its parent during the look still shows here.
         self.reap();
         let out_of_patience = self.stop.as_ref().is_some_and(Stopping::out_of_patience);
         if !self.childless && !out_of_patience {

@@ -74,9 +74,19 @@ impl Sink {
         self.stats.lost += bytes.len() as u64;
     }
 
-    /// Makes what was kept durable, as far as the disk lets us.
+    /// Makes what was kept durable, as far as the disk lets us: what the job said must not be less
+    /// durable than the record that says that it ended.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        if self.stats.bytes == 0 {
+            return Ok(());
+        }
+        let head = self.dir.join(self.stream.file_name());
+        let segments = self.segments.iter();
+        let segments = segments.map(|(start, _)| self.dir.join(segment_name(self.stream, *start)));
+        for path in std::iter::once(head).chain(segments) {
+            File::open(path)?.sync_data()?;
+        }
+        Ok(())
     }
 
     fn next_segment(&mut self) -> io::Result<()> {
@@ -89,8 +99,10 @@ impl Sink {
             let Some((oldest, bytes)) = self.segments.pop_front() else {
                 break;
             };
-            fs::remove_file(self.dir.join(segment_name(self.stream, oldest)))?;
-            self.stats.cut += bytes;
+            // One that cannot be removed stays, and is not cut.
+            if fs::remove_file(self.dir.join(segment_name(self.stream, oldest))).is_ok() {
+                self.stats.cut += bytes;
+            }
         }
         Ok(())
     }

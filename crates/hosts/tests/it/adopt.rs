@@ -151,8 +151,9 @@ fn t30_a_deep_folder_is_no_obstacle_for_the_socket() {
 #[test]
 fn no_zombie_shims_stay() {
     let world = World::new();
-    let handle = world.live(&world.sh("k", "sleep 0.05"));
+    let handle = world.live(&world.sh("k", "while [ ! -e $W/go ]; do sleep 0.01; done"));
     let shim = handle.identity().unwrap().shim.clone();
+    std::fs::write(world.path("go"), "").unwrap();
     exit_of(&handle);
     wait_for("the shim to be reaped", || {
         world.launcher.reap();

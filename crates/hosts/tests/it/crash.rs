@@ -12,7 +12,7 @@ use crate::world::{PATIENCE, World, shim_exe, wait_for};
 
 const SCRIPT: &str = "test -s $B/identity.json && echo ran >> $W/ran; exit 3";
 
-const POINTS: [&str; 16] = [
+const POINTS: [&str; 18] = [
     "launch.folder",
     "launch.order",
     "launch.spawn",
@@ -23,10 +23,12 @@ const POINTS: [&str; 16] = [
     "shim.spawned",
     "child.identity.write",
     "child.identity.rename",
+    "child.identity.flush",
     "child.identity.done",
     "child.exec",
     "shim.exit.write",
     "shim.exit.rename",
+    "shim.exit.flush",
     "shim.exit.done",
     "nowhere",
 ];

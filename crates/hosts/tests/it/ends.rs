@@ -166,7 +166,8 @@ fn a_watch_sees_growth_and_the_end() {
 #[test]
 fn stopping_an_ended_job_is_harmless() {
     let world = World::new();
-    let handle = world.live(&world.sh("k", "read x < /dev/null; exit 3"));
+    let handle = world.live(&world.sh("k", "while [ ! -e $W/go ]; do sleep 0.01; done; exit 3"));
+    std::fs::write(world.path("go"), "").unwrap();
     exit_of(&handle);
     handle.stop(Duration::ZERO).unwrap();
     assert_eq!(exit_of(&handle).outcome, Outcome::Exited { code: 3 });

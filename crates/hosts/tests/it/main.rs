@@ -8,6 +8,7 @@
 
 mod adopt;
 mod confined;
+mod cost;
 mod crash;
 mod ends;
 mod hostile;
