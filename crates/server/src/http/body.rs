@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -20,6 +21,10 @@ use super::problem::ApiError;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// How much of a body that is too large is read to be thrown away.
+const DISCARD_BYTES: usize = 256 << 20;
+/// Longest pause in such a body.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// Bodies up to this size are parsed where they arrive; larger ones where blocking is fine.
 const INLINE_BYTES: usize = 64 << 10;
 
@@ -65,6 +70,7 @@ impl<T: RequestBody> FromRequest<App> for Json<T> {
         let declared = request.headers().get(header::CONTENT_LENGTH);
         let declared: Option<usize> = declared.and_then(|v| v.to_str().ok()?.parse().ok());
         if declared.is_some_and(|n| n > T::MAX_BYTES) {
+            discard(request.into_body()).await;
             return Err(too_large(T::MAX_BYTES));
         }
         let is_json = has_json(request.headers().get(header::CONTENT_TYPE));
@@ -106,15 +112,31 @@ impl<T: RequestBody> FromRequest<App> for Json<T> {
 }
 
 async fn collect(request: Request, max: usize) -> Result<Bytes, ApiError> {
-    let body = Limited::new(request.into_body(), max).collect();
-    match tokio::time::timeout(BODY_TIME, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(max)),
+    let mut body = request.into_body();
+    let whole = Limited::new(&mut body, max).collect();
+    match tokio::time::timeout(BODY_TIME, whole).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            discard(body).await;
+            Err(too_large(max))
+        }
         Ok(Err(_)) => Err(ApiError::invalid("broken_body", "the body broke off")),
         Err(_) => Err(
             ApiError::invalid("slow_body", "the body took too long to arrive")
                 .status(StatusCode::REQUEST_TIMEOUT),
         ),
+    }
+}
+
+/// Reads on for a while without keeping anything: a client that is still writing when the
+/// connection is closed would see a broken pipe and not the answer.
+async fn discard(mut body: Body) {
+    let mut left = DISCARD_BYTES;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_TIME, body.frame()).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
     }
 }
 
@@ -140,7 +162,9 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
         Query::try_from_uri(&parts.uri)
             .map(|Query(value)| Self(value))
             .map_err(|error| {
-                let what = snippet(&error.to_string(), 300);
+                // Its own text says that it failed; the source says why.
+                let why = std::error::Error::source(&error).map(ToString::to_string);
+                let what = snippet(&why.unwrap_or_default(), 300);
                 ApiError::invalid(
                     "bad_query",
                     format!("the query is not what this route takes: {what}"),

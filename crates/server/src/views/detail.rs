@@ -55,7 +55,10 @@ impl Views<'_> {
                 hindrance: live.hindrance.as_ref().map(|h| self.phrasing.line(h)),
                 logs: live.logs.as_ref().map(|l| self.phrasing.line(l)),
             }),
-            attempts: attempts.iter().map(|a| self.attempt(&a.attempt)).collect(),
+            attempts: attempts
+                .iter()
+                .map(|a| self.attempt(task, &a.attempt))
+                .collect(),
             verdicts: verdicts
                 .iter()
                 .map(|v| self.verdict(v, numbers.get(&v.fence).copied().unwrap_or(0)))
@@ -97,9 +100,11 @@ impl Views<'_> {
     /// # Errors
     /// The store's own.
     pub fn attempt_is_live(&self, id: TaskId, fence: Fence) -> Result<bool, ViewError> {
-        let attempts = self.reader.attempts(id)?;
-        let found = attempts.iter().find(|a| a.attempt.fence == fence);
-        Ok(found.is_some_and(|a| a.attempt.ended_at.is_none()))
+        let Some(stored) = self.task(id)? else {
+            return Ok(false);
+        };
+        let current = stored.task.attempt.as_ref().filter(|a| a.fence == fence);
+        Ok(current.is_some_and(|a| is_live(&stored.task, a)))
     }
 
     fn text(&self, text: &str) -> String {
@@ -229,7 +234,7 @@ impl Views<'_> {
         })
     }
 
-    fn attempt(&self, a: &Attempt) -> AttemptView {
+    fn attempt(&self, task: &Task, a: &Attempt) -> AttemptView {
         AttemptView {
             number: a.number,
             fence: a.fence.0,
@@ -237,7 +242,7 @@ impl Views<'_> {
             started_at_ms: a.started_at.map(|at| at.0),
             ended_at_ms: a.ended_at.map(|at| at.0),
             outcome: a.end.as_ref().map(|e| e.word().to_owned()),
-            line: attempt_line(a, self.phrasing, self.now),
+            line: attempt_line(a, is_live(task, a), self.phrasing, self.now),
             pid: a.pid,
             conversation: self.opt(a.conversation.as_ref()),
             resumed: a.resumed,
@@ -290,6 +295,12 @@ impl Views<'_> {
             usage: v.usage.into(),
         }
     }
+}
+
+/// True while an attempt goes on: it is the current one, and nothing has ended it. (One whose
+/// workspace could not be made never ends by itself.)
+fn is_live(task: &Task, attempt: &Attempt) -> bool {
+    task.fence == attempt.fence && attempt.ended_at.is_none() && task.state.word().is_active()
 }
 
 fn dollars(amount: MicroUsd) -> Option<f64> {

@@ -202,3 +202,57 @@ fn limit_wait(rows: &[LedgerRow], since: UnixMs, now: UnixMs) -> SpanMs {
     }
     SpanMs(total)
 }
+
+#[cfg(test)]
+mod tests {
+    use longhaul_core::ids::{Fence, TaskId};
+    use longhaul_core::ledger::{Actor, LedgerEntry};
+    use serde_json::json;
+
+    use super::*;
+
+    fn rows(rows: &[(i64, Cause, StateWord)]) -> Vec<LedgerRow> {
+        let row = |&(at, cause, to): &(i64, Cause, StateWord)| LedgerRow {
+            seq: 1,
+            entry: LedgerEntry {
+                task: TaskId::new(1, [0; 10]),
+                version: 1,
+                fence: Fence(1),
+                from: to,
+                to,
+                cause,
+                actor: Actor::Daemon,
+                at: UnixMs(at),
+                data: json!({}),
+            },
+            op_id: uuid::Uuid::nil(),
+            hash: [0; 32],
+        };
+        rows.iter().map(row).collect()
+    }
+
+    #[test]
+    fn waits_for_limits_are_summed_within_the_time_asked_for() {
+        use StateWord::{Parked, Ready, Running};
+        let night = rows(&[
+            (10, Cause::Limit, Parked),
+            (15, Cause::OperatorPause, Parked),
+            (30, Cause::Woke, Ready),
+            (40, Cause::Assigned, Running),
+            (50, Cause::Limit, Parked),
+            (60, Cause::OperatorStop, Parked),
+            (90, Cause::OperatorRetry, Ready),
+            (95, Cause::OperatorStop, Parked),
+        ]);
+        let wait = |since, now| limit_wait(&night, UnixMs(since), UnixMs(now)).0;
+        assert_eq!(wait(0, 100), 20 + 10, "a stop is no wait for a limit");
+        assert_eq!(wait(20, 100), 10 + 10);
+        assert_eq!(wait(55, 100), 5);
+        assert_eq!(wait(70, 100), 0);
+        assert_eq!(
+            limit_wait(&night[..1], UnixMs(0), UnixMs(25)).0,
+            15,
+            "still waiting"
+        );
+    }
+}

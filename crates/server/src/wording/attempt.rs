@@ -6,15 +6,20 @@ use longhaul_core::time::UnixMs;
 
 use super::Phrasing;
 
-/// How an attempt ended or stands.
-pub(crate) fn attempt_line(attempt: &Attempt, p: &Phrasing, now: UnixMs) -> String {
-    match (&attempt.end, attempt.started_at, attempt.ended_at) {
-        (Some(end), ..) => outcome(end, p, now),
-        (None, _, Some(_)) => "its work is being secured".to_owned(),
-        (None, Some(_), None) if attempt.resumed => "goes on with its conversation".to_owned(),
-        (None, Some(_), None) => "runs".to_owned(),
-        (None, None, None) => "is being prepared".to_owned(),
+/// How an attempt ended or stands. `live`: it goes on.
+pub(crate) fn attempt_line(attempt: &Attempt, live: bool, p: &Phrasing, now: UnixMs) -> String {
+    if let Some(end) = &attempt.end {
+        return outcome(end, p, now);
     }
+    match (attempt.started_at, attempt.ended_at) {
+        (Some(_), Some(_)) => "its work is being secured",
+        (Some(_), None) if !live => "was given up",
+        (Some(_), None) if attempt.resumed => "goes on with its conversation",
+        (Some(_), None) => "runs",
+        (None, _) if live => "is being prepared",
+        (None, _) => "did not start",
+    }
+    .to_owned()
 }
 
 /// How a session ended.
@@ -87,5 +92,73 @@ fn after(head: &str, tail: &str) -> String {
         head.to_owned()
     } else {
         format!("{head}: {tail}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_sentence() {
+        let (p, now) = (Phrasing::default(), UnixMs(0));
+        let notice = |class| AttemptEnd::Limited {
+            notice: LimitNotice {
+                class,
+                reset_at: Some(UnixMs(3_600_000)),
+                window: Some("weekly".to_owned()),
+                snippet: "no\u{7} more".to_owned(),
+            },
+        };
+        let halted = |why| AttemptEnd::Halted { why };
+        let ends = [
+            AttemptEnd::Completed {
+                summary: "all\ndone".to_owned(),
+                denials: Vec::new(),
+            },
+            AttemptEnd::Completed {
+                summary: String::new(),
+                denials: Vec::new(),
+            },
+            AttemptEnd::AgentError {
+                message: "boom".to_owned(),
+            },
+            AttemptEnd::TimedOut,
+            AttemptEnd::Idle,
+            AttemptEnd::Crashed {
+                detail: "signal 9".to_owned(),
+            },
+            AttemptEnd::Lost { why: LostWhy::Shim },
+            AttemptEnd::Lost {
+                why: LostWhy::Reboot,
+            },
+            AttemptEnd::NotResumable,
+            AttemptEnd::LaunchFailed {
+                detail: "no claude".to_owned(),
+                permanent: true,
+            },
+            notice(LimitClass::Quota),
+            notice(LimitClass::Throttle),
+            notice(LimitClass::Overload),
+            notice(LimitClass::Billing),
+            notice(LimitClass::Auth),
+            halted(Halt::Cancel),
+            halted(Halt::Retry),
+            halted(Halt::Stop),
+            halted(Halt::Drain),
+            halted(Halt::Estop),
+            halted(Halt::Timeout),
+            halted(Halt::Idle),
+            halted(Halt::Budget),
+            halted(Halt::Unanswered {
+                question: "may I?".to_owned(),
+            }),
+            halted(Halt::ModeMismatch {
+                wanted: "plan".to_owned(),
+                got: "bypass".to_owned(),
+            }),
+        ];
+        let said: Vec<String> = ends.iter().map(|end| outcome(end, &p, now)).collect();
+        insta::assert_snapshot!("ends", said.join("\n"));
     }
 }

@@ -169,3 +169,51 @@ impl Data<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longhaul_core::ids::{Fence, TaskId};
+    use longhaul_core::ledger::Actor;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Data that is missing, or is not what it used to be, is no reason to fail or to be silent.
+    #[test]
+    fn every_cause_has_its_sentence_whatever_its_data() {
+        let full = json!({
+            "attempt": 2, "branch": "longhaul/a", "drift": "M x", "detail": "no room", "pid": 7,
+            "resumed": true, "id": "c-1", "percent": 81, "end": "timed_out", "changed_files": 3,
+            "check": "tests", "reason": "exit 1", "why": "check failed", "retry": 1, "restart": 2,
+            "of": 3, "until": 60_000, "snippet": "limit", "need": "logged_out", "note": "look",
+            "stopping": true,
+        });
+        let (p, now) = (Phrasing::default(), UnixMs(0));
+        let say = |cause, data: &Value| {
+            let entry = LedgerEntry {
+                task: TaskId::new(1, [0; 10]),
+                version: 2,
+                fence: Fence(1),
+                from: StateWord::Running,
+                to: StateWord::Running,
+                cause,
+                actor: Actor::Daemon,
+                at: now,
+                data: data.clone(),
+            };
+            event_line(&entry, &p, now)
+        };
+        let mut lines = Vec::new();
+        for cause in Cause::ALL {
+            for odd in [
+                json!(null),
+                json!([1]),
+                json!({"until": "x", "of": {}, "check": null}),
+            ] {
+                assert!(!say(*cause, &odd).is_empty());
+            }
+            lines.push(format!("{}: {}", cause.as_str(), say(*cause, &full)));
+        }
+        insta::assert_snapshot!("events", lines.join("\n"));
+    }
+}
