@@ -29,6 +29,9 @@ use crate::resolve::{self, MAX_CANDIDATES, MAX_COMPARED, Needle};
 use crate::store::Reader;
 
 /// Reads a store's file while its writer works, or when there is none.
+///
+/// It never changes what is stored. The engine may put its empty side files (`-wal`, `-shm`) beside the
+/// database while nobody else has it open.
 #[derive(Debug)]
 pub struct SqliteReader {
     conn: Connection,
