@@ -162,19 +162,7 @@ fn foreground(context: &Context, detached: bool) -> Outcome {
     }
     // Misconfigured harnesses are said before anything is bound or opened.
     settings::registry(&resolved.settings)?;
-    match wire::daemon_main(paths, &resolved.settings, &context.env) {
-        code if code == std::process::ExitCode::SUCCESS => Ok(ExitCode::Done),
-        code => Err(ended(code)),
-    }
-}
-
-/// The daemon said why it ended; only its code is left to hand on.
-fn ended(code: std::process::ExitCode) -> Failure {
-    let known = ExitCode::ALL
-        .iter()
-        .copied()
-        .find(|c| std::process::ExitCode::from(*c) == code);
-    Failure::silent(known.unwrap_or(ExitCode::Error))
+    wire::daemon_main(paths, &resolved.settings, &context.env)
 }
 
 /// A database on a network file system loses locks and writes (T30).

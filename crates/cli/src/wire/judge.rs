@@ -39,7 +39,7 @@ pub(crate) fn judge_main(context: &Context, _rest: &[OsString]) -> Outcome {
     let key = key(context, order.key.as_ref())?;
     let ruling = ask(&order, key.as_deref())?;
     context.printer.json(&ruling)?;
-    Ok(ExitCode::Ok)
+    Ok(ExitCode::Done)
 }
 
 fn key(context: &Context, source: Option<&JudgeKey>) -> Result<Option<String>, Failure> {

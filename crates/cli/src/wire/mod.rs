@@ -1,22 +1,246 @@
-//! The composition root: the only place that names concrete parts together. A placeholder until it
-//! is filled in.
+//! The composition root: the only place that names the concrete parts together. Builds the daemon
+//! from store, engine, executor and server, runs it, and takes it down in order.
 
-use std::ffi::OsString;
-use std::process::ExitCode;
+mod authority;
+mod floors;
+mod judge;
+mod logs;
+mod practice;
+mod single;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use longhaul_api::ExitCode;
 use longhaul_config::settings::Settings;
+use longhaul_core::ids::TaskId;
+use longhaul_engine::clock::{Clock as _, SystemClock};
+use longhaul_engine::event::Event;
+use longhaul_engine::executor::{Desk, DeskParts, Dirs, Workshop};
+use longhaul_engine::machine::{About, Machine};
+use longhaul_engine::runtime::{self, Executor, Listener};
+use longhaul_server::{OpenReader, Phrasing, ServerDeps};
+use longhaul_store::{Reader, SqliteReader, SqliteStore, Store as _, StoreError, Write};
+use longhaul_vcs::{Git, GitSettings};
+use tokio::sync::watch;
 
-use crate::context::Context;
 use crate::env::Env;
 use crate::failure::{Failure, Outcome};
+use crate::output::clock;
 use crate::paths::Paths;
+use crate::settings;
 
-/// Runs the daemon in the foreground until it is told to end. Folders exist, the session is its own.
-pub(crate) fn daemon_main(_paths: &Paths, _settings: &Settings, _env: &Env) -> ExitCode {
-    longhaul_api::ExitCode::Unavailable.into()
+pub(crate) use judge::judge_main;
+
+/// How often free space and memory are looked at.
+const FLOOR_LOOK: Duration = Duration::from_secs(5);
+/// The daemon's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs the daemon in the foreground until it is told to end. Its folders exist.
+///
+/// # Errors
+/// Another daemon serves this state folder (T19), or a part cannot be set up; nothing was started
+/// then.
+pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outcome {
+    let _single = single::take(paths)?;
+    logging(env);
+    let registry = settings::registry(settings)?;
+    let git = Git::new(GitSettings::new(env.all())).map_err(|e| {
+        Failure::new("git cannot be used").because(e).help("install git 2.40 or newer")
+    })?;
+    let exe = std::env::current_exe()
+        .map_err(|e| Failure::new("cannot find the program of this process").because(e))?;
+    let now = SystemClock.now().wall;
+
+    let mut store = SqliteStore::open(&paths.database()).map_err(store_failure)?;
+    let boot = longhaul_hosts::BootId::current()
+        .map_err(|e| Failure::new("cannot read this machine's boot id").because(e))?;
+    let started = Write::HostStart {
+        host: "local".to_owned(),
+        boot_id: boot.as_str().to_owned(),
+        version: VERSION.to_owned(),
+        at: now,
+    };
+    store.commit(&[started]).map_err(store_failure)?;
+    let reader = store.reader().map_err(store_failure)?;
+    let newest = reader.newest_seq().map_err(store_failure)?;
+
+    let (events, inbox) = channel::<Event>();
+    let desk = Desk::new(DeskParts {
+        dirs: Dirs { state: paths.state_dir.clone(), config: paths.config_dir.clone() },
+        exe,
+        registry,
+        git,
+        practice: practice::practice(settings, env),
+        environment: text_only(env),
+        reader,
+        events: events.clone(),
+    })
+    .map_err(|e| Failure::new("cannot set up the daemon's folders").because(e))?;
+    let about = About { pid: std::process::id(), version: VERSION.to_owned(), started_at: now };
+    let limits = practice::limits(settings);
+    let machine =
+        Machine::open(store, limits, about, uuid::Uuid::now_v7).map_err(store_failure)?;
+
+    let (advance, advance_seen) = watch::channel(newest);
+    let (shutdown, shutdown_seen) = watch::channel(false);
+    let deps = ServerDeps {
+        engine: runtime::handle(&events),
+        readers: open_readers(paths),
+        authority: Arc::new(authority::ByProcess),
+        on_refused: Arc::new(|call| {
+            tracing::warn!(by = ?call.by, pid = call.pid, method = %call.method, path = %call.path, "refused: not a person (I17)");
+        }),
+        logs: Arc::new(logs::Bundles::new(&paths.state_dir)),
+        advance: advance_seen,
+        shutdown: shutdown_seen,
+        phrasing: Phrasing::new(clock::moment, str::to_owned),
+        clock: Arc::new(|| SystemClock.now().wall),
+        version: VERSION.to_owned(),
+    };
+    let listener = Ears {
+        advance,
+        on_needs_human: settings.on_needs_human.clone(),
+        environment: env.all().collect(),
+    };
+    let executor: Arc<dyn Executor> = Arc::new(Workshop::new(Arc::new(desk)));
+    let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
+    let server = std::thread::Builder::new()
+        .name("server".to_owned())
+        .spawn({
+            let socket = paths.socket();
+            move || serve(&socket, deps, &events)
+        })
+        .map_err(|e| Failure::new("cannot start the server's thread").because(e))?;
+
+    tracing::info!(pid = std::process::id(), state = %paths.state_dir, "the daemon runs");
+    runtime::run(machine, &inbox, &executor, &SystemClock, &listener);
+    tracing::info!("the daemon ends; sessions go on");
+    drop(watcher);
+    shutdown.send_replace(true);
+    match server.join() {
+        Ok(served) => served.map(|()| ExitCode::Done),
+        Err(_) => Err(Failure::new("the server broke").help(format!("see {}", paths.daemon_log()))),
+    }
 }
 
-/// The helper of `model` checks (`__judge`).
-pub(crate) fn judge_main(_context: &Context, _args: &[OsString]) -> Outcome {
-    Err(Failure::new("this program was built without its judge"))
+/// Serves the socket on a small runtime of its own; tells the dispatcher to end when it cannot.
+fn serve(
+    socket: &camino::Utf8Path,
+    deps: ServerDeps,
+    dispatcher: &Sender<Event>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new("cannot set up input and output").because(e));
+    let served = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let listener = longhaul_server::bind(socket.as_std_path())
+                .map_err(|e| Failure::new("cannot listen").because(e))?;
+            let signals = tokio::spawn(end_by_signal(dispatcher.clone()));
+            longhaul_server::serve(listener, deps).await;
+            signals.abort();
+            Ok(())
+        })
+    });
+    if served.is_err() {
+        tell_to_end(dispatcher);
+    }
+    served
+}
+
+/// TERM and INT end the daemon in order; HUP is nothing to it.
+async fn end_by_signal(dispatcher: Sender<Event>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        tracing::error!("signals cannot be caught");
+        return;
+    };
+    loop {
+        tokio::select! {
+            // Cancel-safe, all three: a signal that one of them missed is seen by the next `recv`.
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => {}
+        }
+    }
+    tracing::info!("told to end by a signal");
+    tell_to_end(&dispatcher);
+}
+
+fn tell_to_end(dispatcher: &Sender<Event>) {
+    if dispatcher.send(Event::Stop).is_err() {
+        tracing::debug!("the dispatcher has ended already");
+    }
+}
+
+fn open_readers(paths: &Paths) -> OpenReader {
+    let database = paths.database();
+    Arc::new(move || Ok(Box::new(SqliteReader::open(&database)?) as Box<dyn Reader>))
+}
+
+/// The variables whose names and values are text; nothing else can be asked for in a task.
+fn text_only(env: &Env) -> BTreeMap<String, String> {
+    env.all()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// What the dispatcher tells the rest.
+struct Ears {
+    advance: watch::Sender<u64>,
+    on_needs_human: Option<String>,
+    environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+}
+
+impl Listener for Ears {
+    fn advanced(&self, seq: u64) {
+        self.advance.send_replace(seq);
+    }
+
+    fn needs_person(&self, tasks: &[TaskId]) {
+        let Some(command) = &self.on_needs_human else { return };
+        for task in tasks {
+            practice::run_hook(command, *task, &self.environment);
+        }
+    }
+
+    fn store_trouble(&self, why: Option<&str>) {
+        match why {
+            Some(why) => {
+                tracing::error!(%why, "nothing is written and nothing starts until this is over");
+            }
+            None => tracing::info!("the database can be written again"),
+        }
+    }
+}
+
+/// The daemon's own log goes to standard error, which is its log file when it is detached.
+fn logging(env: &Env) {
+    let filter = env
+        .lossy(crate::env::LOG)
+        .and_then(|f| tracing_subscriber::EnvFilter::try_new(f).ok())
+        .unwrap_or_else(|| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    if log.try_init().is_err() {
+        tracing::debug!("a log is set up already");
+    }
+}
+
+fn store_failure(error: StoreError) -> Failure {
+    let remedy = error.remedy();
+    Failure::of(ExitCode::Unavailable, "the database cannot be used").because(error).help(remedy)
 }

@@ -71,7 +71,7 @@ pub(super) fn practice(s: &Settings, env: &Env) -> Practice {
                 let judge = Judge {
                     kind: match j.kind {
                         SettingsKind::Anthropic => JudgeKind::Anthropic,
-                        SettingsKind::OpenAi => JudgeKind::Openai,
+                        SettingsKind::Openai => JudgeKind::Openai,
                     },
                     url: j.url.clone(),
                     model: j.model.clone(),
@@ -95,7 +95,7 @@ pub(super) fn practice(s: &Settings, env: &Env) -> Practice {
                     allowed_tools: p.allowed_tools.clone(),
                     disallowed_tools: p.disallowed_tools.clone(),
                     add_dirs: p.add_dirs.clone(),
-                    max_budget_usd: p.max_budget_usd,
+                    max_budget: p.max_budget_usd,
                     append_system_prompt: p.append_system_prompt.clone(),
                 };
                 (name.clone(), profile)

@@ -12,6 +12,7 @@ use longhaul_core::fact::News;
 use longhaul_core::ids::TaskId;
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::time::UnixMs;
+use longhaul_core::usage::MicroUsd;
 use longhaul_hosts::{BootId, Launcher};
 use longhaul_store::{Reader, StoreError};
 use longhaul_vcs::{Git, OpenError, Repo};
@@ -98,7 +99,7 @@ pub struct Profile {
     /// Further folders.
     pub add_dirs: Vec<String>,
     /// Money for one session, where the harness has a flag.
-    pub max_budget_usd: Option<f64>,
+    pub max_budget: Option<MicroUsd>,
     /// Added to the system prompt.
     pub append_system_prompt: Option<String>,
 }

@@ -301,8 +301,7 @@ fn options(desk: &Desk, spec: &TaskSpec, order: &Order<'_>) -> Result<LaunchOpti
             )
         })?,
     };
-    let profile_max = profile.max_budget_usd.map(MicroUsd::from_usd);
-    let max_budget = match (order.left, profile_max) {
+    let max_budget = match (order.left, profile.max_budget) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     };
