@@ -42,7 +42,7 @@ exit_codes! {
     Done = 0, "done", "It was done. For `run`: every task is done.", "Nothing to do.";
     Error = 1, "error", "It failed for a reason that no other code names.", "Read the message; it says what to do.";
     Usage = 2, "usage", "The command line, the task file or a value is wrong; nothing was changed.", "Correct it and call again.";
-    NeedsPerson = 3, "needs_person", "At least one task needs a person, and nothing else can move without one.", "`longhaul ls --state needs_human` names each with its remedy.";
+    NeedsPerson = 3, "needs_person", "At least one task needs a person, and nothing else can move without one.", "`longhaul ls` lists them first, `longhaul show` says what to do.";
     Cancelled = 4, "cancelled", "At least one task was cancelled, and none needs a person.", "Nothing, if that was meant.";
     Unavailable = 5, "unavailable", "The daemon or its store cannot serve now: not running, shutting down, full disk, another version.", "The same call can succeed later; the message names what is in the way.";
     NotFound = 6, "not_found", "No task has that name or id, or more than one has it.", "`longhaul ls --all` lists them; a longer prefix is unique.";

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use longhaul_api::Payload;
 use longhaul_core::ids::TaskId;
 use longhaul_core::time::UnixMs;
 use longhaul_engine::handle::{Command, EngineHandle, LiveSession, Reply};
 use longhaul_store::Reader;
+use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::authority::RefusedCall;
+use super::body::Answer;
 use super::logs::LogSource;
 use super::pool::Pool;
 use super::problem::{ApiError, not_followed};
@@ -85,6 +88,16 @@ impl App {
             look(&Views::new(reader, &app.phrasing, now).with_live(live))
         })
         .await
+    }
+
+    /// Looks at the store and writes the answer out, both on a thread that may block.
+    pub(crate) async fn show<T: Payload + Serialize>(
+        &self,
+        live: Vec<LiveSession>,
+        look: impl FnOnce(&Views<'_>) -> Result<T, ViewError> + Send + 'static,
+    ) -> Result<Answer, ApiError> {
+        self.view(live, move |views| look(views).map(Answer::new))
+            .await?
     }
 
     /// Gives the engine a command and waits for its answer.

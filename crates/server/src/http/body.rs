@@ -173,18 +173,25 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     }
 }
 
-/// An answer in its envelope.
-pub(crate) struct Answer<T>(pub(crate) T);
+/// An answer in its envelope, written out.
+pub(crate) struct Answer(Vec<u8>);
 
-impl<T: Payload + Serialize> IntoResponse for Answer<T> {
+impl Answer {
+    /// Writes an answer out. A large one is better written where blocking is fine: see
+    /// [`App::show`].
+    pub(crate) fn new<T: Payload + Serialize>(data: T) -> Result<Self, ApiError> {
+        let text = serde_json::to_vec(&Envelope::new(data));
+        text.map(Self)
+            .map_err(|_| ApiError::bug("an answer could not be written"))
+    }
+}
+
+impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let kind = [(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         )];
-        match serde_json::to_vec(&Envelope::new(self.0)) {
-            Ok(text) => (kind, text).into_response(),
-            Err(_) => ApiError::bug("an answer could not be written").into_response(),
-        }
+        (kind, self.0).into_response()
     }
 }

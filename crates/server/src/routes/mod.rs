@@ -1,4 +1,19 @@
-//! The routes of `/v1`.
+//! The routes of `/v1`. Answers are envelopes (`longhaul_api::Envelope`), failures RFC 9457 problems.
+//!
+//! | method and path | answer |
+//! |---|---|
+//! | GET `/v1/version` | program and API range (T29); the only one open to every process of the user |
+//! | GET `/v1/status` | the daemon and the counts |
+//! | GET `/v1/report?since_ms=` | the morning page; half a day without a time |
+//! | GET `/v1/tasks?state=&bucket=&repo=&submission=&all=` | live tasks and the newest finished ones |
+//! | POST `/v1/tasks` | hands tasks in: 201, or 200 where they were in the queue already |
+//! | POST `/v1/tasks/orders` | one order for several tasks, all found or nothing done |
+//! | GET `/v1/tasks/{ref}` | everything about a task; `ref` is an id, the beginning of one, or a name |
+//! | GET `/v1/tasks/{ref}/logs?attempt=&stream=&offset=&tail=&follow=` | raw bytes, see [`logs`] |
+//! | GET `/v1/tasks/{ref}/events`, `/v1/events` `?after=&follow=` | server-sent events, see [`events`] |
+//! | POST `/v1/tasks/{ref}/send` | text for a live session |
+//! | GET `/v1/submissions/{id}` | the tasks of a submission, and whether it is settled |
+//! | POST `/v1/drain`, `/undrain`, `/estop`, `/thaw`, `/shutdown` | acknowledged in a sentence |
 
 mod daemon;
 mod events;

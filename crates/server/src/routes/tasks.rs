@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use longhaul_api::{
-    Acknowledged, OrderOutcome, OrderRequest, OrderResponse, OrderWord, SendRequest,
-    SubmissionView, SubmitRequest, SubmitResponse, TaskDetail, TaskList, TaskQuery,
+    OrderOutcome, OrderRequest, OrderResponse, OrderWord, SendRequest, SubmitRequest,
+    SubmitResponse, TaskQuery,
 };
 use longhaul_core::ids::TaskId;
 use longhaul_engine::handle::{Command, OrderResult, Reply, Submit};
@@ -29,27 +29,24 @@ const SEND_MAX: usize = 1 << 20;
 pub(super) async fn list(
     State(app): State<App>,
     Params(query): Params<TaskQuery>,
-) -> Result<Answer<TaskList>, ApiError> {
+) -> Result<Answer, ApiError> {
     let live = app.live(None).await;
-    app.view(live, move |v| v.list(&query)).await.map(Answer)
+    app.show(live, move |v| v.list(&query)).await
 }
 
-pub(super) async fn show(
-    State(app): State<App>,
-    Target(id): Target,
-) -> Result<Answer<TaskDetail>, ApiError> {
+pub(super) async fn show(State(app): State<App>, Target(id): Target) -> Result<Answer, ApiError> {
     let live = app.live(Some(vec![id])).await;
-    app.view(live, move |v| v.detail(id)).await.map(Answer)
+    app.show(live, move |v| v.detail(id)).await
 }
 
 pub(super) async fn submission(
     State(app): State<App>,
     Path(id): Path<String>,
-) -> Result<Answer<SubmissionView>, ApiError> {
+) -> Result<Answer, ApiError> {
     let id = Uuid::parse_str(&id)
         .map_err(|_| ApiError::invalid("bad_id", "the id of a submission is a UUID"))?;
     let live = app.live(None).await;
-    app.view(live, move |v| v.submission(id)).await.map(Answer)
+    app.show(live, move |v| v.submission(id)).await
 }
 
 /// 201 if the tasks were accepted, 200 if they were in the queue already.
@@ -75,11 +72,11 @@ pub(super) async fn submit(
             } else {
                 StatusCode::CREATED
             };
-            let answer = Answer(SubmitResponse {
+            let answer = Answer::new(SubmitResponse {
                 submission,
                 tasks,
                 reattached,
-            });
+            })?;
             Ok((status, answer).into_response())
         }
         other => Err(ApiError::bug(&format!(
@@ -110,7 +107,7 @@ fn check(request: &SubmitRequest) -> Result<(), ApiError> {
 pub(super) async fn orders(
     State(app): State<App>,
     Json(request): Json<OrderRequest>,
-) -> Result<Answer<OrderResponse>, ApiError> {
+) -> Result<Answer, ApiError> {
     let order = request
         .order()
         .map_err(|message| ApiError::invalid("bad_order", message))?;
@@ -132,7 +129,7 @@ pub(super) async fn orders(
     match app.command(Command::Order { tasks, order }).await? {
         Reply::Orders(results) => {
             let phrasing = app.phrasing.clone();
-            app.view(Vec::new(), move |v| {
+            app.show(Vec::new(), move |v| {
                 let each = results.into_iter().map(|(id, result)| {
                     let (result, message) = match result {
                         OrderResult::Done(text) => (OrderWord::Done, text),
@@ -158,7 +155,6 @@ pub(super) async fn orders(
                 })
             })
             .await
-            .map(Answer)
         }
         other => Err(ApiError::bug(&format!("`orders` came as {}", kind(&other)))),
     }
@@ -168,7 +164,7 @@ pub(super) async fn send(
     State(app): State<App>,
     Target(task): Target,
     Json(request): Json<SendRequest>,
-) -> Result<Answer<Acknowledged>, ApiError> {
+) -> Result<Answer, ApiError> {
     if request.text.trim().is_empty() || request.text.len() > SEND_MAX {
         let message = format!("a text has between 1 and {SEND_MAX} bytes");
         return Err(ApiError::invalid("bad_text", message));

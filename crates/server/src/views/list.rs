@@ -113,6 +113,11 @@ impl Views<'_> {
             | State::Cancelled => (None, None),
         };
         let waits_for = standing.waits_for.iter().map(|t| self.link(t));
+        let branch = task
+            .carry
+            .workspace
+            .as_ref()
+            .and_then(|w| w.branch.as_ref());
         Ok(TaskSummary {
             id: task.id,
             short_id: self.short_id(task.id)?,
@@ -126,7 +131,7 @@ impl Views<'_> {
             paused: task.hold,
             stopping: task.halt.as_ref().map(|h| h.word().to_owned()),
             repo: self.phrasing.line(&task.terms.repo),
-            branch: task.carry.workspace.as_ref().and_then(|w| w.branch.clone()),
+            branch: branch.map(|b| self.phrasing.line(b)),
             harness: self.phrasing.line(&task.terms.harness),
             priority: task.terms.priority,
             attempt: task.attempt.as_ref().map_or(0, |a| a.number),

@@ -6,7 +6,7 @@ use longhaul_core::fact::Order;
 use longhaul_server::PeerAuthority;
 use serde_json::json;
 
-use crate::client::{Answer, call};
+use crate::client::{Answer, PATIENCE, call};
 use crate::history::{History, all_states, id, spec};
 use crate::host::{Host, submission_path};
 
@@ -222,5 +222,29 @@ async fn a_task_called_orders_can_be_read() {
     assert_eq!(read().await.status, StatusCode::OK);
     host.become_peer(PeerAuthority::Session { task: Some(id(1)) });
     assert_eq!(read().await.status, StatusCode::FORBIDDEN);
+    host.end().await;
+}
+
+/// I16: sessions cannot use the connections up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i17_sessions_cannot_shut_a_person_out() {
+    use tokio::io::AsyncReadExt as _;
+    let host = Host::new(all_states());
+    host.become_peer(PeerAuthority::Session { task: Some(id(2)) });
+    let mut open = Vec::new();
+    for _ in 0..140 {
+        open.push(tokio::net::UnixStream::connect(&host.socket).await.unwrap());
+    }
+    // They are accepted in order, so the last one is beyond the bound: closed without a word.
+    let mut byte = [0];
+    let last = open.last_mut().unwrap().read(&mut byte);
+    assert_eq!(
+        tokio::time::timeout(PATIENCE, last).await.unwrap().unwrap(),
+        0
+    );
+    host.become_peer(PeerAuthority::Person);
+    let answer = call(&host.socket, Method::GET, "/v1/status", &[], Vec::new()).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    drop(open);
     host.end().await;
 }

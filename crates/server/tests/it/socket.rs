@@ -128,3 +128,37 @@ async fn the_end_is_orderly_and_quick() {
     assert!(UnixStream::connect(&socket).await.is_err());
     drop(idle);
 }
+
+/// Time passes by itself here while everyone waits: no real second is spent.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_never_ends_is_cut_off_and_a_quiet_stream_shows_that_it_lives() {
+    let host = Host::new(all_states());
+    let mut slow = UnixStream::connect(&host.socket).await.unwrap();
+    slow.write_all(b"GET /v1/version HTTP/1.1\r\nhost:")
+        .await
+        .unwrap();
+    let began = tokio::time::Instant::now();
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).await.unwrap();
+    assert!(
+        began.elapsed() >= Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(!String::from_utf8_lossy(&answer).contains(" 200 "));
+
+    let mut stream = UnixStream::connect(&host.socket).await.unwrap();
+    stream
+        .write_all(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut seen = String::new();
+    while !seen.contains("\r\n:") {
+        let mut piece = [0; 1024];
+        let n = stream.read(&mut piece).await.unwrap();
+        assert!(n > 0, "ended: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&piece[..n]));
+    }
+    drop(stream);
+    host.end().await;
+}
