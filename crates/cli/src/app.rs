@@ -23,6 +23,7 @@ pub(crate) const OVERVIEW: &str = include_str!("overview.txt");
     version,
     disable_help_subcommand = true,
     override_help = OVERVIEW,
+    subcommand_value_name = "VERB",
     max_term_width = 100
 )]
 pub(crate) struct Cli {

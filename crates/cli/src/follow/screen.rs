@@ -229,6 +229,6 @@ mod tests {
             }
         }
         let line = &task_lines(&[&plain], 80, false, UnixMs(65_000))[0];
-        insta::assert_snapshot!(line, @"  ● 日本語  running    edits src/parser.rs    try 2  12.3k tok · $0.42  1m 5s");
+        insta::assert_snapshot!(line, @"  ● 日本語  running    edits src/parser.rs      try 2  12.3k tok · $0.42  1m 5s");
     }
 }

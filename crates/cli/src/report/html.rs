@@ -31,3 +31,32 @@ pub(crate) fn render(page: &Page) -> Result<String, Failure> {
         })
         .map_err(fault)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn t31_the_page_is_one_file_that_runs_nothing_and_escapes_everything() {
+        let page = render(&Page::new(&sample::view(), &sample::details())).unwrap();
+        assert!(page.contains("default-src &#x27;none&#x27;; style-src &#x27;sha256-"));
+        assert!(!page.contains("<script"), "markup of a task came through");
+        assert!(!page.contains("<b>x</b>"));
+        assert!(!page.contains('\u{1b}'));
+        for outside in [
+            "src=", "href=", "url(", "@import", "http:", "https:", "style=\"",
+        ] {
+            assert!(
+                !page.contains(outside),
+                "the page refers to something: {outside}"
+            );
+        }
+        insta::with_settings!({filters => vec![
+            (r"(?s)<style>.*</style>", "<style>…</style>"),
+            (r"sha256-[^&]*", "sha256-…"),
+        ]}, {
+            insta::assert_snapshot!(page);
+        });
+    }
+}

@@ -2,6 +2,8 @@
 
 pub(crate) mod html;
 mod model;
+#[cfg(test)]
+mod sample;
 pub(crate) mod text;
 
 pub(crate) use model::Page;

@@ -16,6 +16,8 @@ use crate::output::{clock, task};
 
 /// Lines of a verdict's tail that are shown.
 const TAIL_LINES: usize = 60;
+/// Tasks that the bar shows one by one.
+const BAR_MAX: usize = 60;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -27,6 +29,8 @@ pub(crate) struct Page {
     pub(crate) repos: Vec<String>,
     pub(crate) tiles: Vec<Tile>,
     pub(crate) bar: Vec<Segment>,
+    /// More tasks than the bar can show one by one.
+    pub(crate) many: bool,
     pub(crate) resting: Vec<String>,
     pub(crate) needs_you: Vec<Card>,
     pub(crate) working: Vec<Card>,
@@ -60,9 +64,9 @@ pub(crate) struct Card {
     pub(crate) tone: &'static str,
     pub(crate) state: String,
     pub(crate) sentence: String,
+    pub(crate) sentence_parts: Vec<Part>,
     pub(crate) remedy: String,
-    /// The part of the remedy that can be typed, if there is one.
-    pub(crate) command: String,
+    pub(crate) remedy_parts: Vec<Part>,
     pub(crate) repo: String,
     pub(crate) branch: String,
     pub(crate) tries: String,
@@ -81,6 +85,14 @@ pub(crate) struct Card {
     pub(crate) evidence: Vec<Evidence>,
 }
 
+/// A piece of a sentence.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Part {
+    pub(crate) text: String,
+    /// Something to type or a name: it stood in backticks.
+    pub(crate) code: bool,
+}
+
 /// A check of the last attempt.
 #[derive(Debug, Serialize)]
 pub(crate) struct Check {
@@ -94,7 +106,7 @@ pub(crate) struct Check {
 #[derive(Debug, Serialize)]
 pub(crate) struct Try {
     pub(crate) number: u32,
-    pub(crate) line: String,
+    pub(crate) line_parts: Vec<Part>,
     pub(crate) took: String,
     pub(crate) used: String,
     pub(crate) tone: &'static str,
@@ -134,6 +146,7 @@ impl Page {
             span: clock::span(now.since(UnixMs(view.since_ms))),
             repos: repos.into_iter().collect(),
             tiles: tiles(view),
+            many: items().count() > BAR_MAX,
             bar: vec![
                 Segment {
                     tone: "good",
@@ -249,6 +262,7 @@ fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos:
         (longhaul_api::Bucket::Working, TaskState::Parked) => "wait",
         (longhaul_api::Bucket::Working, _) => "busy",
         (longhaul_api::Bucket::Done, TaskState::Cancelled) => "mute",
+        (longhaul_api::Bucket::Done, _) if t.basis.as_deref() == Some("unverified") => "wait",
         (longhaul_api::Bucket::Done, _) => "good",
     };
     let state = match &t.basis {
@@ -273,8 +287,9 @@ fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos:
         glyph: task::glyph(t).0,
         tone,
         state,
+        sentence_parts: parts(&clean(&item.sentence)),
         sentence: clean(&item.sentence),
-        command: command_in(&remedy),
+        remedy_parts: parts(&remedy),
         remedy,
         repo: if many_repos {
             clean(&t.repo)
@@ -321,15 +336,24 @@ fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos:
     }
 }
 
-/// What stands in the first pair of backticks and begins with a program's name.
-fn command_in(remedy: &str) -> String {
-    remedy
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .find(|part| part.contains(' ') || part.starts_with("longhaul"))
-        .unwrap_or_default()
-        .to_owned()
+/// A sentence cut at its backticks; one without a partner is just a character.
+fn parts(text: &str) -> Vec<Part> {
+    let pieces: Vec<&str> = text.split('`').collect();
+    if pieces.len().is_multiple_of(2) {
+        return vec![Part {
+            text: text.to_owned(),
+            code: false,
+        }];
+    }
+    pieces
+        .into_iter()
+        .enumerate()
+        .map(|(n, piece)| Part {
+            text: piece.to_owned(),
+            code: n % 2 == 1,
+        })
+        .filter(|p| !p.text.is_empty())
+        .collect()
 }
 
 fn check_line(c: &CheckLine) -> Check {
@@ -368,7 +392,7 @@ fn try_of(a: &AttemptView, verdicts: &[VerdictView], now: UnixMs) -> Try {
     };
     Try {
         number: a.number,
-        line: clean(&a.line),
+        line_parts: parts(&clean(&a.line)),
         took: clock::span(end.since(UnixMs(start))),
         used: task::usage(&a.usage),
         tone,
@@ -440,11 +464,16 @@ mod tests {
     }
 
     #[test]
-    fn the_typable_part_of_a_remedy_is_found() {
-        assert_eq!(
-            command_in("log in with `claude /login`, then `longhaul retry x`"),
-            "claude /login"
-        );
-        assert_eq!(command_in("look at `src`"), "");
+    fn backticks_come_in_pairs_or_not_at_all() {
+        let code = |text: &str| {
+            parts(text)
+                .into_iter()
+                .filter(|p| p.code)
+                .map(|p| p.text)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(code("run `a b`, then `c`."), ["a b", "c"]);
+        assert!(code("one ` alone").is_empty());
+        assert!(parts("").is_empty());
     }
 }

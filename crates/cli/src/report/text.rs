@@ -145,3 +145,18 @@ impl Out<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::output::ColorWish;
+    use crate::report::sample;
+
+    #[test]
+    fn the_report_as_text() {
+        let printer = Printer::new(&Env::fake(&[("COLUMNS", "100")]), ColorWish::Never);
+        let page = Page::new(&sample::view(), &sample::details());
+        insta::assert_snapshot!(render(&page, &printer));
+    }
+}

@@ -3,9 +3,10 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_vcs::{Git, GitSettings, OpenError, Repo, StartError};
 
+use super::gitrun;
 use crate::context::Context;
 use crate::env::Env;
-use crate::failure::Failure;
+use crate::failure::{Failure, OnPath as _};
 use crate::paths::Paths;
 
 /// Folder of what the vcs crate remembers, below the state folder.
@@ -43,12 +44,20 @@ pub(crate) fn start_failure(error: &StartError) -> Failure {
     Failure::usage(chain(error)).help(error.remedy())
 }
 
-/// The top of the work tree that a folder lies in.
+/// The top of the work tree that a folder lies in. Only looks: nothing is remembered of it (I7).
 ///
 /// # Errors
 /// It lies in none.
 pub(crate) fn top_level(context: &Context, folder: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
-    checkout(&open(&git(&context.env)?, context.paths(), folder)?)
+    let args = ["rev-parse", "--path-format=absolute", "--show-toplevel"];
+    let top = gitrun::git(&context.env, folder, &args).map_err(|_| {
+        Failure::usage(format!(
+            "{folder} is not in the work tree of a git repository"
+        ))
+        .help("go to one, or name it with -C DIR")
+    })?;
+    let top = top.strip_suffix('\n').unwrap_or(&top);
+    Utf8Path::new(top).canonicalize_utf8().on("find", top)
 }
 
 /// The checkout of a repository as UTF-8.

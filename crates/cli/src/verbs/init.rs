@@ -10,6 +10,7 @@ use longhaul_config::taskfile;
 use crate::context::Context;
 use crate::failure::{Failure, OnPath as _, Outcome};
 use crate::output::palette;
+use crate::output::text::{columns, pad};
 
 /// Write a documented tasks.toml to start from
 ///
@@ -49,25 +50,27 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     file.write_all(taskfile::scaffold().as_bytes())
         .on("write", &path)?;
     let p = &context.printer;
-    let command = |text: &str| p.paint(palette::COMMAND, text);
     p.line(&format!("wrote {}", args.file))?;
     p.line("")?;
     p.line("Next:")?;
-    p.line(&format!(
-        "  {}  say what you want done",
-        command(&format!("$EDITOR {}", args.file))
-    ))?;
-    p.line(&format!(
-        "  {}  look for mistakes",
-        command(&format!("longhaul validate {}", args.file))
-    ))?;
-    p.line(&format!(
-        "  {}  try it without a model",
-        command(&format!("longhaul run --rehearse {}", args.file))
-    ))?;
-    p.line(&format!(
-        "  {}  for real",
-        command(&format!("longhaul run {}", args.file))
-    ))?;
+    let steps = [
+        (format!("$EDITOR {}", args.file), "say what you want done"),
+        (
+            format!("longhaul validate {}", args.file),
+            "look for mistakes",
+        ),
+        (
+            format!("longhaul run --rehearse {}", args.file),
+            "try it without a model",
+        ),
+        (format!("longhaul run {}", args.file), "for real"),
+    ];
+    let width = steps.iter().map(|(c, _)| columns(c)).max().unwrap_or(0);
+    for (command, what) in steps {
+        p.line(&format!(
+            "  {}  {what}",
+            p.paint(palette::COMMAND, &pad(&command, width))
+        ))?;
+    }
     Ok(ExitCode::Done)
 }
