@@ -5,6 +5,8 @@ mod event;
 mod phrasing;
 mod state;
 mod story;
+#[cfg(test)]
+mod tests;
 
 pub use phrasing::Phrasing;
 
