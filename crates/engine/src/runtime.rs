@@ -33,6 +33,8 @@ pub trait Listener: Send {
     fn advanced(&self, _seq: u64) {}
     /// These tasks need a person now.
     fn needs_person(&self, _tasks: &[TaskId]) {}
+    /// Work runs (`true`), or nothing does any more (T22).
+    fn working(&self, _yes: bool) {}
     /// The store cannot write (`Some`), or can again (`None`).
     fn store_trouble(&self, _why: Option<&str>) {}
 }
@@ -65,6 +67,7 @@ pub fn run<S: Store>(
         executor.ensure(dispatch);
     }
     let mut troubled = false;
+    let mut working = false;
     let mut upkeep = Upkeep::More;
     let mut batch = vec![Event::Tick];
     loop {
@@ -74,6 +77,10 @@ pub fn run<S: Store>(
         }
         if !act(step, executor, listener, &mut troubled) {
             return;
+        }
+        if machine.has_work() != working {
+            working = !working;
+            listener.working(working);
         }
         let wait = if machine.has_backlog() {
             STORE_RETRY

@@ -17,6 +17,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -233,6 +234,8 @@ impl Launcher {
             })?;
         let mut command = Command::new(&self.exe);
         command
+            // A readable name in process lists, whatever path the image was started by.
+            .arg0("longhaul")
             .arg(SHIM_VERB)
             .arg(bundle.dir())
             .env_clear()

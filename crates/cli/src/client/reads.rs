@@ -9,7 +9,8 @@ use longhaul_store::{MemoryStore, Reader, SqliteReader, Store as _, StoreError};
 use super::http::encode;
 use super::{Client, Presence, look, routes};
 use crate::failure::Failure;
-use crate::output::clock;
+use crate::env::Env;
+use crate::output::{clock, mask};
 use crate::paths::Paths;
 
 /// Most events of one page.
@@ -140,7 +141,7 @@ fn seen<T>(
     reader: &dyn Reader,
     look: impl FnOnce(&Views<'_>) -> Result<T, ViewError>,
 ) -> Result<T, Failure> {
-    let phrasing = Phrasing::new(clock::moment, str::to_owned);
+    let phrasing = Phrasing::new(clock::moment, mask::of(&Env::of_process()));
     look(&Views::new(reader, &phrasing, clock::now())).map_err(|e| Failure::answered(e.body()))
 }
 

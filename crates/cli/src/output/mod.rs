@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod failure;
+pub(crate) mod mask;
 pub(crate) mod palette;
 pub(crate) mod printer;
 pub(crate) mod table;

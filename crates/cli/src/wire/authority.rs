@@ -16,14 +16,18 @@ impl Authority for ByProcess {
             return PeerAuthority::Unknown;
         };
         // The same process before and after: its number was not given to another meanwhile.
-        let Ok(before) = ProcessIdentity::of(pid) else { return PeerAuthority::Unknown };
+        let Ok(before) = ProcessIdentity::of(pid) else {
+            return PeerAuthority::Unknown;
+        };
         let authority = peer_authority(pid);
         if ProcessIdentity::of(pid).ok().as_ref() != Some(&before) {
             return PeerAuthority::Unknown;
         }
         match authority {
             HostAuthority::Person => PeerAuthority::Person,
-            HostAuthority::Session { key } => PeerAuthority::Session { task: task_of(&key) },
+            HostAuthority::Session { key } => PeerAuthority::Session {
+                task: task_of(&key),
+            },
             HostAuthority::Unknown => PeerAuthority::Unknown,
         }
     }

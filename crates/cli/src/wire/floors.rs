@@ -29,13 +29,20 @@ pub(super) fn watch(
         memory_bytes: settings.min_free_memory_bytes,
         state: paths.state_dir.clone(),
     };
-    let looking = std::thread::Builder::new().name("floors".to_owned()).stack_size(128 * 1024).spawn(
-        move || {
+    let looking = std::thread::Builder::new()
+        .name("floors".to_owned())
+        .stack_size(128 * 1024)
+        .spawn(move || {
             let mut told = None;
             loop {
                 let lacking = floors.lacking();
                 if told.as_ref() != Some(&lacking) {
-                    if events.send(Event::Floors { lacking: lacking.clone() }).is_err() {
+                    if events
+                        .send(Event::Floors {
+                            lacking: lacking.clone(),
+                        })
+                        .is_err()
+                    {
                         return;
                     }
                     told = Some(lacking);
@@ -44,8 +51,7 @@ pub(super) fn watch(
                     return;
                 }
             }
-        },
-    );
+        });
     if let Err(error) = looking {
         tracing::error!(%error, "free space is not watched");
     }

@@ -45,11 +45,11 @@ pub(crate) fn judge_main(context: &Context, _rest: &[OsString]) -> Outcome {
 fn key(context: &Context, source: Option<&JudgeKey>) -> Result<Option<String>, Failure> {
     let text = match source {
         None => return Ok(None),
-        Some(JudgeKey::Env(name)) => context
-            .env
-            .text(name)?
-            .map(str::to_owned)
-            .ok_or_else(|| Failure::usage(format!("the variable {name} is not set for the daemon")))?,
+        Some(JudgeKey::Env(name)) => {
+            context.env.text(name)?.map(str::to_owned).ok_or_else(|| {
+                Failure::usage(format!("the variable {name} is not set for the daemon"))
+            })?
+        }
         Some(JudgeKey::File(path)) => fs::read_to_string(path)
             .map_err(|e| Failure::usage(format!("cannot read {path}")).because(e))?,
         Some(JudgeKey::Command(command)) => {
@@ -58,7 +58,10 @@ fn key(context: &Context, source: Option<&JudgeKey>) -> Result<Option<String>, F
                 .output()
                 .map_err(|e| Failure::new("the key's command cannot be run").because(e))?;
             if !output.status.success() {
-                return Err(Failure::new(format!("the key's command failed ({})", output.status)));
+                return Err(Failure::new(format!(
+                    "the key's command failed ({})",
+                    output.status
+                )));
             }
             String::from_utf8(output.stdout)
                 .map_err(|_| Failure::new("the key's command did not print text"))?
@@ -66,7 +69,9 @@ fn key(context: &Context, source: Option<&JudgeKey>) -> Result<Option<String>, F
     };
     let key = text.trim();
     if key.is_empty() || key.contains(|c: char| c.is_control()) {
-        return Err(Failure::usage("the judge's key is empty or holds control characters"));
+        return Err(Failure::usage(
+            "the judge's key is empty or holds control characters",
+        ));
     }
     Ok(Some(key.to_owned()))
 }
@@ -130,9 +135,9 @@ fn ask(order: &JudgeOrder, key: Option<&str>) -> Result<JudgeRuling, Failure> {
     let mut request = agent.post(&url).header("content-type", "application/json");
     if let Some(key) = key {
         request = match order.kind {
-            JudgeKind::Anthropic => {
-                request.header("x-api-key", key).header("anthropic-version", "2023-06-01")
-            }
+            JudgeKind::Anthropic => request
+                .header("x-api-key", key)
+                .header("anthropic-version", "2023-06-01"),
             JudgeKind::Openai => request.header("authorization", &format!("Bearer {key}")),
         };
     }
@@ -165,7 +170,9 @@ fn read_answer(kind: JudgeKind, answer: &Value) -> Result<JudgeRuling, Failure> 
             let block = answer["content"]
                 .as_array()
                 .and_then(|blocks| {
-                    blocks.iter().find(|b| b["type"] == "tool_use" && b["name"] == "verdict")
+                    blocks
+                        .iter()
+                        .find(|b| b["type"] == "tool_use" && b["name"] == "verdict")
                 })
                 .ok_or_else(malformed)?;
             let count = |name: &str| answer["usage"][name].as_u64().unwrap_or(0);
@@ -176,10 +183,15 @@ fn read_answer(kind: JudgeKind, answer: &Value) -> Result<JudgeRuling, Failure> 
                 cache_write: count("cache_creation_input_tokens"),
                 cost: None,
             };
-            (serde_json::from_value::<VerdictFile>(block["input"].clone()), usage)
+            (
+                serde_json::from_value::<VerdictFile>(block["input"].clone()),
+                usage,
+            )
         }
         JudgeKind::Openai => {
-            let text = answer["choices"][0]["message"]["content"].as_str().ok_or_else(malformed)?;
+            let text = answer["choices"][0]["message"]["content"]
+                .as_str()
+                .ok_or_else(malformed)?;
             let usage = Usage {
                 input: answer["usage"]["prompt_tokens"].as_u64().unwrap_or(0),
                 output: answer["usage"]["completion_tokens"].as_u64().unwrap_or(0),
@@ -208,7 +220,10 @@ mod tests {
         assert_eq!(ruling.file.verdict, VerdictWord::Fail);
         assert_eq!(ruling.usage.input, 5);
         let o = json!({ "choices": [{ "message": { "content": "{\"verdict\":\"pass\",\"reasons\":[]}" } }] });
-        assert_eq!(read_answer(JudgeKind::Openai, &o).unwrap().file.verdict, VerdictWord::Pass);
+        assert_eq!(
+            read_answer(JudgeKind::Openai, &o).unwrap().file.verdict,
+            VerdictWord::Pass
+        );
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub(super) struct Bundles {
 
 impl Bundles {
     pub(super) fn new(state: &Utf8Path) -> Self {
-        Self { jobs: state.join("jobs") }
+        Self {
+            jobs: state.join("jobs"),
+        }
     }
 
     fn log(&self, task: TaskId, fence: Fence, stream: LogStream) -> JobLog {

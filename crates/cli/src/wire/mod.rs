@@ -3,12 +3,14 @@
 
 mod authority;
 mod floors;
+mod inhibit;
 mod judge;
 mod logs;
 mod practice;
 mod single;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -49,10 +51,11 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
     logging(env);
     let registry = settings::registry(settings)?;
     let git = Git::new(GitSettings::new(env.all())).map_err(|e| {
-        Failure::new("git cannot be used").because(e).help("install git 2.40 or newer")
+        Failure::new("git cannot be used")
+            .because(e)
+            .help("install git 2.40 or newer")
     })?;
-    let exe = std::env::current_exe()
-        .map_err(|e| Failure::new("cannot find the program of this process").because(e))?;
+    let exe = own_image()?;
     let now = SystemClock.now().wall;
 
     let mut store = SqliteStore::open(&paths.database()).map_err(store_failure)?;
@@ -70,7 +73,10 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
 
     let (events, inbox) = channel::<Event>();
     let desk = Desk::new(DeskParts {
-        dirs: Dirs { state: paths.state_dir.clone(), config: paths.config_dir.clone() },
+        dirs: Dirs {
+            state: paths.state_dir.clone(),
+            config: paths.config_dir.clone(),
+        },
         exe,
         registry,
         git,
@@ -80,10 +86,13 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
         events: events.clone(),
     })
     .map_err(|e| Failure::new("cannot set up the daemon's folders").because(e))?;
-    let about = About { pid: std::process::id(), version: VERSION.to_owned(), started_at: now };
+    let about = About {
+        pid: std::process::id(),
+        version: VERSION.to_owned(),
+        started_at: now,
+    };
     let limits = practice::limits(settings);
-    let machine =
-        Machine::open(store, limits, about, uuid::Uuid::now_v7).map_err(store_failure)?;
+    let machine = Machine::open(store, limits, about, uuid::Uuid::now_v7).map_err(store_failure)?;
 
     let (advance, advance_seen) = watch::channel(newest);
     let (shutdown, shutdown_seen) = watch::channel(false);
@@ -97,13 +106,14 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
         logs: Arc::new(logs::Bundles::new(&paths.state_dir)),
         advance: advance_seen,
         shutdown: shutdown_seen,
-        phrasing: Phrasing::new(clock::moment, str::to_owned),
+        phrasing: Phrasing::new(clock::moment, crate::output::mask::of(env)),
         clock: Arc::new(|| SystemClock.now().wall),
         version: VERSION.to_owned(),
     };
     let listener = Ears {
         advance,
         on_needs_human: settings.on_needs_human.clone(),
+        inhibitor: inhibit::Inhibitor::default(),
         environment: env.all().collect(),
     };
     let executor: Arc<dyn Executor> = Arc::new(Workshop::new(Arc::new(desk)));
@@ -125,6 +135,17 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
         Ok(served) => served.map(|()| ExitCode::Done),
         Err(_) => Err(Failure::new("the server broke").help(format!("see {}", paths.daemon_log()))),
     }
+}
+
+/// The executable image of this very process, also after its file was replaced by another version:
+/// shims and helpers are started from it (T29).
+fn own_image() -> Result<PathBuf, Failure> {
+    let image = PathBuf::from("/proc/self/exe");
+    if image.exists() {
+        return Ok(image);
+    }
+    std::env::current_exe()
+        .map_err(|e| Failure::new("cannot find the program of this process").because(e))
 }
 
 /// Serves the socket on a small runtime of its own; tells the dispatcher to end when it cannot.
@@ -200,6 +221,7 @@ fn text_only(env: &Env) -> BTreeMap<String, String> {
 struct Ears {
     advance: watch::Sender<u64>,
     on_needs_human: Option<String>,
+    inhibitor: inhibit::Inhibitor,
     environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
@@ -209,10 +231,16 @@ impl Listener for Ears {
     }
 
     fn needs_person(&self, tasks: &[TaskId]) {
-        let Some(command) = &self.on_needs_human else { return };
+        let Some(command) = &self.on_needs_human else {
+            return;
+        };
         for task in tasks {
             practice::run_hook(command, *task, &self.environment);
         }
+    }
+
+    fn working(&self, yes: bool) {
+        self.inhibitor.hold(yes);
     }
 
     fn store_trouble(&self, why: Option<&str>) {
@@ -242,5 +270,7 @@ fn logging(env: &Env) {
 
 fn store_failure(error: StoreError) -> Failure {
     let remedy = error.remedy();
-    Failure::of(ExitCode::Unavailable, "the database cannot be used").because(error).help(remedy)
+    Failure::of(ExitCode::Unavailable, "the database cannot be used")
+        .because(error)
+        .help(remedy)
 }

@@ -61,7 +61,13 @@ pub(super) fn practice(s: &Settings, env: &Env) -> Practice {
         sign: s.sign,
         max_log_bytes: s.max_log_bytes,
         snapshot_max_bytes: s.snapshot_max_bytes,
-        writable: s.sandbox.caches.iter().chain(&s.sandbox.writable).map(at).collect(),
+        writable: s
+            .sandbox
+            .caches
+            .iter()
+            .chain(&s.sandbox.writable)
+            .map(at)
+            .collect(),
         sandboxed: s.sandboxed,
         stop_grace: STOP_GRACE,
         judges: s
@@ -126,15 +132,15 @@ pub(super) fn run_hook(command: &str, task: TaskId, environment: &[(OsString, Os
     match spawned {
         Ok(mut child) => {
             // Somebody has to wait for it; it must not hold the dispatcher up.
-            let waiting = std::thread::Builder::new().name("hook".to_owned()).spawn(move || {
-                match child.wait() {
+            let waiting = std::thread::Builder::new()
+                .name("hook".to_owned())
+                .spawn(move || match child.wait() {
                     Ok(status) if !status.success() => {
                         tracing::warn!(%status, "on_needs_human failed");
                     }
                     Ok(_) => {}
                     Err(error) => tracing::warn!(%error, "on_needs_human"),
-                }
-            });
+                });
             if let Err(error) = waiting {
                 tracing::warn!(%error, "nobody waits for on_needs_human");
             }

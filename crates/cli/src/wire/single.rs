@@ -36,7 +36,11 @@ pub(super) fn take(paths: &Paths) -> Result<Single, Failure> {
             // Whatever cannot be read is only missing from the sentence.
             drop(file.read_to_string(&mut owner));
             let owner = owner.trim();
-            let who = if owner.is_empty() { String::new() } else { format!(" (pid {owner})") };
+            let who = if owner.is_empty() {
+                String::new()
+            } else {
+                format!(" (pid {owner})")
+            };
             return Err(Failure::of(
                 ExitCode::Conflict,
                 format!("a daemon{who} already serves {}", paths.state_dir),

@@ -129,7 +129,7 @@ fn worktree(
         detail: chain(&e),
     })?;
     // First of all: what git would run or read by the session's doing is put back (L20).
-    let escaped = trespasses(desk, d, &repo)?;
+    let mut escaped = trespasses(desk, d, &repo)?;
     let folder = Utf8Path::new(&workspace.path);
     let Some(worktree) = repo.worktree_at(folder.as_std_path())? else {
         return Err(Trouble::for_good(format!(
@@ -169,6 +169,9 @@ fn worktree(
         transient: e.class() == ErrorClass::Transient,
         detail: chain(&e),
     })?;
+    if let Some(what) = sealed.tampered {
+        escaped.push(format!("git's folder of the workspace: {what} (put right)"));
+    }
     let branch_problem = match (&sealed.branch, sealed.repair, &sealed.unfinished) {
         (_, _, Some(what)) => Some(format!(
             "git was left in the middle of something ({what:?})"
@@ -179,6 +182,10 @@ fn worktree(
         ),
         (BranchState::Broken, _, _) => Some("HEAD of the workspace cannot be read".to_owned()),
         _ if sealed.end_commit.is_none() => Some("the branch is gone".to_owned()),
+        _ if sealed.rewritten => Some(
+            "the session rewrote history: the branch does not hold the commit it started from"
+                .to_owned(),
+        ),
         _ => None,
     };
     Ok(Sealed {

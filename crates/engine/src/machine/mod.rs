@@ -246,6 +246,12 @@ impl<S: Store> Machine<S> {
         self.again.keys().next().copied()
     }
 
+    /// True if a task holds a slot.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.index.load().total() > 0
+    }
+
     /// True if facts wait for the store to write again.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
