@@ -120,7 +120,7 @@ impl Views<'_> {
             .and_then(|w| w.branch.as_ref());
         Ok(TaskSummary {
             id: task.id,
-            short_id: self.short_id(task.id)?,
+            short_id: task.id.short(),
             name: self.phrasing.line(&task.name),
             state: task.state.word().into(),
             bucket: standing.bucket,

@@ -32,7 +32,6 @@ pub struct Views<'a> {
     now: UnixMs,
     live: HashMap<TaskId, LiveSession>,
     tasks: RefCell<HashMap<TaskId, Option<Rc<StoredTask>>>>,
-    short_ids: RefCell<HashMap<TaskId, String>>,
     blockers: RefCell<HashMap<TaskId, Option<TaskId>>>,
 }
 
@@ -46,7 +45,6 @@ impl<'a> Views<'a> {
             now,
             live: HashMap::new(),
             tasks: RefCell::default(),
-            short_ids: RefCell::default(),
             blockers: RefCell::default(),
         }
     }
@@ -75,17 +73,16 @@ impl<'a> Views<'a> {
                 nearest: nearest.iter().map(|n| self.phrasing.line(n)).collect(),
             }),
             Resolution::Ambiguous(candidates) => {
-                let links = candidates.into_iter().map(|c| {
-                    Ok(TaskLink {
-                        id: c.id,
-                        short_id: self.short_id(c.id)?,
-                        name: self.phrasing.line(&c.name),
-                        state: c.state.into(),
-                    })
+                let links = candidates.into_iter().map(|c| TaskLink {
+                    id: c.id,
+                    // Told whole: the short forms of these are what is ambiguous.
+                    short_id: c.id.uuid().simple().to_string(),
+                    name: self.phrasing.line(&c.name),
+                    state: c.state.into(),
                 });
                 Err(ViewError::Ambiguous {
                     text: self.phrasing.line(text),
-                    candidates: links.collect::<Result<_, StoreError>>()?,
+                    candidates: links.collect(),
                 })
             }
         }
@@ -98,7 +95,7 @@ impl<'a> Views<'a> {
     pub fn names(&self, id: TaskId) -> Result<(String, String), ViewError> {
         let task = self.task(id)?;
         let name = task.map_or_else(String::new, |t| self.phrasing.line(&t.task.name));
-        Ok((self.short_id(id)?, name))
+        Ok((id.short(), name))
     }
 
     /// A task, from memory if it was read before.
@@ -120,15 +117,6 @@ impl<'a> Views<'a> {
             .collect()
     }
 
-    fn short_id(&self, id: TaskId) -> Result<String, StoreError> {
-        if let Some(known) = self.short_ids.borrow().get(&id) {
-            return Ok(known.clone());
-        }
-        let short = self.reader.short_prefix(id)?;
-        self.short_ids.borrow_mut().insert(id, short.clone());
-        Ok(short)
-    }
-
     /// The links of those ids that are stored.
     fn links(&self, ids: &[TaskId]) -> Result<Vec<TaskLink>, StoreError> {
         let mut links = Vec::with_capacity(ids.len());
@@ -143,7 +131,7 @@ impl<'a> Views<'a> {
     fn link(&self, stored: &StoredTask) -> Result<TaskLink, StoreError> {
         Ok(TaskLink {
             id: stored.task.id,
-            short_id: self.short_id(stored.task.id)?,
+            short_id: stored.task.id.short(),
             name: self.phrasing.line(&stored.task.name),
             state: stored.task.state.word().into(),
         })
