@@ -46,6 +46,12 @@ impl Env {
         Self { vars }
     }
 
+    /// The same without some variables.
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+        self.vars.retain(|name, _| !names.iter().any(|n| name == n));
+        self
+    }
+
     /// A made-up one.
     #[cfg(test)]
     pub(crate) fn fake(vars: &[(&str, &str)]) -> Self {

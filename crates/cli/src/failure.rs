@@ -8,7 +8,10 @@ use longhaul_api::{ErrorBody, ErrorClass, ExitCode, TaskLink};
 
 /// Why a verb ended without doing what was asked.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Failure(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     class: ExitCode,
     what: String,
     detail: Option<String>,
@@ -36,7 +39,7 @@ impl Failure {
 
     /// A failure of a class.
     pub(crate) fn of(class: ExitCode, what: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             class,
             what: what.into(),
             detail: None,
@@ -45,77 +48,76 @@ impl Failure {
             code: None,
             candidates: Vec::new(),
             quiet: false,
-        }
+        }))
     }
 
     /// What the daemon, or the store read directly, answered.
     pub(crate) fn answered(error: ErrorBody) -> Self {
         let mut failure = Self::of(error.class.exit_code(), error.message);
-        failure.help.extend(error.hint);
-        failure.code = Some(error.code);
-        failure.candidates = error.candidates;
+        failure.0.help.extend(error.hint);
+        failure.0.code = Some(error.code);
+        failure.0.candidates = error.candidates;
         failure
     }
 
     /// Nothing is said: whoever read our output has gone.
     pub(crate) fn silent(class: ExitCode) -> Self {
-        Self {
-            quiet: true,
-            ..Self::of(class, "")
-        }
+        let mut failure = Self::of(class, "");
+        failure.0.quiet = true;
+        failure
     }
 
     /// Adds a line that says what to do next.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(help.into());
+        self.0.help.push(help.into());
         self
     }
 
     /// Adds text that is shown as it is, before the error line (findings with their lines).
     #[must_use]
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Adds the cause.
     #[must_use]
     pub(crate) fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Box::new(source));
+        self.0.source = Some(Box::new(source));
         self
     }
 
     /// The class.
-    pub(crate) const fn class(&self) -> ExitCode {
-        self.class
+    pub(crate) fn class(&self) -> ExitCode {
+        self.0.class
     }
 
     /// Whether nothing is to be printed.
-    pub(crate) const fn is_quiet(&self) -> bool {
-        self.quiet
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.quiet
     }
 
     /// Text that goes before the error line.
     pub(crate) fn detail_text(&self) -> Option<&str> {
-        self.detail.as_deref()
+        self.0.detail.as_deref()
     }
 
     /// What to do next.
     pub(crate) fn help_lines(&self) -> &[String] {
-        &self.help
+        &self.0.help
     }
 
     /// The tasks that an ambiguous reference fits.
     pub(crate) fn candidates(&self) -> &[TaskLink] {
-        &self.candidates
+        &self.0.candidates
     }
 
     /// The error and all its causes in one line. A cause that the text before it already ends with
     /// is not repeated.
     pub(crate) fn message(&self) -> String {
-        let mut text = self.what.clone();
-        let mut cause: Option<&dyn Error> = self.source.as_deref().map(|e| e as &dyn Error);
+        let mut text = self.0.what.clone();
+        let mut cause: Option<&dyn Error> = self.0.source.as_deref().map(|e| e as &dyn Error);
         while let Some(error) = cause {
             let part = error.to_string();
             if !part.is_empty() && !text.ends_with(&part) {
@@ -131,10 +133,10 @@ impl Failure {
 
     /// For `--json`.
     pub(crate) fn body(&self) -> ErrorBody {
-        let class = match self.class {
+        let class = match self.0.class {
             ExitCode::Usage => ErrorClass::Invalid,
             ExitCode::Unavailable => ErrorClass::Unavailable,
-            ExitCode::NotFound if self.candidates.is_empty() => ErrorClass::NotFound,
+            ExitCode::NotFound if self.0.candidates.is_empty() => ErrorClass::NotFound,
             ExitCode::NotFound => ErrorClass::Ambiguous,
             ExitCode::Conflict => ErrorClass::Conflict,
             ExitCode::Refused => ErrorClass::Refused,
@@ -144,19 +146,20 @@ impl Failure {
             | ExitCode::Cancelled
             | ExitCode::Interrupted => ErrorClass::Internal,
         };
-        let message = match &self.detail {
+        let message = match &self.0.detail {
             Some(detail) => format!("{}\n{}", self.message(), detail.trim_end()),
             None => self.message(),
         };
         ErrorBody {
             code: self
+                .0
                 .code
                 .clone()
-                .unwrap_or_else(|| self.class.word().to_owned()),
+                .unwrap_or_else(|| self.0.class.word().to_owned()),
             message,
-            hint: (!self.help.is_empty()).then(|| self.help.join("\n")),
+            hint: (!self.0.help.is_empty()).then(|| self.0.help.join("\n")),
             class,
-            candidates: self.candidates.clone(),
+            candidates: self.0.candidates.clone(),
         }
     }
 }

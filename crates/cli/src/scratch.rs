@@ -28,7 +28,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// An empty one. `settings` are variables for its daemon.
+    /// An empty one. `settings` are variables for its daemon, `without` those it does not get.
     ///
     /// # Errors
     /// The temporary folder cannot be made.
@@ -36,6 +36,7 @@ impl Scratch {
         context: &Context,
         kind: &str,
         settings: &[(&str, &str)],
+        without: &[&str],
     ) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix(&format!("longhaul-{kind}-"))
@@ -46,7 +47,7 @@ impl Scratch {
             .canonicalize_utf8()
             .on("find", folder.path().display())?;
         let paths = Paths::below(&root, &context.paths().home, &context.env)?;
-        let env = context.env.with(settings);
+        let env = context.env.with(settings).without(without);
         let context = context.elsewhere(paths, env, root.clone());
         Ok(Self {
             folder,
@@ -127,7 +128,11 @@ pub(crate) fn wait_for_sessions(client: &Client) -> Result<(), Failure> {
 fn wait_for_process(process: &ProcessIdentity) -> Result<(), Failure> {
     let deadline = Instant::now() + PROCESS_TIME;
     let mut killed = false;
-    while process.liveness() == Liveness::Alive {
+    loop {
+        reap(process);
+        if process.liveness() != Liveness::Alive {
+            break;
+        }
         if Instant::now() > deadline {
             if killed {
                 return Err(Failure::new(format!(
@@ -147,4 +152,18 @@ fn wait_for_process(process: &ProcessIdentity) -> Result<(), Failure> {
         std::thread::sleep(LOOK_EVERY);
     }
     Ok(())
+}
+
+/// The daemon is a child of ours, or of somebody who reaps it.
+fn reap(process: &ProcessIdentity) {
+    let pid = i32::try_from(process.pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) =
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG)
+    {
+        // Not ours: the look at its identity tells.
+        tracing::trace!(%error, "somebody else reaps the daemon");
+    }
 }

@@ -25,7 +25,7 @@ use crate::failure::Failure;
 
 pub(crate) use connect::{Presence, look, start, stop};
 pub(crate) use http::HttpError;
-pub(crate) use reads::{Reads, live_tasks};
+pub(crate) use reads::{Reads, live_tasks, stored_log};
 use sse::SseParser;
 
 /// A connection to a daemon whose version was looked at.

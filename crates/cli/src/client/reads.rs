@@ -1,15 +1,20 @@
 //! Reading without starting anything: from the daemon where one runs, else from its store (I7).
 
-use longhaul_api::{EventView, ReportView, StatusView, TaskDetail, TaskList, TaskQuery, TaskState};
+use longhaul_api::{
+    EventView, LogStream, ReportView, StatusView, TaskDetail, TaskList, TaskQuery, TaskState,
+};
+use longhaul_core::ids::SpawnKey;
 use longhaul_core::time::UnixMs;
+use longhaul_hosts::{JobLog, LogRead, Stream};
 use longhaul_server::Phrasing;
 use longhaul_server::views::{ViewError, Views};
 use longhaul_store::{MemoryStore, Reader, SqliteReader, Store as _, StoreError};
 
 use super::http::encode;
 use super::{Client, Presence, look, routes};
-use crate::failure::Failure;
+use super::{LogRequest, Piece};
 use crate::env::Env;
+use crate::failure::Failure;
 use crate::output::{clock, mask};
 use crate::paths::Paths;
 
@@ -121,6 +126,56 @@ impl Reads {
             }
         }
         Ok(out)
+    }
+}
+
+/// Pieces of a log that is read at once.
+const CHUNK: usize = 64 << 10;
+
+/// A stored log, piece by piece, from the bundle of its session.
+///
+/// # Errors
+/// The task or the attempt is not there, or the file cannot be read.
+pub(crate) fn stored_log(
+    reader: &dyn Reader,
+    paths: &Paths,
+    request: &LogRequest<'_>,
+    mut each: impl FnMut(Piece) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (task, fence, attempt) = seen(reader, |v| {
+        let task = v.resolve(request.task)?;
+        let (fence, number) = v.attempt_fence(task, request.attempt)?;
+        Ok((task, fence, number))
+    })?;
+    let stream = match request.stream {
+        LogStream::Out => Stream::Out,
+        LogStream::Err => Stream::Err,
+    };
+    let bundle = paths
+        .state_dir
+        .join("jobs")
+        .join(SpawnKey::session(task, fence).as_str());
+    let log = JobLog::new(bundle.as_std_path(), stream);
+    let mut buffer = vec![0; CHUNK];
+    let mut offset = request.offset;
+    loop {
+        match log.read_at(offset, &mut buffer) {
+            Ok(LogRead::Bytes(0) | LogRead::End) => return Ok(()),
+            Ok(LogRead::Bytes(n)) => {
+                let bytes = hyper::body::Bytes::copy_from_slice(&buffer[..n]);
+                each(Piece {
+                    offset,
+                    attempt,
+                    bytes,
+                })?;
+                offset += n as u64;
+            }
+            Ok(LogRead::Cut { next }) => offset = next,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => {
+                return Err(Failure::new(format!("cannot read the log in {bundle}")).because(e));
+            }
+        }
     }
 }
 

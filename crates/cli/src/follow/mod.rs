@@ -70,8 +70,10 @@ pub(crate) enum End {
 /// How a follow shows what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Show {
-    /// On a terminal redrawn in place, elsewhere plain lines.
+    /// On a terminal redrawn in place, elsewhere plain lines. Ctrl-C leaves.
     Progress,
+    /// The same for what ends with its follow (`demo`, `--rehearse`).
+    Bound,
     /// Nothing: only the end counts.
     Nothing,
 }
@@ -212,6 +214,7 @@ struct View<'c> {
     context: &'c Context,
     screen: Option<Screen<'c>>,
     quiet: bool,
+    hint: &'static str,
     ours: BTreeSet<TaskId>,
     early: Vec<EventView>,
     last_seq: Option<u64>,
@@ -224,6 +227,10 @@ impl<'c> View<'c> {
             context,
             screen: (!quiet && context.printer.is_live()).then(|| Screen::new(&context.printer)),
             quiet,
+            hint: match show {
+                Show::Progress | Show::Nothing => "Ctrl-C leaves; the work goes on",
+                Show::Bound => "Ctrl-C ends it and everything it started",
+            },
             ours: BTreeSet::new(),
             early: Vec::new(),
             last_seq: None,
@@ -259,7 +266,7 @@ impl<'c> View<'c> {
             }
         }
         if let Some(screen) = &mut self.screen {
-            let lines = screen::submission_lines(now, &self.context.printer);
+            let lines = screen::submission_lines(now, self.hint, &self.context.printer);
             screen.draw(&lines)?;
         }
         Ok(())

@@ -31,9 +31,12 @@ pub(crate) fn event_line(event: &EventView, color: bool) -> String {
     )
 }
 
-/// Rows that record a fact of no interest to somebody who follows along.
+/// Rows that somebody who follows along can do without: the next one says more.
 pub(crate) fn is_noise(event: &EventView) -> bool {
-    matches!(event.cause.as_str(), "conversation_known" | "late_report")
+    matches!(
+        event.cause.as_str(),
+        "conversation_known" | "late_report" | "workspace_ready" | "session_ended"
+    )
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl<'p> Screen<'p> {
     ///
     /// # Errors
     /// The terminal is gone.
-    pub(crate) fn above(&mut self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn above(&self, text: &str) -> Result<(), Failure> {
         let block = if self.drawn.is_empty() {
             String::new()
         } else {
@@ -80,10 +80,15 @@ impl<'p> Screen<'p> {
 }
 
 /// A submission as a block: the three buckets and a last line with sums.
-pub(crate) fn submission_lines(view: &SubmissionView, printer: &Printer) -> Vec<String> {
+pub(crate) fn submission_lines(
+    view: &SubmissionView,
+    hint: &str,
+    printer: &Printer,
+) -> Vec<String> {
     let now = clock::now();
     let (width, color) = (printer.width(), printer.color());
     let mut out = Vec::new();
+    let names = name_width(&view.tasks);
     for bucket in Bucket::ALL {
         let tasks: Vec<&TaskSummary> = view.tasks.iter().filter(|t| t.bucket == bucket).collect();
         if tasks.is_empty() {
@@ -94,33 +99,38 @@ pub(crate) fn submission_lines(view: &SubmissionView, printer: &Printer) -> Vec<
             "{heading} {}",
             paint(color, palette::FAINT, &format!("({})", tasks.len()))
         ));
-        out.extend(task_lines(&tasks, width, color, now));
+        out.extend(task_lines(&tasks, names, width, color, now));
     }
     let elapsed = clock::span(now.since(UnixMs(view.at_ms)));
     let hint = if view.settled {
-        ""
+        String::new()
     } else {
-        "   Ctrl-C leaves; the work goes on"
+        format!("   {hint}")
     };
     let foot = format!("{elapsed} since the start{hint}");
     out.push(paint(color, palette::FAINT, &fit(&foot, width)));
     out
 }
 
-/// Tasks, one line each: glyph, name, state, what it does, time in this state, use. Never wider than
-/// `width`.
-pub(crate) fn task_lines(
-    tasks: &[&TaskSummary],
-    width: usize,
-    color: bool,
-    now: UnixMs,
-) -> Vec<String> {
-    let name_width = tasks
+/// Columns that the names of these tasks take.
+pub(crate) fn name_width(tasks: &[TaskSummary]) -> usize {
+    tasks
         .iter()
         .map(|t| columns(&clean(&t.name)))
         .max()
         .unwrap_or(0)
-        .min(NAME_MAX);
+        .min(NAME_MAX)
+}
+
+/// Tasks, one line each: glyph, name, state, what it does, time in this state, use. Never wider than
+/// `width`.
+pub(crate) fn task_lines(
+    tasks: &[&TaskSummary],
+    name_width: usize,
+    width: usize,
+    color: bool,
+    now: UnixMs,
+) -> Vec<String> {
     tasks
         .iter()
         .map(|t| task_line(t, name_width, width, color, now))
@@ -222,13 +232,13 @@ mod tests {
         });
         let plain = task("日本語", TaskState::Running, Bucket::Working);
         for width in [20, 40, 80, 120] {
-            for line in task_lines(&[&needy, &plain], width, false, UnixMs(65_000)) {
+            for line in task_lines(&[&needy, &plain], NAME_MAX, width, false, UnixMs(65_000)) {
                 let floor = 4 + NAME_MAX + 2 + 9 + 2;
                 assert!(columns(&line) <= width.max(floor), "{width}: {line:?}");
                 assert!(!line.contains('\u{1b}'));
             }
         }
-        let line = &task_lines(&[&plain], 80, false, UnixMs(65_000))[0];
+        let line = &task_lines(&[&plain], 6, 80, false, UnixMs(65_000))[0];
         insta::assert_snapshot!(line, @"  ● 日本語  running    edits src/parser.rs      try 2  12.3k tok · $0.42  1m 5s");
     }
 }

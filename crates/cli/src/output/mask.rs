@@ -30,7 +30,8 @@ pub(crate) fn of(env: &Env) -> impl Fn(&str) -> String + Send + Sync + 'static {
 
 fn holds_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    name.split('_').any(|part| WORDS.iter().any(|w| part == *w || part == format!("{w}S")))
+    name.split('_')
+        .any(|part| WORDS.iter().any(|w| part == *w || part == format!("{w}S")))
 }
 
 #[cfg(test)]

@@ -432,20 +432,19 @@ fn evidence(detail: &TaskDetail) -> Vec<Evidence> {
         .collect()
 }
 
-/// `(+120, −8)` out of a diffstat's last line, empty where there is none.
-fn changes(diffstat: &str) -> (String, String) {
-    let last = diffstat.lines().last().unwrap_or_default();
-    let number = |mark: &str| {
+/// Lines added and removed, out of a summary's last line (`3 files changed, 12 lines added, 4
+/// removed`); empty where there are none.
+fn changes(summary: &str) -> (String, String) {
+    let last = summary.lines().last().unwrap_or_default();
+    let number = |what: &str| {
         last.split(',')
-            .find(|part| part.contains(mark))
-            .and_then(|part| {
-                part.split_whitespace()
-                    .find(|w| w.bytes().all(|b| b.is_ascii_digit()))
-            })
-            .map(str::to_owned)
+            .filter_map(|part| part.trim().strip_suffix(what))
+            .map(str::trim)
+            .find(|n| !n.is_empty() && *n != "0" && n.bytes().all(|b| b.is_ascii_digit()))
             .unwrap_or_default()
+            .to_owned()
     };
-    (number("(+)"), number("(-)"))
+    (number("lines added"), number("removed"))
 }
 
 #[cfg(test)]
@@ -454,13 +453,11 @@ mod tests {
 
     #[test]
     fn numbers_come_out_of_a_diffstat() {
-        let stat = " src/a.rs | 3 ++-\n 1 file changed, 2 insertions(+), 1 deletion(-)\n";
+        let stat = "M src/a.rs +2 -1\n1 files changed, 2 lines added, 1 removed";
         assert_eq!(changes(stat), ("2".to_owned(), "1".to_owned()));
-        assert_eq!(
-            changes(" 1 file changed, 2 insertions(+)"),
-            ("2".to_owned(), String::new())
-        );
-        assert_eq!(changes(""), (String::new(), String::new()));
+        let none = (String::new(), String::new());
+        assert_eq!(changes("0 files changed, 0 lines added, 0 removed"), none);
+        assert_eq!(changes(""), none);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn item(
 
 /// The report.
 pub(super) fn view() -> ReportView {
-    let stat = " src/cart.rs   | 84 ++++++++++++++++++++-----\n src/price.rs  | 31 ++++++++-\n tests/cart.rs | 57 +++++++++++++++\n 3 files changed, 154 insertions(+), 18 deletions(-)";
+    let stat = "M src/cart.rs +66 -18\nM src/price.rs +31 -0\nA tests/cart.rs +57 -0\n3 files changed, 154 lines added, 18 removed";
     let mut parser = summary(
         1,
         "checkout-rounding",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_api::{ExitCode, SubmitTask, TaskDetail, TaskQuery};
+use longhaul_config::taskfile::DepRef;
 use longhaul_core::spec::{CheckKind, TaskSpec};
 
 use super::file::{TaskFile, Wish, request};
@@ -29,9 +30,14 @@ pub(crate) fn run(context: &Context, file: TaskFile, only: &[String], quiet: boo
     let settings = [
         ("LONGHAUL_BRANCH_PREFIX", BRANCHES),
         ("LONGHAUL_RETRY_BACKOFF_MIN", "100ms"),
-        ("LONGHAUL_ON_NEEDS_HUMAN", ""),
     ];
-    let scratch = Scratch::new(context, "rehearsal", &settings)?;
+    // Nobody is to be called for a rehearsal.
+    let scratch = Scratch::new(
+        context,
+        "rehearsal",
+        &settings,
+        &["LONGHAUL_ON_NEEDS_HUMAN"],
+    )?;
     let mut repos = BTreeSet::new();
     let outcome = play(&scratch, file, only, quiet, &mut repos);
     let made = made(&scratch);
@@ -53,6 +59,10 @@ fn play(
 ) -> Outcome {
     let context = scratch.context();
     file.settings.branch_prefix = BRANCHES.to_owned();
+    for task in &mut file.parsed.tasks {
+        // Stored tasks are another installation's; a rehearsal takes them as done.
+        task.depends_on.retain(|d| matches!(d, DepRef::InFile(_)));
+    }
     let wish = Wish {
         only,
         again: true,
@@ -73,7 +83,7 @@ fn play(
     let client = context.daemon()?;
     let events = follow::listen(&client)?;
     let response = client.submit(&request)?;
-    let show = if quiet { Show::Nothing } else { Show::Progress };
+    let show = if quiet { Show::Nothing } else { Show::Bound };
     match follow::submission(context, client, response.submission, events, show, None)? {
         End::Settled(view) => crate::verbs::run::end(context, view),
         End::Detached => Ok(ExitCode::Interrupted),

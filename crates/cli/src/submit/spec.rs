@@ -174,7 +174,7 @@ impl<'c> Resolver<'c> {
     }
 
     /// The folder of an in-place task: the work tree, or a plain folder where there is no git.
-    fn in_place(&mut self, path: &Utf8Path) -> Result<(Utf8PathBuf, Option<String>), Failure> {
+    fn in_place(&self, path: &Utf8Path) -> Result<(Utf8PathBuf, Option<String>), Failure> {
         match Repo::open(&self.git, path.as_std_path(), self.memory().as_std_path()) {
             Ok(repo) => Ok((repo::checkout(&repo)?, None)),
             Err(OpenError::NotARepository { .. }) => {

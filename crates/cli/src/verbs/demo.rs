@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
         ("GIT_CONFIG_NOSYSTEM", "1"),
     ];
-    let scratch = Scratch::new(context, "demo", &settings)?;
+    let scratch = Scratch::new(context, "demo", &settings, &["LONGHAUL_ON_NEEDS_HUMAN"])?;
     let outcome = play(args, &scratch, context);
     let ended = scratch.end(args.keep);
     let code = outcome?;
@@ -96,7 +96,7 @@ fn play(args: &Args, scratch: &Scratch, outer: &Context) -> Outcome {
         client,
         response.submission,
         events,
-        Show::Progress,
+        Show::Bound,
         Some(heard),
     );
     let view = match end? {

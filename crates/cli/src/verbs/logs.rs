@@ -3,7 +3,7 @@
 use longhaul_api::{Envelope, ExitCode, LogChunk, LogStream};
 use longhaul_core::ids::TaskId;
 
-use crate::client::{LogRequest, Piece};
+use crate::client::{Client, LogRequest, Piece, Reads, stored_log};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::follow::{self, transcript::Transcript};
@@ -38,7 +38,8 @@ pub(crate) struct Args {
 
 /// Prints the log.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let detail = context.reads()?.task(&args.task)?;
+    let reads = context.reads()?;
+    let detail = reads.task(&args.task)?;
     let reference = detail.task.id.to_string();
     let request = LogRequest {
         task: &reference,
@@ -53,26 +54,42 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     };
     let harness = (!args.raw && !args.err).then_some(detail.spec.harness.as_str());
     let mut transcript = Transcript::new(harness, context.printer.color());
-    let client = context.daemon()?;
+    let mut show = |piece: Piece| match (context.json, args.raw) {
+        (true, _) => chunk(context, detail.task.id, request.stream, &piece),
+        (false, true) => context.printer.bytes(&piece.bytes),
+        (false, false) => context.printer.out(&transcript.feed(&piece.bytes)),
+    };
+    match reads {
+        Reads::Store(reader) if !args.follow => {
+            stored_log(reader.as_ref(), context.paths(), &request, &mut show)?;
+        }
+        Reads::Store(_) => follow_log(&context.daemon()?, request, &mut show)?,
+        Reads::Daemon(client) => follow_log(&client, request, &mut show)?,
+    }
+    if !context.json {
+        context.printer.out(&transcript.finish())?;
+    }
+    Ok(ExitCode::Done)
+}
+
+/// The log from the daemon, to its end or to Ctrl-C.
+fn follow_log(
+    client: &Client,
+    request: LogRequest<'_>,
+    show: &mut dyn FnMut(Piece) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     client.block_on(async {
         let mut log = client.wire().log(request);
         let mut interrupt = follow::Interrupt::new()?;
         loop {
             // Both arms are cancel safe: see `Log::next` and `Interrupt::wait`.
             let piece = tokio::select! {
-                () = interrupt.wait() => return Ok(ExitCode::Done),
+                () = interrupt.wait() => return Ok(()),
                 piece = log.next() => piece?,
             };
             match piece {
-                Some(piece) if context.json => {
-                    chunk(context, detail.task.id, request.stream, &piece)?
-                }
-                Some(piece) if args.raw => context.printer.bytes(&piece.bytes)?,
-                Some(piece) => context.printer.out(&transcript.feed(&piece.bytes))?,
-                None => {
-                    context.printer.out(&transcript.finish())?;
-                    return Ok(ExitCode::Done);
-                }
+                Some(piece) => show(piece)?,
+                None => return Ok(()),
             }
         }
     })

@@ -46,7 +46,7 @@ macro_rules! verbs {
         /// The verbs.
         #[derive(Debug, clap::Subcommand)]
         pub(crate) enum Verb {
-            $($(#[$attr])* $variant($module::Args),)*
+            $($(#[$attr])* $variant(Box<$module::Args>),)*
         }
 
         impl Verb {

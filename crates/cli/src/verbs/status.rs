@@ -82,6 +82,7 @@ fn lines(context: &Context, status: &StatusView, list: &TaskList) -> Vec<String>
             clean(&resting.line)
         ));
     }
+    let names = screen::name_width(&list.tasks);
     for bucket in Bucket::ALL {
         let tasks: Vec<_> = list.tasks.iter().filter(|t| t.bucket == bucket).collect();
         if tasks.is_empty() {
@@ -90,7 +91,7 @@ fn lines(context: &Context, status: &StatusView, list: &TaskList) -> Vec<String>
         out.push(String::new());
         let heading = p.paint(task::bucket_style(bucket), bucket.heading());
         out.push(format!("{heading} ({})", tasks.len()));
-        out.extend(screen::task_lines(&tasks, p.width(), p.color(), now));
+        out.extend(screen::task_lines(&tasks, names, p.width(), p.color(), now));
     }
     if list.tasks.is_empty() {
         out.push(String::new());

@@ -41,7 +41,7 @@ enum Step {
     Daemon(u32),
     File(Utf8PathBuf),
     Workspace(Box<(Place, longhaul_api::TaskDetail)>),
-    Snapshots(Utf8PathBuf, Vec<String>),
+    Snapshots(Utf8PathBuf),
     Folder(Utf8PathBuf),
 }
 
@@ -59,11 +59,12 @@ impl Step {
                 place.0.worktree.path.display(),
                 size(longhaul_vcs::disk_usage(&place.0.worktree.path))
             ),
-            Self::Snapshots(repo, refs) => format!(
-                "remove {} under {} in {repo}",
-                count(refs.len(), "hidden ref"),
-                gitrun::SNAPSHOTS
-            ),
+            Self::Snapshots(repo) => {
+                format!(
+                    "remove the hidden refs under {} in {repo}",
+                    gitrun::SNAPSHOTS
+                )
+            }
             Self::Folder(path) => format!(
                 "remove {path} ({})",
                 size(longhaul_vcs::disk_usage(path.as_std_path()))
@@ -150,21 +151,7 @@ fn purge_steps(context: &Context, steps: &mut Vec<Step>) -> Result<(), Failure> 
             "`longhaul workspace diff TASK` shows it; commit or discard it there, then call again",
         ));
     }
-    for repo in repos {
-        let refs = gitrun::git(
-            &context.env,
-            &repo,
-            &["for-each-ref", "--format=%(refname)", gitrun::SNAPSHOTS],
-        );
-        let refs: Vec<String> = refs
-            .unwrap_or_default()
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        if !refs.is_empty() {
-            steps.push(Step::Snapshots(repo, refs));
-        }
-    }
+    steps.extend(repos.into_iter().map(Step::Snapshots));
     for folder in [&paths.state_dir, &paths.config_dir, &paths.runtime_dir] {
         if folder.exists() {
             steps.push(Step::Folder(folder.clone()));
@@ -193,9 +180,13 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             candidate.open_attempt = false;
             super::workspace::take_away(&place, &detail, &candidate)
         }
-        Step::Snapshots(repo, refs) => refs
-            .iter()
-            .try_for_each(|name| gitrun::delete_ref(&context.env, &repo, name)),
+        // Listed now: the removal of a workspace made one more.
+        Step::Snapshots(repo) => {
+            let args = ["for-each-ref", "--format=%(refname)", gitrun::SNAPSHOTS];
+            let refs = gitrun::git(&context.env, &repo, &args)?;
+            refs.lines()
+                .try_for_each(|name| gitrun::delete_ref(&context.env, &repo, name))
+        }
         Step::Folder(path) => fs::remove_dir_all(&path).on("remove", &path),
     }
 }

@@ -1,5 +1,11 @@
 //! The real binary in a hermetic world.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers fail the test they help; the exception for tests covers test functions only"
+)]
+
 mod help;
+mod live;
 mod offline;
 mod world;
