@@ -21,6 +21,8 @@ const START_TIME: Duration = Duration::from_secs(60);
 const STOP_TIME: Duration = Duration::from_secs(60);
 /// Time between two looks at the socket.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often a look is repeated when whoever is behind the socket goes in the middle of the answer.
+const LOOKS: u32 = 50;
 
 /// Whether a daemon serves a state folder.
 #[derive(Debug)]
@@ -41,7 +43,17 @@ pub(crate) fn look(paths: &Paths) -> Result<Presence, Failure> {
         .build()
         .map_err(|e| Failure::new("cannot set up input and output").because(e))?;
     let wire = Wire::at(&paths.socket());
-    match runtime.block_on(wire.get::<VersionView>(routes::VERSION)) {
+    let ask = || runtime.block_on(wire.get::<VersionView>(routes::VERSION));
+    let mut answer = ask();
+    // A daemon that is killed now lets go of its socket before long, or the next one has it by then.
+    for _ in 1..LOOKS {
+        match &answer {
+            Err(ClientError::Http(e)) if e.is_broken() => std::thread::sleep(LOOK_EVERY),
+            _ => break,
+        }
+        answer = ask();
+    }
+    match answer {
         Ok(version) => Ok(Presence::There(Box::new(Client {
             runtime,
             wire,

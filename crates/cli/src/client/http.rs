@@ -55,6 +55,14 @@ impl HttpError {
             Self::Broken(_) | Self::Body(_) | Self::Silent | Self::Request(_) => false,
         }
     }
+
+    /// Whether somebody was there who went before the answer was whole.
+    pub(crate) fn is_broken(&self) -> bool {
+        match self {
+            Self::Broken(_) | Self::Body(_) => true,
+            Self::Connect { .. } | Self::Silent | Self::Request(_) => false,
+        }
+    }
 }
 
 /// A whole answer.

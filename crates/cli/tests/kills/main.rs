@@ -1,0 +1,12 @@
+//! The real binary under kills, misbehaving agents, a person's orders, full disks and rivals: every
+//! scenario ends in the state that the rules name, with one session per fence, nothing left running,
+//! no output lost, the repository sound and the user's checkout untouched.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers fail the test they help; the exception for tests covers test functions only"
+)]
+
+mod audit;
+mod crash;
+mod scene;
