@@ -1,4 +1,5 @@
-//! Looks at free disk space and memory, and tells the dispatcher when there is too little (T20, T27).
+//! What the daemon does by the clock: it looks at free disk space and memory, and tells the dispatcher
+//! when there is too little (T20, T27); once a day it keeps house.
 
 use std::fs;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -54,6 +55,24 @@ pub(super) fn watch(
         });
     if let Err(error) = looking {
         tracing::error!(%error, "free space is not watched");
+    }
+    Watcher { _end: end }
+}
+
+/// Does something a minute after the start and then once a day, until the watcher is dropped.
+pub(super) fn daily(name: &str, work: impl Fn() + Send + 'static) -> Watcher {
+    const FIRST: Duration = Duration::from_secs(60);
+    const PAUSE: Duration = Duration::from_secs(24 * 3600);
+    let (end, ended) = channel::<()>();
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let mut pause = FIRST;
+        while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            work();
+            pause = PAUSE;
+        }
+    });
+    if let Err(error) = started {
+        tracing::error!(%error, name, "no thread for this");
     }
     Watcher { _end: end }
 }

@@ -34,7 +34,12 @@ impl Drop for Inhibitor {
 
 fn ask() -> Option<Child> {
     let asked = Command::new("systemd-inhibit")
-        .args(["--what=sleep:idle", "--who=longhaul", "--why=agents are working", "--mode=block"])
+        .args([
+            "--what=sleep:idle",
+            "--who=longhaul",
+            "--why=agents are working",
+            "--mode=block",
+        ])
         .args(["cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -52,11 +57,13 @@ fn ask() -> Option<Child> {
 /// Closes the pipe, which ends the child, and waits for it elsewhere.
 fn release(mut child: Child) {
     drop(child.stdin.take());
-    let waiting = std::thread::Builder::new().name("inhibit".to_owned()).spawn(move || {
-        if let Err(error) = child.wait() {
-            tracing::debug!(%error, "systemd-inhibit");
-        }
-    });
+    let waiting = std::thread::Builder::new()
+        .name("inhibit".to_owned())
+        .spawn(move || {
+            if let Err(error) = child.wait() {
+                tracing::debug!(%error, "systemd-inhibit");
+            }
+        });
     if let Err(error) = waiting {
         tracing::debug!(%error, "nobody waits for systemd-inhibit");
     }

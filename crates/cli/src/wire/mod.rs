@@ -116,7 +116,12 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
         inhibitor: inhibit::Inhibitor::default(),
         environment: env.all().collect(),
     };
-    let executor: Arc<dyn Executor> = Arc::new(Workshop::new(Arc::new(desk)));
+    let desk = Arc::new(desk);
+    let executor: Arc<dyn Executor> = Arc::new(Workshop::new(Arc::clone(&desk)));
+    let housekeeping = floors::daily("housekeeping", {
+        let retention = settings.snapshot_retention;
+        move || longhaul_engine::executor::prune_snapshots(&desk, retention)
+    });
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
     let server = std::thread::Builder::new()
         .name("server".to_owned())
@@ -129,7 +134,7 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
     tracing::info!(pid = std::process::id(), state = %paths.state_dir, "the daemon runs");
     runtime::run(machine, &inbox, &executor, &SystemClock, &listener);
     tracing::info!("the daemon ends; sessions go on");
-    drop(watcher);
+    drop((watcher, housekeeping));
     shutdown.send_replace(true);
     match server.join() {
         Ok(served) => served.map(|()| ExitCode::Done),

@@ -15,7 +15,7 @@ use longhaul_vcs::{ChangeKind, Oid};
 use super::desk::chain;
 use super::job::{self, JobEnd};
 use super::prepare::{log_tail, outcome_words, rules, shell_job};
-use super::{Desk, again, env, judge, prepare, reviewer, seal};
+use super::{Desk, again, env, judge, prepare, reviewer, seal, tidy};
 use crate::event::Event;
 use crate::machine::Dispatch;
 
@@ -115,10 +115,13 @@ pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Even
     };
     let tree = match finding {
         Finding::Unsettled(_) => None,
-        Finding::Judged(_) | Finding::Lost(_) => match tree_after(desk, &subject) {
-            Ok(tree) => tree,
-            Err(why) => return vec![again(&d.effect, &why)],
-        },
+        Finding::Judged(_) | Finding::Lost(_) => {
+            tidy::forget_temp(desk, &key);
+            match tree_after(desk, &subject) {
+                Ok(tree) => tree,
+                Err(why) => return vec![again(&d.effect, &why)],
+            }
+        }
     };
     let news = match finding {
         Finding::Unsettled(why) => return vec![again(&d.effect, &why)],

@@ -14,6 +14,7 @@ mod sandbox;
 mod seal;
 mod session;
 mod sight;
+mod tidy;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,7 @@ use crate::runtime::Executor;
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, Profile};
 pub use env::{CALLER_ENV, is_caller_variable};
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
+pub use tidy::prune_snapshots;
 
 /// Stack of an effect's thread; only touched pages count.
 const STACK_BYTES: usize = 512 * 1024;

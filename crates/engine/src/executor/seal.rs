@@ -17,7 +17,7 @@ use longhaul_vcs::{
 };
 
 use super::desk::chain;
-use super::{Desk, again, prepare};
+use super::{Desk, again, prepare, tidy};
 use crate::event::Event;
 use crate::machine::Dispatch;
 
@@ -35,6 +35,7 @@ pub(super) fn seal(desk: &Desk, d: &Dispatch) -> Vec<Event> {
     if let Err(why) = end_leftovers(desk, &SpawnKey::session(task, fence)) {
         return vec![again(&d.effect, &why)];
     }
+    tidy::forget_temp(desk, &SpawnKey::session(task, fence));
     let Some(workspace) = d.task.carry.workspace.clone() else {
         return vec![Event::news(
             task,
