@@ -17,6 +17,8 @@ use crate::paths::Paths;
 
 /// How long a daemon may take from its start to its first answer: it recovers first (T18).
 const START_TIME: Duration = Duration::from_secs(60);
+/// How long another daemon may hold the state folder without answering.
+const REFUSED_TIME: Duration = Duration::from_secs(8);
 /// How long a daemon may take to go.
 const STOP_TIME: Duration = Duration::from_secs(60);
 /// Time between two looks at the socket.
@@ -120,6 +122,7 @@ fn wait_for(
 ) -> Result<Client, Failure> {
     let deadline = Instant::now() + START_TIME;
     let mut ended = None;
+    let mut refused_since: Option<Instant> = None;
     loop {
         if let Ok(Presence::There(client)) = look(paths) {
             return Ok(*client);
@@ -132,7 +135,19 @@ fn wait_for(
         // A daemon that finds another one on its state folder ends with `Conflict`. The other one is
         // either coming up, and its socket is what we wait for, or going, and ours is tried again.
         if ended.is_some_and(|s| s.code() == Some(i32::from(ExitCode::Conflict.code()))) {
-            std::thread::sleep(LOOK_EVERY * 5);
+            if refused_since.get_or_insert_with(Instant::now).elapsed() > REFUSED_TIME {
+                return Err(Failure::of(
+                    ExitCode::Unavailable,
+                    format!(
+                        "another daemon holds {} and does not answer at {}",
+                        paths.state_dir,
+                        paths.socket()
+                    ),
+                )
+                .detail(last_words(paths, log_from))
+                .help("its socket may have been removed under it: end that process with TERM and call again; sessions go on meanwhile"));
+            }
+            std::thread::sleep(LOOK_EVERY * 10);
             *child = spawn(paths, env, log)?;
             ended = None;
         }

@@ -19,7 +19,7 @@ pub(crate) fn render(failure: &Failure, color: bool) -> String {
     out.push_str(&clean(&failure.message()));
     out.push('\n');
     for link in failure.candidates() {
-        let id = paint(color, palette::STRONG, &link.short_id);
+        let id = paint(color, palette::STRONG, &link.id.short());
         out.push_str(&format!(
             "    {id}  {}  {}\n",
             clean(&link.name),

@@ -283,12 +283,12 @@ fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos:
     let (added, removed) = changes(&diffstat);
     Card {
         name: clean(&t.name),
-        id: t.short_id.clone(),
+        id: t.id.short(),
         glyph: task::glyph(t).0,
         tone,
         state,
-        sentence_parts: parts(&clean(&item.sentence)),
-        sentence: clean(&item.sentence),
+        sentence_parts: parts(&sentence(&item.sentence)),
+        sentence: sentence(&item.sentence),
         remedy_parts: parts(&remedy),
         remedy,
         repo: if many_repos {
@@ -334,6 +334,15 @@ fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos:
             .unwrap_or_default(),
         evidence: detail.map(evidence).unwrap_or_default(),
     }
+}
+
+/// Clean, and with a capital at its beginning.
+fn sentence(text: &str) -> String {
+    let text = clean(text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
 /// A sentence cut at its backticks; one without a partner is just a character.

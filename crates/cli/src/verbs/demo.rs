@@ -33,7 +33,7 @@ const VICTIM_TIME: Duration = Duration::from_secs(60);
 ///
 /// Makes a repository and a daemon of its own, runs nine small tasks with an agent that needs no model,
 /// and shows what happens: a check fails and passes on retry, a usage limit is waited out, a session is
-/// killed with -9 and goes on, two tasks conflict and a third one merges them. Takes about twenty
+/// killed with -9 and goes on, two tasks conflict and a third one merges them. Takes about ten
 /// seconds. Everything it made is gone afterwards; Ctrl-C ends it early, also with everything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -103,7 +103,7 @@ fn row(t: &TaskSummary, now: UnixMs) -> Vec<Cell> {
     };
     vec![
         styled(glyph, style),
-        styled(t.short_id.clone(), palette::FAINT),
+        styled(t.id.short(), palette::FAINT),
         styled(clean(&t.name), palette::STRONG),
         styled(task::state_word(t), style),
         cell(task::attempts(t)),

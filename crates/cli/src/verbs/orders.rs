@@ -51,7 +51,7 @@ pub(crate) fn give(context: &Context, request: &OrderRequest) -> Outcome {
                 "{} {}  {}  {}",
                 context.printer.paint(style, glyph),
                 context.printer.paint(palette::STRONG, &clean(&r.name)),
-                context.printer.paint(palette::FAINT, &r.short_id),
+                context.printer.paint(palette::FAINT, &r.id.short()),
                 clean(&r.message)
             ))?;
         }

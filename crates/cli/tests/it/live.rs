@@ -360,3 +360,29 @@ fn the_demo_ends_well_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(world.path("tmp")).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(world.path("home")).unwrap().count(), 0);
 }
+
+#[test]
+fn t19_a_daemon_whose_socket_was_removed_is_named_and_not_doubled() {
+    let world = world(PAIR);
+    assert_eq!(world.run(&["daemon", "start"]).code, Some(0));
+    let status = json(&world.run(&["daemon", "status", "--json"]).out);
+    let pid = status["data"]["version"]["pid"].as_i64().unwrap();
+    let socket = world.run(&["config", "path", "--json"]).out;
+    let socket = json(&socket)["data"]["socket"].as_str().unwrap().to_owned();
+    std::fs::remove_file(&socket).unwrap();
+    let second = world.run(&["ls"]);
+    assert_eq!(
+        second.code,
+        Some(0),
+        "reading goes on from the store: {second:?}"
+    );
+    let start = world.run(&["daemon", "start"]);
+    // Either the daemon made its socket anew, or it is named for what it is.
+    if start.code != Some(0) {
+        assert_eq!(start.code, Some(5), "{start:?}");
+        assert!(start.err.contains("another daemon holds"), "{start:?}");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(world.run(&["daemon", "start"]).code, Some(0));
+    }
+}
