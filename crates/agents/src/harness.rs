@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_core::limit::LimitNotice;
+use longhaul_core::time::UnixMs;
+
 use crate::capabilities::Capabilities;
 use crate::custom::{CustomHarness, OutputFormat, TextStream};
 use crate::launch::{LaunchPlan, LaunchRefusal, LaunchRequest};
+use crate::limits::Zone;
 use crate::stream::{LineParser, ParserContext, StreamParser};
 use crate::{claude, codex, custom, gemini, opencode, script};
 
@@ -167,18 +171,44 @@ impl Harness {
         Ok(plan)
     }
 
-    /// A parser for one attempt.
+    /// The refusal that the last turn of a conversation ended with, as the agent's own record of it
+    /// ([`LaunchPlan::records`]) tells: prefer it to the stream's, which may round the reset to minutes.
     #[must_use]
-    pub fn parser(&self, context: &ParserContext) -> Box<dyn StreamParser> {
-        let format = match &self.kind {
+    pub fn refusal_of_record(
+        &self,
+        record: &[u8],
+        now: UnixMs,
+        time_zone: Option<&str>,
+    ) -> Option<LimitNotice> {
+        match self.output() {
+            OutputFormat::CodexJson => {
+                let mut rollout = codex::CodexRollout::default();
+                rollout.push(record);
+                rollout.refusal(now, &Zone::named(time_zone))
+            }
+            OutputFormat::Text
+            | OutputFormat::ClaudeStream
+            | OutputFormat::GeminiStream
+            | OutputFormat::OpencodeJson
+            | OutputFormat::Script => None,
+        }
+    }
+
+    fn output(&self) -> OutputFormat {
+        match &self.kind {
             Kind::Builtin(Builtin::Claude) => OutputFormat::ClaudeStream,
             Kind::Builtin(Builtin::Codex) => OutputFormat::CodexJson,
             Kind::Builtin(Builtin::Gemini) => OutputFormat::GeminiStream,
             Kind::Builtin(Builtin::Opencode) => OutputFormat::OpencodeJson,
             Kind::Builtin(Builtin::Script) => OutputFormat::Script,
             Kind::Custom(settings) => settings.output,
-        };
-        match format {
+        }
+    }
+
+    /// A parser for one attempt.
+    #[must_use]
+    pub fn parser(&self, context: &ParserContext) -> Box<dyn StreamParser> {
+        match self.output() {
             OutputFormat::Text => Box::new(LineParser::new(TextStream::default(), context)),
             OutputFormat::ClaudeStream => {
                 Box::new(LineParser::new(claude::ClaudeStream::default(), context))

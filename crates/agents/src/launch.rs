@@ -84,8 +84,14 @@ pub struct LaunchPlan {
     pub files: Vec<PlacedFile>,
     /// The conversation's id, where it is known before the agent says it.
     pub conversation: Option<String>,
-    /// Paths that the agent itself writes: its own home. They may not exist yet.
+    /// Folders that the agent itself writes: its own home. Those that do not exist yet have to be made
+    /// before a confined start, since the kernel's rules hold only for what is there.
     pub writable: Vec<Utf8PathBuf>,
+    /// Files that the agent itself writes outside those folders; one that does not exist is not needed.
+    pub writable_files: Vec<Utf8PathBuf>,
+    /// Folder with the agent's own record of every conversation, `…-<conversation>.jsonl` somewhere
+    /// below it, where that tells more than the stream; for [`Harness::refusal_of_record`](crate::Harness::refusal_of_record).
+    pub records: Option<Utf8PathBuf>,
     /// The agent's own sandbox is what its permission mode means, and it cannot be set up inside ours:
     /// start the session without our confinement. If that is ignored the agent's commands fail; they
     /// are never less confined.

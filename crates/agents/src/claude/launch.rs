@@ -142,6 +142,11 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
         .into_bytes(),
         conversation: Some(conversation.to_owned()),
         writable: writable(request),
+        // Its own home holds this file, too, where that is set.
+        writable_files: match request.var("CLAUDE_CONFIG_DIR") {
+            Some(_) => Vec::new(),
+            None => request.home(".claude.json").into_iter().collect(),
+        },
         expected_mode: Some(mode.to_owned()),
         ..LaunchPlan::default()
     })
@@ -171,9 +176,9 @@ fn bash_rule(command: &str) -> String {
 
 fn writable(request: &LaunchRequest) -> Vec<camino::Utf8PathBuf> {
     let own = match request.var("CLAUDE_CONFIG_DIR") {
-        Some(dir) => vec![Some(dir.into())],
-        None => vec![request.home(".claude"), request.home(".claude.json")],
+        Some(dir) => Some(dir.into()),
+        None => request.home(".claude"),
     };
     let cache = request.home(".cache/claude-cli-nodejs");
-    own.into_iter().chain([cache]).flatten().collect()
+    own.into_iter().chain(cache).collect()
 }

@@ -99,6 +99,7 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
         argv: argv.done(),
         stdin: inline_prompt(request, by_flag).into_bytes(),
         conversation: resume.map(str::to_owned),
+        records: home.as_ref().map(|home| home.join("sessions")),
         writable: home.into_iter().collect(),
         needs_unconfined: request.confined && options.permission == Permission::Plan,
         ..LaunchPlan::default()

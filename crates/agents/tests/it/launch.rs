@@ -66,6 +66,12 @@ fn render(plan: &Result<LaunchPlan, LaunchRefusal>) -> String {
     );
     let writable: Vec<&str> = plan.writable.iter().map(|p| p.as_str()).collect();
     line("writable", writable.join(" "));
+    let files: Vec<&str> = plan.writable_files.iter().map(|p| p.as_str()).collect();
+    line("writable files", files.join(" "));
+    line(
+        "records",
+        plan.records.iter().map(ToString::to_string).collect(),
+    );
     line("expects", plan.expected_mode.clone().unwrap_or_default());
     line(
         "confinement",

@@ -9,6 +9,7 @@ mod job;
 mod judge;
 mod ports;
 mod prepare;
+mod record;
 mod reviewer;
 mod sandbox;
 mod seal;

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use super::desk::{Profile, chain};
 use super::prepare::{workdir, workspace_paths};
+use super::record::Record;
 use super::{Desk, again, env, sandbox, seal, sight};
 use crate::event::Event;
 use crate::handle::LiveSession;
@@ -261,7 +262,8 @@ pub(super) fn start(
     environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
     let mut writable = workspace_paths(desk, spec, order.workspace);
     writable.push(temp);
-    writable.extend(plan.writable.iter().cloned());
+    make_homes(&plan.writable);
+    writable.extend(plan.writable.iter().chain(&plan.writable_files).cloned());
     let mut job = JobSpec::new(
         order.key.as_str(),
         plan.argv.clone(),
@@ -286,6 +288,21 @@ pub(super) fn start(
                     NotLaunched::for_now(detail)
                 }
             })
+        }
+    }
+}
+
+/// Makes the folders of an agent's home that are missing: the kernel's rules hold only for what is there.
+fn make_homes(folders: &[Utf8PathBuf]) {
+    use std::os::unix::fs::DirBuilderExt as _;
+    for folder in folders {
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder);
+        if let Err(error) = made {
+            // The agent may do without it, or says so itself.
+            tracing::warn!(%folder, %error, "cannot make a folder of the agent's own");
         }
     }
 }
@@ -343,8 +360,7 @@ fn place(
         seal::write_private(&files.join(name), &file.bytes)?;
     }
     // Kept with the bundle, so that a later daemon knows what to expect of the stream (T23).
-    let expected =
-        serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation });
+    let expected = serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation, "records": plan.records });
     seal::write_private(
         &bundle.join("expected.json"),
         expected.to_string().as_bytes(),
@@ -374,6 +390,7 @@ struct Reading<'a> {
     d: &'a Dispatch,
     spec: &'a TaskSpec,
     parser: Box<dyn StreamParser>,
+    record: Record<'a>,
     out: Tail,
     err: Tail,
     live: LiveSession,
@@ -400,7 +417,7 @@ impl<'a> Reading<'a> {
         desk: &'a Desk,
         d: &'a Dispatch,
         spec: &'a TaskSpec,
-        harness: &Harness,
+        harness: &'a Harness,
         key: &SpawnKey,
     ) -> Self {
         let dir = desk.dirs.jobs().join(key.as_str());
@@ -430,6 +447,7 @@ impl<'a> Reading<'a> {
         };
         Self {
             parser: harness.parser(&context),
+            record: Record::new(harness, &expected, d.task.carry.conversation.as_deref()),
             out: tail(Stream::Out),
             err: tail(Stream::Err),
             told: LiveSession::default(),
@@ -514,6 +532,7 @@ impl<'a> Reading<'a> {
                 conversation, mode, ..
             } => {
                 if let Some(id) = conversation {
+                    self.record.of(id);
                     self.desk
                         .news(self.d, News::Conversation { id: id.clone() });
                 }
@@ -643,7 +662,8 @@ impl<'a> Reading<'a> {
         for event in events {
             self.take(&event);
         }
-        turn
+        let zone = self.spec.caller_env.get("TZ").map(String::as_str);
+        self.record.correct(turn, at, zone)
     }
 
     fn say(mut self, end: AttemptEnd) -> Vec<Event> {
