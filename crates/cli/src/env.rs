@@ -17,9 +17,6 @@ pub(crate) const LOG: &str = "LONGHAUL_LOG";
 /// Variables of this prefix are settings (`config list --origin` names those in use).
 pub(crate) const SETTING_PREFIX: &str = "LONGHAUL_";
 
-/// Names that every session gets from whoever submitted its task (T26), next to every `LC_*`.
-const CALLER: [&str; 7] = ["PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "SHELL"];
-
 /// A snapshot of the process's environment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Env {
@@ -106,6 +103,73 @@ impl Env {
             .collect()
     }
 
+    /// What a session inherits from the caller: PATH, HOME, locale, time zone, and where tools and
+    /// agents keep their own files (T26). Never a variable passed on by name: those may be secrets,
+    /// are read where and when the session starts, and are not stored (I12). Values that are not UTF-8
+    /// are left out.
+    pub(crate) fn for_sessions(&self) -> BTreeMap<String, String> {
+        self.vars
+            .iter()
+            .filter_map(|(k, v)| Some((k.to_str()?, v.to_str()?)))
+            .filter(|(k, _)| longhaul_engine::executor::is_caller_variable(k))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+    pub(crate) fn fake(vars: &[(&str, &str)]) -> Self {
+        Self {
+            vars: vars
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect(),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    ///
+    /// # Errors
+    /// A value that is not UTF-8 is named.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
+        match self.vars.get(&OsString::from(name)) {
+            None => Ok(None),
+            Some(value) => match value.to_str() {
+                Some("") => Ok(None),
+                Some(text) => Ok(Some(text)),
+                None => Err(Failure::usage(format!("the variable {name} is not UTF-8"))
+                    .help(format!("set {name} to a path or text in UTF-8"))),
+            },
+        }
+    }
+
+    /// A variable that is set, not empty and UTF-8; anything else counts as unset.
+    pub(crate) fn lossy(&self, name: &str) -> Option<&str> {
+        self.vars
+            .get(&OsString::from(name))
+            .and_then(|v| v.to_str())
+            .filter(|v| !v.is_empty())
+    }
+
+    /// Whether a variable is set to something.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.vars
+            .get(&OsString::from(name))
+            .is_some_and(|v| !v.is_empty())
+    }
+
+    /// All settings among the variables, as text, in order. The ones that name folders or the log
+    /// filter are no settings.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let folders = [CONFIG_DIR, STATE_DIR, RUNTIME_DIR, LOG];
+        self.vars
+            .iter()
+            .filter_map(|(k, v)| Some((k.to_str()?, v.to_str()?)))
+            .filter(|(k, _)| k.starts_with(SETTING_PREFIX) && !folders.contains(k))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    }
+
     /// What a session inherits from the caller: PATH, HOME, locale and time zone, and the variables
     /// passed on by name (T26). Values that are not UTF-8 are left out.
     pub(crate) fn for_sessions<'n>(
@@ -127,15 +191,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t26_a_session_gets_locale_path_and_what_is_passed_by_name() {
+    fn t26_i12_a_session_gets_locale_and_path_and_nothing_secret_is_stored() {
         let env = Env::fake(&[
             ("PATH", "/bin"),
             ("LC_ALL", "C"),
+            ("CLAUDE_CONFIG_DIR", "/c"),
             ("API_TOKEN", "x"),
             ("EDITOR", "vi"),
         ]);
-        let names: Vec<String> = env.for_sessions(["API_TOKEN"]).into_keys().collect();
-        assert_eq!(names, ["API_TOKEN", "LC_ALL", "PATH"]);
+        let names: Vec<String> = env.for_sessions().into_keys().collect();
+        assert_eq!(names, ["CLAUDE_CONFIG_DIR", "LC_ALL", "PATH"]);
     }
 
     #[test]

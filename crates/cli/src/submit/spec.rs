@@ -146,7 +146,7 @@ impl<'c> Resolver<'c> {
             caller_env: self
                 .context
                 .env
-                .for_sessions(draft.env_pass.iter().map(String::as_str)),
+                .for_sessions(),
         };
         draft
             .into_spec(resolution)
