@@ -38,6 +38,7 @@ impl Scratch {
         settings: &[(&str, &str)],
         without: &[&str],
     ) -> Result<Self, Failure> {
+        crate::follow::shield()?;
         let folder = tempfile::Builder::new()
             .prefix(&format!("longhaul-{kind}-"))
             .tempdir()

@@ -58,6 +58,20 @@ impl Interrupt {
     }
 }
 
+/// From here on Ctrl-C no longer ends the process by itself: what has to be taken down first is taken
+/// down by whoever follows. One that comes before there is anything to follow is not heard.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn shield() -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new("cannot set up input and output").because(e))?;
+    // The handlers stay when this goes: tokio never gives a signal back.
+    runtime.block_on(async { Interrupt::new() }).map(drop)
+}
+
 /// How a follow ended.
 #[derive(Debug)]
 pub(crate) enum End {

@@ -24,6 +24,11 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+fn interrupt(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
 fn state(world: &World, task: &str) -> String {
     let shown = world.run(&["show", task, "--json"]);
     json(&shown.out)["data"]["task"]["state"]
@@ -162,8 +167,7 @@ fn t28_ctrl_c_leaves_the_work_and_the_same_run_comes_back() {
         .map(Result::unwrap)
         .find(|l| l.contains("its session runs"));
     assert!(started.is_some());
-    let pid = rustix::process::Pid::from_raw(i32::try_from(first.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    interrupt(first.id());
     let status = first.wait().unwrap();
     let mut err = String::new();
     first
@@ -385,4 +389,31 @@ fn t19_a_daemon_whose_socket_was_removed_is_named_and_not_doubled() {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert_eq!(world.run(&["daemon", "start"]).code, Some(0));
     }
+}
+
+#[test]
+fn t28_ctrl_c_ends_the_demo_with_everything_it_started() {
+    let world = World::new();
+    std::fs::create_dir(world.path("tmp")).unwrap();
+    let mut demo = world
+        .longhaul()
+        .env("TMPDIR", world.path("tmp"))
+        .arg("demo")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(demo.stdout.take().unwrap());
+    let mut lines = out.lines().map(Result::unwrap);
+    assert!(lines.any(|l| l.contains("its session runs")));
+    interrupt(demo.id());
+    drop(lines.collect::<Vec<_>>());
+    let output = demo.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert_eq!(
+        std::fs::read_dir(world.path("tmp")).unwrap().count(),
+        0,
+        "{err}"
+    );
 }
