@@ -8,5 +8,9 @@
 )]
 
 mod audit;
+mod conduct;
 mod crash;
+mod operator;
+mod rivals;
+mod room;
 mod scene;
