@@ -102,6 +102,14 @@ impl Context {
         client::start(&self.paths, &self.env, &self.printer)
     }
 
+    /// Refuses agents' sessions what only a person may do (I17).
+    ///
+    /// # Errors
+    /// This process belongs to a session.
+    pub(crate) fn person_only(&self) -> Result<(), Failure> {
+        client::person_only(&self.paths)
+    }
+
     /// A way to read that never starts anything: the daemon, or else the store.
     ///
     /// # Errors

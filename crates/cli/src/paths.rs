@@ -1,6 +1,7 @@
 //! Where everything lies: configuration, state, sockets. Works out and checks; creates only what
 //! [`Paths::create`] is asked to.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -86,6 +87,16 @@ impl Paths {
         Ok(paths)
     }
 
+    /// The variables that name these folders, whatever else a process's environment says.
+    pub(crate) fn as_variables(&self) -> BTreeMap<String, String> {
+        let of = |name: &str, dir: &Utf8Path| (name.to_owned(), dir.to_string());
+        BTreeMap::from([
+            of(env::STATE_DIR, &self.state_dir),
+            of(env::CONFIG_DIR, &self.config_dir),
+            of(env::RUNTIME_DIR, &self.runtime_dir),
+        ])
+    }
+
     /// The daemon's socket.
     pub(crate) fn socket(&self) -> Utf8PathBuf {
         self.runtime_dir.join("daemon.sock")
@@ -116,8 +127,8 @@ impl Paths {
     /// # Errors
     /// A folder that cannot be made, belongs to someone else or is a link.
     pub(crate) fn create(&self) -> Result<(), Failure> {
-        private_dir(&self.state_dir)?;
-        private_dir(&self.runtime_dir)
+        private_dir(&self.state_dir, env::STATE_DIR)?;
+        private_dir(&self.runtime_dir, env::RUNTIME_DIR)
     }
 
     fn check_socket(&self) -> Result<(), Failure> {
@@ -180,34 +191,40 @@ fn settled(path: &Utf8Path) -> Utf8PathBuf {
     path.to_owned()
 }
 
-/// Makes a folder 0700 (its parents as usual) and checks owner and rights.
-fn private_dir(dir: &Utf8Path) -> Result<(), Failure> {
+/// Makes a folder 0700 (its parents as usual) and checks owner and rights. `variable` names another.
+fn private_dir(dir: &Utf8Path, variable: &str) -> Result<(), Failure> {
+    let elsewhere = || format!("set {variable} to a folder that you may write to");
     if let Some(parent) = dir.parent() {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(parent)
-            .on("create the folder", parent)?;
+            .on("create the folder", parent)
+            .map_err(|e| e.help(elsewhere()))?;
     }
     match fs::DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(e) => return Err(Failure::new(format!("cannot create the folder {dir}")).because(e)),
+        Err(e) => {
+            return Err(Failure::new(format!("cannot create the folder {dir}"))
+                .because(e)
+                .help(elsewhere()));
+        }
     }
     let meta = fs::symlink_metadata(dir).on("look at", dir)?;
     let uid = rustix::process::getuid().as_raw();
     if !meta.is_dir() {
-        return Err(Failure::new(format!("{dir} is not a folder")).help(format!(
-            "remove it, or set {} to a folder of your own",
-            env::RUNTIME_DIR
-        )));
+        return Err(Failure::new(format!("{dir} is not a folder"))
+            .help(format!("remove it, or set {variable} to a folder of your own")));
     }
     if meta.uid() != uid {
         return Err(Failure::new(format!(
             "{dir} belongs to user {}, and you are user {uid}",
             meta.uid()
         ))
-        .help("someone else made it; set LONGHAUL_STATE_DIR or LONGHAUL_RUNTIME_DIR to a folder of your own"));
+        .help(format!(
+            "someone else made it; set {variable} to a folder of your own"
+        )));
     }
     if meta.mode() & 0o077 != 0 {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).on("close to others", dir)?;
@@ -280,12 +297,12 @@ mod tests {
     fn t30_folders_are_made_private() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap().join("a/b");
-        private_dir(&root).unwrap();
+        private_dir(&root, "X").unwrap();
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
-        private_dir(&root).unwrap();
+        private_dir(&root, "X").unwrap();
         assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
         let link = root.parent().unwrap().join("l");
         std::os::unix::fs::symlink(&root, &link).unwrap();
-        assert!(private_dir(&link).is_err());
+        assert!(private_dir(&link, "X").is_err());
     }
 }

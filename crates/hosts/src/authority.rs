@@ -37,6 +37,64 @@ pub fn peer_authority(pid: u32) -> Authority {
     judge(pid).unwrap_or(Authority::Unknown)
 }
 
+/// The job of this supervisor (its bundles lie directly in `jobs`) that this very process belongs to:
+/// for programs that act without asking a daemon. Jobs of other supervisors do not count, so that
+/// somebody's session can work on, and with, a supervisor of its own.
+///
+/// # Errors
+/// The ancestry cannot be read; that may be a session's doing.
+pub fn own_job(jobs: &Path) -> io::Result<Option<String>> {
+    let jobs = std::fs::canonicalize(jobs).unwrap_or_else(|_| jobs.to_owned());
+    let known = |key: &str| {
+        let plain = Path::new(key).components().count() == 1;
+        plain && std::fs::symlink_metadata(jobs.join(key)).is_ok()
+    };
+    if let Some(key) = cgroup_key(std::process::id())?.filter(|key| known(key)) {
+        return Ok(Some(key));
+    }
+    // A parent that ends meanwhile leaves its children to the shim: then the way up is another one.
+    for _ in 0..5 {
+        match job_above(&known)? {
+            Way::Up(found) => return Ok(found),
+            Way::Broken => {}
+        }
+    }
+    // Ancestors that stay invisible are another user's, where the system hides those.
+    Ok(None)
+}
+
+/// What the way up from this process came to.
+enum Way {
+    Up(Option<String>),
+    Broken,
+}
+
+fn job_above(known: &impl Fn(&str) -> bool) -> io::Result<Way> {
+    let mut pid = std::process::id();
+    for _ in 0..MAX_DEPTH {
+        let Some(stat) = present(pid)? else {
+            return Ok(Way::Broken);
+        };
+        let key = match key_of(&stat) {
+            // A process above ours may close its environment to us (the first one of a container
+            // does); its command line it cannot, and a shim is known by that.
+            Err(err) if err.kind() == io::ErrorKind::PermissionDenied => None,
+            key => key?,
+        };
+        if let Some(key) = key {
+            let key = String::from_utf8_lossy(&key).into_owned();
+            if known(&key) {
+                return Ok(Way::Up(Some(key)));
+            }
+        }
+        if stat.ppid == 0 {
+            return Ok(Way::Up(None));
+        }
+        pid = stat.ppid;
+    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
 /// What of ourselves does not count against others.
 #[derive(Debug, Default)]
 struct Own {

@@ -74,6 +74,7 @@ pub(crate) fn start(paths: &Paths, env: &Env, printer: &Printer) -> Result<Clien
     if let Presence::There(client) = look(paths)? {
         return Ok(*client);
     }
+    super::refuse_session(paths)?;
     paths.create()?;
     // Held until the socket answers, so that clients that start together start one daemon.
     let lock = open_private(&paths.runtime_dir.join("start.lock"))?;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod http;
+mod person;
 mod reads;
 mod routes;
 mod sse;
@@ -25,6 +26,7 @@ use crate::failure::Failure;
 
 pub(crate) use connect::{Presence, look, start, stop};
 pub(crate) use http::HttpError;
+pub(crate) use person::{person_only, refuse_session};
 pub(crate) use reads::{Reads, live_tasks, stored_log};
 use sse::SseParser;
 

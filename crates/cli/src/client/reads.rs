@@ -47,6 +47,8 @@ impl Reads {
         if let Presence::There(client) = look(paths)? {
             return Ok(Self::Daemon(client));
         }
+        // Nobody is there who would tell its own task from others'.
+        super::refuse_session(paths)?;
         let reader: Box<dyn Reader> = if paths.database().exists() {
             Box::new(SqliteReader::open(&paths.database()).map_err(store)?)
         } else {

@@ -154,12 +154,11 @@ fn foreground(context: &Context, detached: bool) -> Outcome {
             .map_err(|e| Failure::new("cannot leave the caller's session").because(e))?;
     }
     let paths = context.paths();
+    client::refuse_session(paths)?;
     paths.create()?;
     refuse_network(&paths.state_dir)?;
     let resolved = settings::load(context, None)?;
-    for note in resolved.notes.items() {
-        context.printer.warn(&note.message);
-    }
+    crate::submit::file::say_notes(context, &resolved.notes);
     // Misconfigured harnesses are said before anything is bound or opened.
     settings::registry(&resolved.settings)?;
     wire::daemon_main(paths, &resolved.settings, &context.env)

@@ -47,6 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     if args.list {
         return show(context, &list);
     }
+    context.person_only()?;
     let folder = args
         .folder
         .as_ref()

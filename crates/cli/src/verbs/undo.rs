@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     if args.list {
         return list(context, &found);
     }
+    context.person_only()?;
     if matches!(
         detail.task.state,
         TaskState::Assigned | TaskState::Running | TaskState::Verifying

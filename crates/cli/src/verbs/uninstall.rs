@@ -88,6 +88,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     if args.dry_run {
         return Ok(ExitCode::Done);
     }
+    context.person_only()?;
     if !args.yes && !p.confirm("Go ahead?", "--yes")? {
         p.say("nothing was changed");
         return Ok(ExitCode::Cancelled);

@@ -150,8 +150,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             Ok(ExitCode::Done)
         }
         Verb::Diff { task, stat } => diff(context, task, *stat),
-        Verb::Gc { apply } => gc(context, *apply),
-        Verb::Remove { task, yes } => remove(context, task, *yes),
+        Verb::Gc { apply } => {
+            if *apply {
+                context.person_only()?;
+            }
+            gc(context, *apply)
+        }
+        Verb::Remove { task, yes } => {
+            context.person_only()?;
+            remove(context, task, *yes)
+        }
     }
 }
 

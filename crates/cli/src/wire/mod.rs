@@ -82,6 +82,7 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
         git,
         practice: practice::practice(settings, env),
         environment: text_only(env),
+        own_folders: paths.as_variables(),
         reader,
         events: events.clone(),
     })

@@ -157,6 +157,8 @@ pub struct Desk {
     pub practice: Practice,
     /// The daemon's environment, for what tasks name.
     pub environment: BTreeMap<String, String>,
+    /// Variables that name the daemon's own folders: what lets a session's `longhaul` find it.
+    pub own_folders: BTreeMap<String, String>,
     /// This boot.
     pub boot: BootId,
     /// True if we run as root.
@@ -179,6 +181,8 @@ pub struct DeskParts {
     pub practice: Practice,
     /// See [`Desk::environment`].
     pub environment: BTreeMap<String, String>,
+    /// See [`Desk::own_folders`].
+    pub own_folders: BTreeMap<String, String>,
     /// Reads the store.
     pub reader: Box<dyn Reader>,
     /// The way back to the dispatcher.
@@ -204,6 +208,7 @@ impl Desk {
             git: parts.git,
             practice: parts.practice,
             environment: parts.environment,
+            own_folders: parts.own_folders,
         })
     }
 

@@ -260,6 +260,8 @@ pub(super) fn start(
     }
     environment.extend(plan.env.clone());
     environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
+    // So that the agent's own `longhaul show` asks this daemon, whatever its other folders are (I17).
+    environment.extend(desk.own_folders.clone());
     let mut writable = workspace_paths(desk, spec, order.workspace);
     writable.push(temp);
     make_homes(&plan.writable);
