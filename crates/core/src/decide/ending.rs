@@ -225,7 +225,12 @@ fn limited(mut draft: Draft, notice: &LimitNotice, policy: &Policy) -> Outcome {
             let reset = notice
                 .reset_at
                 .unwrap_or_else(|| now.plus(policy.quota_unknown_wait));
-            reset.max(now)
+            if reset > now {
+                reset
+            } else {
+                // Said too late or rounded down: asking again at once would be refused again.
+                now.plus(policy.throttle_wait)
+            }
         }
         LimitClass::Throttle | LimitClass::Overload => {
             let n = draft.task.tally.refusals_in_row;
