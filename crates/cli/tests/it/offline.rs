@@ -149,7 +149,7 @@ fn s9_a_harness_that_is_not_installed_is_said_before_anything_is_made() {
         &["`codex` is not installed", "[harness.codex]"],
     );
     assert!(
-        !world.path("run/longhaul").exists(),
+        !world.path("home/.local/state/longhaul/daemon.log").exists(),
         "a daemon was started for nothing"
     );
 }
