@@ -116,17 +116,18 @@ fn act(
     listener: &dyn Listener,
     troubled: &mut bool,
 ) -> bool {
-    match &step.store_trouble {
-        Some(why) => {
+    match (&step.store_trouble, *troubled) {
+        (Some(why), false) => {
+            // Said once: the log may well be on the disk that is full.
             tracing::error!(%why, "the database cannot be written");
             listener.store_trouble(Some(why));
             *troubled = true;
         }
-        None if *troubled && step.advanced.is_some() => {
+        (None, true) if step.advanced.is_some() => {
             listener.store_trouble(None);
             *troubled = false;
         }
-        None => {}
+        _ => {}
     }
     for dispatch in step.effects {
         executor.ensure(dispatch);

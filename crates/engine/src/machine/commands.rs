@@ -64,9 +64,12 @@ impl<S: Store> Machine<S> {
                 Reply::Ok("work goes on".to_owned())
             }
             Command::Send { task, .. } => match self.index.get(task).map(|t| t.state.word()) {
-                None => refused(RefusalClass::NotFound, "there is no live task of this id"),
+                None => refused(
+                    RefusalClass::Conflict,
+                    "the task has ended, so no session is there to read it; `longhaul add` hands in what is still wanted",
+                ),
                 Some(_) => refused(
-                    RefusalClass::Invalid,
+                    RefusalClass::Conflict,
                     "this session takes no text while it runs; `longhaul retry ID --note TEXT` gives it to the next attempt",
                 ),
             },
@@ -159,8 +162,24 @@ impl<S: Store> Machine<S> {
     }
 
     fn gate_of(&self, scope: &str, now: UnixMs) -> (Gate, Option<UnixMs>) {
-        let window = self.windows.get(scope);
-        (gate(window, now), window.map(|w| w.until))
+        let Some(window) = self.windows.get(scope) else {
+            return (Gate::Open, None);
+        };
+        let gate = match gate(Some(window), now) {
+            // A session from before the reset proves nothing, and must not stand in the probe's way.
+            Gate::OneProbe if !self.probes(scope, window.until) => Gate::Open,
+            gate => gate,
+        };
+        (gate, Some(window.until))
+    }
+
+    /// Whether a session of the scope was begun after its reset.
+    fn probes(&self, scope: &str, reset: UnixMs) -> bool {
+        self.index.tasks().any(|t| {
+            t.state.word().is_active()
+                && t.terms.harness == scope
+                && t.attempt.as_ref().is_some_and(|a| a.assigned_at >= reset)
+        })
     }
 
     fn hindrance(&self, task: &Task, now: UnixMs) -> Option<Hindrance> {

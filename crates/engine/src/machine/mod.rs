@@ -36,6 +36,9 @@ pub struct Limits {
     pub policy: Policy,
 }
 
+/// Refused commits in a row after which the daemon ends: it does not understand its store.
+const MAX_REFUSALS: u32 = 5;
+
 /// Flags that survive a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Switches {
@@ -65,7 +68,7 @@ pub struct Step {
     pub advanced: Option<u64>,
     /// A person asked the daemon to end.
     pub shutdown: bool,
-    /// The store could not write; nothing of this step happened, its facts are kept.
+    /// The store could not write; nothing of this step is acted on, its facts are kept.
     pub store_trouble: Option<String>,
 }
 
@@ -89,6 +92,10 @@ pub struct Machine<S> {
     lacking: Option<String>,
     /// Facts whose commit failed.
     backlog: Vec<Event>,
+    /// The last commit failed: what was decided then has to be decided again, though nothing was said.
+    failing: bool,
+    /// Commits in a row of which the store refused a write.
+    refusals: u32,
     again: BTreeMap<u64, Vec<Effect>>,
     new_op: Box<dyn FnMut() -> Uuid + Send>,
     edit: Edit,
@@ -133,47 +140,53 @@ impl<S: Store> Machine<S> {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub fn open(
-        mut store: S,
+        store: S,
         limits: Limits,
         about: About,
         new_op: impl FnMut() -> Uuid + Send + 'static,
     ) -> Result<Self, StoreError> {
-        let tasks = store.live()?;
         let reader = store.reader()?;
-        let newest = reader.newest_seq()?;
-        let windows = store
-            .windows()?
-            .into_iter()
-            .map(|w| (w.scope.clone(), w))
-            .collect::<HashMap<_, _>>();
-        let flags = store.flags()?;
+        let mut machine = Self {
+            store,
+            reader,
+            limits,
+            index: Index::default(),
+            live: HashMap::new(),
+            windows: HashMap::new(),
+            switches: Switches::default(),
+            lacking: None,
+            backlog: Vec::new(),
+            failing: false,
+            refusals: 0,
+            again: BTreeMap::new(),
+            new_op: Box::new(new_op),
+            edit: Edit::default(),
+            about,
+            newest: 0,
+        };
+        machine.load()?;
+        Ok(machine)
+    }
+
+    /// Takes the picture in memory anew from the store.
+    fn load(&mut self) -> Result<(), StoreError> {
+        let flags = self.store.flags()?;
         let on = |name: &str| flags.get(name).and_then(serde_json::Value::as_bool) == Some(true);
         let switches = Switches {
             drain: on("drain"),
             estop: on("estop"),
         };
+        let windows = self.store.windows()?;
+        let newest = self.reader.newest_seq()?;
         let mut index = Index::default();
-        for task in tasks {
+        for task in self.store.live()? {
             index.put(task.id, Some(task));
         }
-        let mut machine = Self {
-            store,
-            reader,
-            limits,
-            index,
-            live: HashMap::new(),
-            windows,
-            switches,
-            lacking: None,
-            backlog: Vec::new(),
-            again: BTreeMap::new(),
-            new_op: Box::new(new_op),
-            edit: Edit::default(),
-            about,
-            newest,
-        };
-        machine.load_dependency_results()?;
-        Ok(machine)
+        self.index = index;
+        self.windows = windows.into_iter().map(|w| (w.scope.clone(), w)).collect();
+        self.switches = switches;
+        self.newest = newest;
+        self.load_dependency_results()
     }
 
     /// The effects of all live tasks: asked for at start, because nobody knows which were done (T18).
@@ -203,7 +216,9 @@ impl<S: Store> Machine<S> {
                     let _outcome = self.fact(task, &fact, now);
                     kept.push(Event::Fact { task, fact });
                 }
-                Event::Live { task, fence, live } => self.note_live(task, fence, *live, now),
+                Event::Live { task, fence, live } => {
+                    kept.extend(self.note_live(task, fence, *live, now));
+                }
                 Event::Again {
                     effect,
                     after_ms,
@@ -252,10 +267,10 @@ impl<S: Store> Machine<S> {
         self.index.load().total() > 0
     }
 
-    /// True if facts wait for the store to write again.
+    /// True if something waits for the store to write again: facts, or a move whose time has come.
     #[must_use]
-    pub fn has_backlog(&self) -> bool {
-        !self.backlog.is_empty()
+    pub const fn has_backlog(&self) -> bool {
+        self.failing
     }
 
     /// The store, for idle work.
@@ -281,14 +296,23 @@ impl<S: Store> Machine<S> {
                 Ok(Committed::Upto(seq)) => step.advanced = Some(seq),
                 Ok(Committed::Refused(refusal)) => {
                     // One daemon owns the store (T19), so somebody else wrote, or a decision was made
-                    // on a wrong picture. Nothing acts on it: end, and start anew from what is stored.
+                    // on a wrong picture. Nothing acts on it: everything is taken anew from what is
+                    // stored, and the facts are decided again. If that does not help, end.
+                    self.refusals += 1;
+                    self.failing = true;
+                    self.backlog = kept;
                     step.store_trouble = Some(format!("the store refused a write: {refusal}"));
-                    step.shutdown = true;
+                    let loaded = self.load();
+                    if self.refusals >= MAX_REFUSALS || loaded.is_err() {
+                        step.shutdown = true;
+                    } else {
+                        step.effects = self.recover();
+                    }
                     step.replies = answers
                         .into_iter()
                         .map(|a| Answer {
                             to: a.to,
-                            reply: commands::unavailable("it restarts"),
+                            reply: commands::unavailable("it looks at its tasks anew"),
                         })
                         .collect();
                     return step;
@@ -297,6 +321,7 @@ impl<S: Store> Machine<S> {
                     let why = error.to_string();
                     self.put_back(edit);
                     self.backlog = kept;
+                    self.failing = true;
                     step.replies = answers
                         .into_iter()
                         .map(|a| Answer {
@@ -310,6 +335,8 @@ impl<S: Store> Machine<S> {
                 }
             }
         }
+        self.failing = false;
+        self.refusals = 0;
         step.replies = answers;
         for (id, before) in &edit.before {
             let Some(task) = self.index.get(*id) else {
@@ -335,10 +362,6 @@ impl<S: Store> Machine<S> {
 
     /// Commits a batch; a commit of unknown outcome is looked up before anything is concluded.
     fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError> {
-        let op = writes.iter().rev().find_map(|w| match w {
-            Write::Step(step) => Some(step.op_id),
-            _ => None,
-        });
         match self.store.commit(writes) {
             Ok(results) => {
                 let mut newest = self.newest;
@@ -353,25 +376,55 @@ impl<S: Store> Machine<S> {
                 Ok(Committed::Upto(newest))
             }
             Err(unknown @ StoreError::CommitUnknown { .. }) => {
-                let Some(op) = op else { return Err(unknown) };
-                match self.store.applied(op)? {
-                    Some(applied) => {
-                        self.newest = self.newest.max(applied.seq);
-                        Ok(Committed::Upto(self.newest))
-                    }
-                    None => Err(unknown),
+                if self.took_place(writes)? {
+                    self.newest = self.newest.max(self.reader.newest_seq()?);
+                    Ok(Committed::Upto(self.newest))
+                } else {
+                    Err(unknown)
                 }
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Whether a batch is stored. It is stored whole or not at all, so one trace of it answers; a flag
+    /// or window that was as wanted before is no harm either way.
+    fn took_place(&mut self, writes: &[Write]) -> Result<bool, StoreError> {
+        for write in writes {
+            match write {
+                Write::Step(step) => return Ok(self.store.applied(step.op_id)?.is_some()),
+                Write::Submit(submission) => {
+                    return Ok(self.reader.submission(submission.id)?.is_some());
+                }
+                _ => {}
+            }
+        }
+        for write in writes {
+            match write {
+                Write::Flag { name, value } => {
+                    return Ok(self.store.flags()?.get(name) == Some(value));
+                }
+                Write::Window(window) => {
+                    return Ok(self.store.windows()?.contains(window));
+                }
+                Write::ClearWindow { scope } => {
+                    return Ok(!self.store.windows()?.iter().any(|w| w.scope == *scope));
+                }
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
     fn repeat_postponed(&mut self, now: Now, step: &mut Step) {
         while let Some(entry) = self.again.first_entry().filter(|e| *e.key() <= now.mono_ms) {
             for effect in entry.remove() {
+                // What is asked for is what the task needs *now*: whoever could not finish had perhaps
+                // begun under an earlier step of the same attempt (it launched, and the task runs
+                // since), and then the later effect was passed over while it was at work.
                 let current = self.index.get(effect.task).and_then(dispatch);
-                if let Some(d) = current.filter(|d| d.effect == effect)
-                    && !step.effects.iter().any(|e| e.effect == effect)
+                if let Some(d) = current.filter(|d| d.effect.fence == effect.fence)
+                    && !step.effects.iter().any(|e| e.effect == d.effect)
                 {
                     step.effects.push(d);
                 }
@@ -479,12 +532,17 @@ impl<S: Store> Machine<S> {
         }
     }
 
-    fn note_live(&mut self, task: TaskId, fence: Fence, live: LiveSession, now: Now) {
-        let Some(current) = self.index.get(task) else {
-            return;
-        };
+    /// Takes in what the sensors know; returns the fact in it, to be kept if the commit fails.
+    fn note_live(
+        &mut self,
+        task: TaskId,
+        fence: Fence,
+        live: LiveSession,
+        now: Now,
+    ) -> Option<Event> {
+        let current = self.index.get(task)?;
         if current.fence != fence {
-            return;
+            return None;
         }
         let usage = live.usage;
         let changed = self
@@ -492,13 +550,15 @@ impl<S: Store> Machine<S> {
             .get(&task)
             .is_none_or(|(f, l)| *f != fence || l.usage != usage);
         self.live.insert(task, (fence, live));
-        if changed && !usage.is_zero() {
-            let fact = Fact::Attempt {
-                fence,
-                news: News::Spent { usage },
-            };
-            let _outcome = self.fact(task, &fact, now);
+        if !changed || usage.is_zero() {
+            return None;
         }
+        let fact = Fact::Attempt {
+            fence,
+            news: News::Spent { usage },
+        };
+        let _outcome = self.fact(task, &fact, now);
+        Some(Event::Fact { task, fact })
     }
 
     fn open_window(&mut self, window: Window) {

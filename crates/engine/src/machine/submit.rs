@@ -1,5 +1,7 @@
 //! Accepting tasks, once: a repeated request or the same file while it is live finds what is there.
 
+use std::collections::HashSet;
+
 use longhaul_core::ids::TaskId;
 use longhaul_core::ledger::{Actor, Cause, LedgerEntry};
 use longhaul_core::task::{Task, Terms};
@@ -28,10 +30,26 @@ impl<S: Store> Machine<S> {
         }
         let reader = &self.reader;
         // A client whose answer was lost repeats its request with the same ids.
-        if let Some((first, _)) = submit.tasks.first()
-            && let Some(known) = reader.task(*first)?
+        if let Some((first, _)) = submit.tasks.first() {
+            if let Some(known) = reader.task(*first)? {
+                return self.reattach(known.submission);
+            }
+            if let Some(known) = self.just_now(|s| s.tasks.iter().any(|t| t.task.id == *first)) {
+                return Ok(known);
+            }
+        }
+        if !submit.again
+            && !submit.digest.is_empty()
+            && let Some(known) =
+                self.just_now(|s| s.source == submit.source && s.digest == submit.digest)
         {
-            return self.reattach(known.submission);
+            return Ok(known);
+        }
+        if let Some(id) = self.taken(&submit)? {
+            return Ok(refused(
+                RefusalClass::Conflict,
+                &format!("the task id {id} is used twice; make new ids and send the tasks again"),
+            ));
         }
         if !submit.again && !submit.digest.is_empty() {
             let live = reader.live_from(&submit.source)?;
@@ -93,6 +111,31 @@ impl<S: Store> Machine<S> {
             tasks: ids,
             reattached: false,
         })
+    }
+
+    /// The answer for a submission of this very step, which no reader sees yet.
+    fn just_now(&self, is_it: impl Fn(&Submission) -> bool) -> Option<Reply> {
+        self.edit.writes.iter().find_map(|write| match write {
+            Write::Submit(submission) if is_it(submission) => Some(Reply::Submitted {
+                submission: submission.id,
+                tasks: submission.tasks.iter().map(|t| t.task.id).collect(),
+                reattached: true,
+            }),
+            _ => None,
+        })
+    }
+
+    /// An id that stands twice in the request, or that another task has: the store would refuse it,
+    /// and a refused write ends the daemon.
+    fn taken(&self, submit: &Submit) -> Result<Option<TaskId>, StoreError> {
+        let mut seen = HashSet::new();
+        for (id, _) in &submit.tasks {
+            let known = self.index.get(*id).is_some() || self.reader.task(*id)?.is_some();
+            if known || !seen.insert(*id) {
+                return Ok(Some(*id));
+            }
+        }
+        Ok(None)
     }
 
     fn reattach(&self, submission: Uuid) -> Result<Reply, StoreError> {

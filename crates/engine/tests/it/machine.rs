@@ -1,17 +1,19 @@
 //! What the dispatcher guarantees, whatever carries out its effects.
 
+use longhaul_core::effect::Act;
 use longhaul_core::fact::Order;
 use longhaul_core::schedule::Capacity;
 use longhaul_core::task::StateWord;
 use longhaul_engine::event::Event;
 use longhaul_engine::handle::{Command, OrderResult, RefusalClass, Reply};
 use longhaul_engine::machine::Limits;
-use longhaul_store::{MemoryStore, Store};
+use longhaul_store::Store;
 
+use crate::moody::{Mood, Moody};
 use crate::pretend::{Pretend, Script, id, ledger, spec, submit};
 
 fn world() -> Pretend {
-    Pretend::new(MemoryStore::default(), Limits::default())
+    Pretend::new(Moody::default(), Limits::default())
 }
 
 fn state(world: &mut Pretend, n: u8) -> StateWord {
@@ -74,7 +76,7 @@ fn t4_slots_are_never_exceeded() {
         },
         ..Limits::default()
     };
-    let mut w = Pretend::new(MemoryStore::default(), limits);
+    let mut w = Pretend::new(Moody::default(), limits);
     let tasks: Vec<_> = (1..=20)
         .map(|n| (id(n), spec(&format!("t{n}"), &[])))
         .collect();
@@ -93,7 +95,7 @@ fn a4_a_limit_rests_the_harness_and_one_probe_proves_that_it_is_over() {
         },
         ..Limits::default()
     };
-    let mut w = Pretend::new(MemoryStore::default(), limits);
+    let mut w = Pretend::new(Moody::default(), limits);
     let tasks: Vec<_> = (1..=4)
         .map(|n| (id(n), spec(&format!("t{n}"), &[])))
         .collect();
@@ -244,4 +246,216 @@ fn t18_a_restart_at_any_step_ends_the_same() {
         let ends = |rows: &[String]| rows.iter().filter(|r| r.ends_with("finished")).count();
         assert_eq!(ends(&ledger(w.machine.store_mut())), ends(&rows));
     }
+}
+
+/// A task of the world whose session was just started.
+fn launched(w: &mut Pretend) -> longhaul_core::effect::Effect {
+    w.command(submit(&[(id(1), spec("a", &[]))]));
+    w.one();
+    let launch = w.todo.last().unwrap().effect.clone();
+    assert_eq!(launch.act, Act::Launch);
+    w.one();
+    assert_eq!(state(w, 1), StateWord::Running);
+    launch
+}
+
+#[test]
+fn t18_a_session_whose_watcher_broke_is_watched_again_although_it_runs_by_now() {
+    let mut w = world();
+    let launch = launched(&mut w);
+    // The thread that launched is still at work, so the executor passed the next effect over.
+    w.todo.clear();
+    w.step(vec![Event::Again {
+        effect: launch,
+        after_ms: 3_000,
+        why: "its thread broke".into(),
+    }]);
+    assert!(w.todo.is_empty());
+    w.now.mono_ms += 3_000;
+    w.step(vec![Event::Tick]);
+    assert_eq!(w.todo.last().map(|d| &d.effect.act), Some(&Act::Attend));
+    w.settle();
+    assert_eq!(state(&mut w, 1), StateWord::Done);
+}
+
+#[test]
+fn i3_a_submission_of_unknown_outcome_that_was_stored_runs() {
+    let store = Moody::default();
+    let mut w = Pretend::new(store.clone(), Limits::default());
+    w.command(Command::Drain { stop: false });
+    store.next([Mood::UnknownButStored]);
+    let reply = w.command(submit(&[(id(1), spec("a", &[]))]));
+    assert!(matches!(reply, Reply::Submitted { .. }), "{reply:?}");
+    store.next([Mood::UnknownButStored]);
+    assert!(matches!(w.command(Command::Undrain), Reply::Ok(_)));
+    w.settle();
+    assert_eq!(state(&mut w, 1), StateWord::Done);
+}
+
+#[test]
+fn a_request_repeated_in_the_same_step_is_the_same_submission() {
+    let mut w = world();
+    let (tx, rx) = std::sync::mpsc::channel();
+    let request = |n: u8| {
+        let tx = tx.clone();
+        Event::Request(longhaul_engine::handle::Request {
+            command: submit(&[(id(n), spec("a", &[]))]),
+            reply: Box::new(move |r| tx.send(r).unwrap()),
+        })
+    };
+    // The same ids again, and the same file from another client.
+    let step = w.step(vec![request(1), request(1), request(2)]);
+    assert!(!step.shutdown && step.store_trouble.is_none());
+    for reattached in [false, true, true] {
+        let Reply::Submitted {
+            tasks,
+            reattached: was,
+            ..
+        } = rx.try_recv().unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!((tasks, was), (vec![id(1)], reattached));
+    }
+}
+
+#[test]
+fn task_ids_that_are_taken_are_refused_and_do_not_end_the_daemon() {
+    let mut w = world();
+    w.command(submit(&[(id(1), spec("a", &[]))]));
+    for tasks in [
+        [(id(2), spec("b", &[])), (id(1), spec("c", &[]))],
+        [(id(3), spec("b", &[])), (id(3), spec("c", &[]))],
+    ] {
+        let Command::Submit(mut command) = submit(&tasks) else {
+            panic!()
+        };
+        command.again = true;
+        let reply = w.command(Command::Submit(command));
+        assert!(
+            matches!(
+                reply,
+                Reply::Refused {
+                    class: RefusalClass::Conflict,
+                    ..
+                }
+            ),
+            "{reply:?}"
+        );
+    }
+    w.settle();
+    assert_eq!(state(&mut w, 1), StateWord::Done);
+}
+
+#[test]
+fn t20_a_move_whose_commit_failed_is_made_later_and_not_at_once_again_and_again() {
+    let store = Moody::default();
+    let mut w = Pretend::new(store.clone(), Limits::default());
+    let script = Script {
+        quota_until: Some(500_000),
+        ..Script::default()
+    };
+    w.scripts.insert(id(1), script);
+    w.command(submit(&[(id(1), spec("a", &[]))]));
+    while state(&mut w, 1) != StateWord::Parked {
+        assert!(w.one());
+    }
+    w.now.wall = w.machine.next_due().unwrap();
+    store.next([Mood::Full]);
+    let step = w.step(vec![Event::Tick]);
+    assert!(step.store_trouble.is_some());
+    assert!(
+        w.machine.has_backlog(),
+        "the dispatcher has to wait before it tries again"
+    );
+    w.step(vec![Event::Tick]);
+    assert!(!w.machine.has_backlog());
+    w.settle();
+    assert_eq!(state(&mut w, 1), StateWord::Done);
+}
+
+#[test]
+fn t20_what_a_session_used_is_not_forgotten_when_the_commit_fails() {
+    let store = Moody::default();
+    let mut w = Pretend::new(store.clone(), Limits::default());
+    let mut task = spec("a", &[]);
+    task.budget_tokens = Some(10);
+    w.command(submit(&[(id(1), task)]));
+    w.one();
+    w.one();
+    let live = longhaul_engine::handle::LiveSession {
+        usage: longhaul_core::usage::Usage {
+            input: 50,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let fence = w.machine.task(id(1)).unwrap().fence;
+    store.next([Mood::Full]);
+    w.step(vec![Event::Live {
+        task: id(1),
+        fence,
+        live: Box::new(live),
+    }]);
+    w.step(vec![Event::Tick]);
+    assert_eq!(
+        w.machine.task(id(1)).unwrap().halt,
+        Some(longhaul_core::attempt::Halt::Budget)
+    );
+}
+
+#[test]
+fn a_refused_write_makes_the_machine_look_anew_and_go_on() {
+    let store = Moody::default();
+    let mut w = Pretend::new(store.clone(), Limits::default());
+    w.command(submit(&[
+        (id(1), spec("a", &[])),
+        (id(2), spec("b", &[id(1)])),
+    ]));
+    w.one();
+    store.next([Mood::Refuse]);
+    w.one();
+    assert!(w.machine.has_backlog());
+    w.step(vec![Event::Tick]);
+    w.settle();
+    assert_eq!(state(&mut w, 1), StateWord::Done);
+    assert_eq!(state(&mut w, 2), StateWord::Done);
+    // What is refused for ever ends the daemon instead of spinning.
+    store.next([Mood::Refuse; 5]);
+    w.command(submit(&[(id(3), spec("c", &[]))]));
+    let ended = (0..4).any(|_| {
+        let (tx, _rx) = std::sync::mpsc::channel();
+        w.step(vec![Event::Request(longhaul_engine::handle::Request {
+            command: Command::Drain { stop: false },
+            reply: Box::new(move |r| drop(tx.send(r))),
+        })])
+        .shutdown
+    });
+    assert!(ended);
+}
+
+#[test]
+fn a4_a_session_from_before_the_reset_does_not_stand_in_the_probes_way() {
+    let mut w = world();
+    let script = Script {
+        quota_until: Some(500_000),
+        ..Script::default()
+    };
+    w.scripts.insert(id(2), script);
+    w.command(submit(&[
+        (id(1), spec("long", &[])),
+        (id(2), spec("b", &[])),
+    ]));
+    // The first one is launched and goes on through the night; the second meets the limit.
+    for _ in 0..6 {
+        w.todo
+            .retain(|d| d.effect.task != id(1) || d.effect.act != Act::Attend);
+        w.one();
+    }
+    assert_eq!(state(&mut w, 1), StateWord::Running);
+    assert_eq!(state(&mut w, 2), StateWord::Parked);
+    w.todo.retain(|d| d.effect.task != id(1));
+    w.settle();
+    assert_eq!(state(&mut w, 2), StateWord::Done);
+    assert_eq!(state(&mut w, 1), StateWord::Running);
 }

@@ -20,8 +20,10 @@ use longhaul_core::verdict::{Grade, Verdict};
 use longhaul_engine::event::Event;
 use longhaul_engine::handle::{Command, Reply, Request, Submit};
 use longhaul_engine::machine::{About, Dispatch, Limits, Machine, Step};
-use longhaul_store::{MemoryStore, Store};
+use longhaul_store::Store;
 use uuid::Uuid;
+
+use crate::moody::Moody;
 
 pub(crate) fn spec(name: &str, deps: &[TaskId]) -> TaskSpec {
     TaskSpec {
@@ -95,16 +97,16 @@ pub(crate) struct Script {
 }
 
 pub(crate) struct Pretend {
-    pub(crate) machine: Machine<MemoryStore>,
+    pub(crate) machine: Machine<Moody>,
     pub(crate) now: Now,
     pub(crate) scripts: BTreeMap<TaskId, Script>,
     pub(crate) most_live: u32,
     pub(crate) launches: Vec<(TaskId, u64)>,
-    todo: Vec<Dispatch>,
+    pub(crate) todo: Vec<Dispatch>,
 }
 
 impl Pretend {
-    pub(crate) fn new(store: MemoryStore, limits: Limits) -> Self {
+    pub(crate) fn new(store: Moody, limits: Limits) -> Self {
         static OPS: AtomicU64 = AtomicU64::new(1);
         let machine = Machine::open(store, limits, About::default(), || {
             let n = OPS.fetch_add(1, Ordering::Relaxed);
