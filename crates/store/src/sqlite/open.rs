@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use camino::Utf8Path;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::errors::while_opening;
@@ -39,6 +40,9 @@ pub(super) fn writer(
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(&fail)?;
+    // Closing carries the log over into the file. A file that turns out to be damaged stays as it is.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(&fail)?;
     conn.busy_timeout(BUSY).map_err(&fail)?;
     conn.set_prepared_statement_cache_capacity(64);
     let mode: String = conn
@@ -58,6 +62,8 @@ pub(super) fn writer(
     ))
     .map_err(&fail)?;
     migrate::run(&conn, db, migrations)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(&fail)?;
     Ok((conn, lock))
 }
 
