@@ -2,25 +2,32 @@
 //! reads one.
 
 /// The state folder, instead of `$XDG_STATE_HOME/longhaul`.
-pub const STATE: &str = "LONGHAUL_STATE";
-/// The user's configuration file, instead of `$XDG_CONFIG_HOME/longhaul/config.toml`.
-pub const CONFIG: &str = "LONGHAUL_CONFIG";
+pub const STATE_DIR: &str = "LONGHAUL_STATE_DIR";
+/// The folder of the user's configuration, instead of `$XDG_CONFIG_HOME/longhaul`.
+pub const CONFIG_DIR: &str = "LONGHAUL_CONFIG_DIR";
+/// The folder of the sockets, instead of `$XDG_RUNTIME_DIR/longhaul/<hash>`.
+pub const RUNTIME_DIR: &str = "LONGHAUL_RUNTIME_DIR";
 /// What is logged, in the words of `tracing`'s filter.
 pub const LOG: &str = "LONGHAUL_LOG";
+/// Set for sessions, setups and checks: the task's name.
+pub const TASK: &str = "LONGHAUL_TASK";
 /// Set for sessions, setups and checks: the task's id.
 pub const TASK_ID: &str = "LONGHAUL_TASK_ID";
-/// Set for sessions, setups and checks: the task's name.
-pub const TASK_NAME: &str = "LONGHAUL_TASK_NAME";
-/// Set for sessions, setups and checks: the number of the attempt, from 1.
-pub const ATTEMPT: &str = "LONGHAUL_ATTEMPT";
-/// Set for sessions: the key by which every process of one attempt is found (I8).
+/// Set for sessions, setups and checks: the folder they work in.
+pub const WORKSPACE: &str = "LONGHAUL_WORKSPACE";
+/// Set for sessions, setups and checks: the repository that the task belongs to.
+pub const REPO: &str = "LONGHAUL_REPO";
+/// Set for sessions: the key of the attempt.
+pub const SESSION: &str = "LONGHAUL_SESSION";
+/// Set for everything a shim starts: the key by which every process of one job is found (I8).
 pub const SPAWN_KEY: &str = "LONGHAUL_SPAWN_KEY";
 /// Set for workspaces: the first port of the leased range (L2).
 pub const PORT_BASE: &str = "LONGHAUL_PORT_BASE";
 
 /// Variables that are not settings.
-pub const PLAIN: [&str; 8] = [
-    STATE, CONFIG, LOG, TASK_ID, TASK_NAME, ATTEMPT, SPAWN_KEY, PORT_BASE,
+pub const PLAIN: [&str; 11] = [
+    STATE_DIR, CONFIG_DIR, RUNTIME_DIR, LOG, TASK, TASK_ID, WORKSPACE, REPO, SESSION, SPAWN_KEY,
+    PORT_BASE,
 ];
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`

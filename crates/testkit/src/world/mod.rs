@@ -91,7 +91,7 @@ impl World {
             ("LANG", "C.UTF-8".into()),
             ("TZ", "UTC".into()),
             ("NO_COLOR", "1".into()),
-            ("LONGHAUL_WORLD", OsString::from(&id)),
+            ("TEST_WORLD", OsString::from(&id)),
         ];
         Ok(Self {
             id,
@@ -118,7 +118,7 @@ impl World {
         self.env.insert(name.into(), value.into());
     }
 
-    /// The value of `LONGHAUL_WORLD`, unique among live worlds.
+    /// The value of `TEST_WORLD`, unique among live worlds.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -260,7 +260,7 @@ impl World {
     }
 
     /// Every live process that belongs to this world: whose environment names it or a path in it, or
-    /// whose working folder is in it. (Sessions do not inherit `LONGHAUL_WORLD`, but their `HOME` does.)
+    /// whose working folder is in it. (Sessions do not inherit `TEST_WORLD`, but their `HOME` does.)
     #[must_use]
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         processes_mentioning(&self.id)
