@@ -169,7 +169,7 @@ fn words_of(kind: &CheckKind) -> &str {
 }
 
 fn run_command(desk: &Desk, s: &Subject<'_>, command: &str) -> Finding {
-    let environment = match env::of_task(desk, s.d.effect.task, s.spec, s.workspace) {
+    let environment = match env::of_job(desk, s.d.effect.task, s.spec, s.workspace) {
         Ok(environment) => environment,
         Err(missing) => return Finding::Judged(Ruling::fail(missing.detail())),
     };

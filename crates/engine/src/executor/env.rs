@@ -54,7 +54,23 @@ impl Missing {
     }
 }
 
-/// The environment of a setup or a check: no account keys (T26).
+/// The environment of a setup or a check: a session's without the account keys of its harness (T26).
+pub(crate) fn of_job(
+    desk: &Desk,
+    id: TaskId,
+    spec: &TaskSpec,
+    workspace: &WorkspaceRef,
+) -> Result<BTreeMap<String, String>, Missing> {
+    let mut env = of_task(desk, id, spec, workspace)?;
+    if let Ok(harness) = desk.registry.resolve(&spec.harness) {
+        for name in &harness.capabilities().credentials {
+            env.remove(name);
+        }
+    }
+    Ok(env)
+}
+
+/// The environment of a session.
 pub(crate) fn of_task(
     desk: &Desk,
     id: TaskId,

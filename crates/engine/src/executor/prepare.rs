@@ -320,7 +320,7 @@ fn setup(
     if done.exists() {
         return Ok(());
     }
-    let environment = env::of_task(desk, d.effect.task, spec, workspace)
+    let environment = env::of_job(desk, d.effect.task, spec, workspace)
         .map_err(|m| Fault::new(WorkspaceFault::Permanent, m.detail(), m.remedy()))?;
     let key = SpawnKey::setup(d.effect.task, d.effect.fence);
     let job = shell_job(desk, spec, &key, command, workspace, environment)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_agents::ParserContext;
 use longhaul_core::attempt::AttemptEnd;
+use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::spec::{Permission, TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
 use longhaul_core::time::UnixMs;
@@ -21,6 +22,8 @@ use super::session::{Order, end_of, exit_of, start};
 
 /// Where the reviewer leaves its verdict, in its checkout.
 const VERDICT_FILE: &str = "longhaul-verdict.json";
+/// Between two reviews if a limit did not say when it ends.
+const REFUSED_WAIT_MS: i64 = 60_000;
 /// Longest verdict file that is read.
 const VERDICT_BYTES: u64 = 1 << 20;
 
@@ -84,14 +87,10 @@ fn disposable(desk: &Desk, s: &Subject<'_>, repo: &Repo) -> Result<WorkspaceRef,
     })
 }
 
+/// The checkout and its branch go, whatever the reviewer did there: its verdict is all that counts.
 fn dispose(repo: &Repo, checkout: &WorkspaceRef) -> Result<(), String> {
-    let made_at: Oid = checkout.start.parse().map_err(|_| "no commit".to_owned())?;
-    let folder = Utf8Path::new(&checkout.path);
-    match repo.discard_checkout(folder.as_std_path(), &made_at) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(format!("the reviewer committed in {folder}, which is kept")),
-        Err(error) => Err(chain(&error)),
-    }
+    repo.discard_checkout(std::path::Path::new(&checkout.path))
+        .map_err(|e| chain(&e))
 }
 
 fn review(
@@ -193,7 +192,7 @@ fn review(
     let mut ruling = match end_of(turn) {
         AttemptEnd::Completed { .. } => read_verdict(&Utf8PathBuf::from(&checkout.path)),
         AttemptEnd::Limited { notice } => {
-            return Finding::Lost(format!("the reviewer was refused: {}", notice.snippet));
+            return refused(desk, &notice, record.ended_ms);
         }
         AttemptEnd::AgentError { message } => {
             Ruling::fail(format!("the reviewer failed: {message}"))
@@ -206,6 +205,29 @@ fn review(
     ruling.usage = parser.usage();
     ruling.took_ms = record.duration_ms;
     Finding::Judged(ruling)
+}
+
+/// What a limit means: no verdict on the work. The review is run again once the window has reset; a
+/// refusal that no waiting ends says so.
+fn refused(desk: &Desk, notice: &LimitNotice, ended_ms: i64) -> Finding {
+    match notice.class {
+        LimitClass::Quota | LimitClass::Throttle | LimitClass::Overload => {
+            let free = notice
+                .reset_at
+                .map_or(ended_ms.saturating_add(REFUSED_WAIT_MS), |at| at.0);
+            if desk.now().0 < free {
+                Finding::Unsettled(format!(
+                    "the reviewer waits for a limit: {}",
+                    notice.snippet
+                ))
+            } else {
+                Finding::Lost(format!("the reviewer was refused: {}", notice.snippet))
+            }
+        }
+        LimitClass::Billing | LimitClass::Auth => {
+            Finding::Lost(format!("the reviewer was refused: {}", notice.snippet))
+        }
+    }
 }
 
 /// Waits for the reviewer's end, at most until the check's timeout.
