@@ -35,6 +35,8 @@ const HEAD_TIME: Duration = Duration::from_secs(20);
 const BUFFER_BYTES: usize = 64 << 10;
 /// How long requests may take to finish after the shutdown began.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How often the socket's file is looked for.
+const SOCKET_LOOK: Duration = Duration::from_secs(5);
 /// Pause after `accept` failed, which happens when there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -66,13 +68,15 @@ pub struct ServerDeps {
 
 /// Serves until the shutdown begins; then accepts nothing more, ends the streams, gives requests
 /// five seconds to finish, and returns. The socket's file is gone when it returns.
-pub async fn serve(listener: Listener, deps: ServerDeps) {
+pub async fn serve(mut listener: Listener, deps: ServerDeps) {
     let app = App::new(&deps);
     let router = router(app);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let sessions = Arc::new(Semaphore::new(SESSION_CONNECTIONS));
     let mut shutdown = deps.shutdown.clone();
     let mut served = JoinSet::new();
+    let mut look = tokio::time::interval(SOCKET_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let next = async {
             let permit = Arc::clone(&connections).acquire_owned().await;
@@ -81,6 +85,12 @@ pub async fn serve(listener: Listener, deps: ServerDeps) {
         tokio::select! {
             // Cancel-safe: `watch::Receiver::wait_for` loses nothing.
             () = ended(&mut shutdown) => break,
+            // Cancel-safe: a tick that was not taken comes again.
+            _ = look.tick() => match listener.keep_reachable() {
+                Ok(false) => {}
+                Ok(true) => tracing::warn!("the socket's file was gone and is back"),
+                Err(error) => tracing::error!(%error, "the socket's file is gone"),
+            },
             // Cancel-safe by `JoinSet`; it only reaps what has ended.
             Some(joined) = served.join_next() => {
                 if let Err(error) = joined && error.is_panic() {

@@ -2,7 +2,9 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 
@@ -50,10 +52,49 @@ pub enum BindError {
 pub struct Listener {
     pub(crate) socket: UnixListener,
     path: PathBuf,
+    /// Device and inode of the socket's file.
+    file: (u64, u64),
+}
+
+impl Listener {
+    /// Puts the socket's file back if it was removed, with its folder: files below `/tmp` are cleaned
+    /// away on many machines, and a daemon that nobody can reach cannot even be ended. Gives whether it
+    /// was put back. Connections that are open go on.
+    ///
+    /// # Errors
+    /// See [`BindError`]; another daemon's socket in our place is left alone.
+    pub(crate) fn keep_reachable(&mut self) -> Result<bool, BindError> {
+        if file_of(&self.path).is_ok_and(|file| file == self.file) {
+            return Ok(false);
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(|source| BindError::Io {
+                    path: self.path.clone(),
+                    source,
+                })?;
+        }
+        let (socket, file) = listen(&self.path)?;
+        self.socket = socket;
+        self.file = file;
+        Ok(true)
+    }
+}
+
+/// Device and inode of what is at a path.
+fn file_of(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()))
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        // Not another daemon's, should ours have been removed.
+        if file_of(&self.path).is_ok_and(|file| file != self.file) {
+            return;
+        }
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!(%error, "the socket's file was not removed");
         }
@@ -66,6 +107,15 @@ impl Drop for Listener {
 /// # Errors
 /// See [`BindError`].
 pub fn bind(path: &Path) -> Result<Listener, BindError> {
+    let (socket, file) = listen(path)?;
+    Ok(Listener {
+        socket,
+        path: path.to_owned(),
+        file,
+    })
+}
+
+fn listen(path: &Path) -> Result<(UnixListener, (u64, u64)), BindError> {
     let fail = |source| BindError::Io {
         path: path.to_owned(),
         source,
@@ -103,8 +153,6 @@ pub fn bind(path: &Path) -> Result<Listener, BindError> {
     fs::rename(&fresh, path).map_err(fail)?;
     socket.set_nonblocking(true).map_err(fail)?;
     let socket = UnixListener::from_std(socket).map_err(fail)?;
-    Ok(Listener {
-        socket,
-        path: path.to_owned(),
-    })
+    let file = file_of(path).map_err(fail)?;
+    Ok((socket, file))
 }

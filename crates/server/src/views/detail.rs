@@ -226,7 +226,7 @@ impl Views<'_> {
     }
 
     fn budget(&self, task: &Task) -> Option<BudgetView> {
-        let used_percent = task.budget_percent(self.spent(task))?;
+        let used_percent = task.budget_percent(self.current(task))?;
         Some(BudgetView {
             limit_usd: task.terms.budget.and_then(dollars),
             limit_tokens: task.terms.budget_tokens,

@@ -146,7 +146,12 @@ impl Views<'_> {
 
     /// Everything a task used: ended attempts and checks, and the attempt that is not sealed yet.
     pub(super) fn spent(&self, task: &Task) -> Usage {
-        let current = match &task.state {
+        task.spent_with(self.current(task))
+    }
+
+    /// What the attempt that runs used so far.
+    pub(super) fn current(&self, task: &Task) -> Usage {
+        match &task.state {
             State::Running { .. } => {
                 let live = self
                     .live
@@ -164,8 +169,7 @@ impl Views<'_> {
             | State::NeedsHuman { .. }
             | State::Done { .. }
             | State::Cancelled => Usage::default(),
-        };
-        task.spent_with(current)
+        }
     }
 
     /// Sets the scene for a sentence about a task.

@@ -43,6 +43,19 @@ async fn the_socket_is_for_its_owner_and_replaces_a_dead_one_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_was_cleaned_away_comes_back() {
+    let host = Host::new(all_states());
+    get(&host.socket, "/v1/version").await;
+    std::fs::remove_file(&host.socket).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while UnixStream::connect(&host.socket).await.is_err() {
+        assert!(Instant::now() < deadline, "the socket did not come back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    get(&host.socket, "/v1/version").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_no_http_hurt_nobody() {
     let host = Host::new(all_states());
     let hostile: [&[u8]; 7] = [
