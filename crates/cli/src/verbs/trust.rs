@@ -43,11 +43,13 @@ pub(crate) struct Args {
 /// Changes or shows the list.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let p = &context.printer;
+    if !args.list {
+        context.person_only()?;
+    }
     let mut list = settings::trust_list(context.paths(), p)?;
     if args.list {
         return show(context, &list);
     }
-    context.person_only()?;
     let folder = args
         .folder
         .as_ref()

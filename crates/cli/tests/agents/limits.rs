@@ -1,5 +1,7 @@
 //! Limits, overload and a refused login, as the real clients tell of them (A4, A5, A7, T27).
 
+use std::time::Duration;
+
 use longhaul_testkit::provider::Step;
 use longhaul_testkit::world::wait_until;
 use serde_json::Value;
@@ -27,8 +29,8 @@ fn quota(stage: &Stage, refusal: impl FnOnce(i64) -> Step) {
     let reset = now_s() + AHEAD_S;
     let work = [Step::shell("echo q > q.txt"), Step::text("Done.")];
     stage.script("q", std::iter::once(refusal(reset)).chain(work));
-    let running = stage.start(&repo, &tasks);
-    let parked = wait_until(RUN_LIMIT, || {
+    let (running, _) = stage.start(&repo, &tasks);
+    let parked = wait_until(Duration::from_secs(30), || {
         stage
             .try_show("q")
             .is_some_and(|s| s["task"]["state"] == "parked")

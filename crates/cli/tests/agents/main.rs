@@ -1,6 +1,9 @@
 //! The real agents (pinned by scripts/agents, offline against the mock provider) under the real binary:
 //! what no fake can prove. Nothing but loopback, fake keys, and folders of their own.
 
+mod authority;
 mod chain;
+mod denied;
 mod limits;
+mod planted;
 mod stage;

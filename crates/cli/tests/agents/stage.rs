@@ -1,6 +1,7 @@
 //! The stage of these tests: a hermetic world, the mock provider, the installed agents, and homes of
 //! their own for them. Each task talks to a mock session of its own name.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use longhaul_testkit::world::{Ran, Repo, Running, World, wait_until};
 use serde_json::Value;
 
 /// How long a whole run may take on a busy machine.
-pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(180);
+pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(90);
 
 /// Paths of the installed agents; `None`, loudly, where they are not installed, and an error in CI.
 #[expect(clippy::print_stderr, reason = "a skip is loud")]
@@ -71,18 +72,34 @@ pub(crate) struct Stage {
     pub(crate) provider: MockProvider,
     agent: Agent,
     subscription: bool,
+    files: Cell<u32>,
 }
 
 impl Stage {
     /// A world with this agent installed under its own name; `None` (loudly) where it is not there.
     pub(crate) fn new(agent: Agent) -> Option<Self> {
         let program = installed()?.remove(agent.name()).unwrap();
+        Some(Self::with(agent, &program))
+    }
+
+    /// The same with the fake agent in the real one's place, for what a real one does not do.
+    pub(crate) fn fake(agent: Agent) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_longhaul")).with_file_name("fake-agent");
+        assert!(
+            program.exists(),
+            "{} is missing: build it with `cargo build --workspace --bins`",
+            program.display()
+        );
+        Self::with(agent, &program)
+    }
+
+    fn with(agent: Agent, program: &Path) -> Self {
         let mut world = World::new(env!("CARGO_BIN_EXE_longhaul")).unwrap();
         if agent == Agent::Gemini {
             let body = format!("exec node {} \"$@\"", program.display());
             world.program(agent.name(), &body).unwrap();
         } else {
-            world.link_agent(agent.name(), &program).unwrap();
+            world.link_agent(agent.name(), program).unwrap();
         }
         world.set_env(
             match agent {
@@ -97,9 +114,10 @@ impl Stage {
             provider: MockProvider::start().unwrap(),
             agent,
             subscription: false,
+            files: Cell::new(1),
         };
         stage.config("");
-        Some(stage)
+        stage
     }
 
     /// The user's configuration: quick waits, and these further lines.
@@ -168,18 +186,20 @@ impl Stage {
         self.world.set_env("CLAUDE_CODE_OAUTH_TOKEN", FAKE_KEY);
     }
 
-    /// `longhaul run tasks.toml` on no terminal, to its end.
+    /// `longhaul run FILE` on no terminal, to its end; the file is new each time.
     pub(crate) fn run(&self, repo: &Repo<'_>, tasks: &str) -> Ran {
-        let ran = self.start(repo, tasks).finish(RUN_LIMIT);
-        std::fs::remove_file(repo.path().join("tasks.toml")).unwrap();
+        let (running, file) = self.start(repo, tasks);
+        let ran = running.finish(RUN_LIMIT);
+        std::fs::remove_file(file).unwrap();
         ran
     }
 
-    /// Starts `longhaul run tasks.toml`.
-    pub(crate) fn start(&self, repo: &Repo<'_>, tasks: &str) -> Running {
-        repo.write("tasks.toml", tasks).unwrap();
-        let command = self.world.longhaul_in(repo.path(), ["run", "tasks.toml"]);
-        self.world.spawn(command)
+    /// Starts `longhaul run FILE`.
+    pub(crate) fn start(&self, repo: &Repo<'_>, tasks: &str) -> (Running, PathBuf) {
+        let name = format!("tasks-{}.toml", self.files.replace(self.files.get() + 1));
+        repo.write(&name, tasks).unwrap();
+        let command = self.world.longhaul_in(repo.path(), ["run", &name]);
+        (self.world.spawn(command), repo.path().join(name))
     }
 
     /// `longhaul show TASK --json`, if there is that task yet.
