@@ -213,7 +213,7 @@ fn run_command(desk: &Desk, s: &Subject<'_>, command: &str) -> Finding {
         Ok(None) => {}
         Ok(Some(changed)) => {
             ruling.pass = false;
-            ruling.reason = format!("{}; the check changed files: {changed}", ruling.reason);
+            ruling.reason = format!("{}; {changed}", ruling.reason);
         }
         Err(why) => return Finding::Unsettled(why),
     }
@@ -249,7 +249,8 @@ fn tree_after(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, String> {
     Ok((s.d.task.carry.end_tree.as_ref() != Some(&tree)).then_some(tree))
 }
 
-/// Tracked files that differ from the sealed commit after the check, if any (T9).
+/// What the check did to that which it judges, in words: tracked files that differ from the sealed
+/// commit (T9), a branch that no longer stands at it.
 fn changed_by_check(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, String> {
     if s.spec.workspace != WorkspaceKind::Worktree || s.commit.is_empty() {
         return Ok(None);
@@ -272,5 +273,20 @@ fn changed_by_check(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, Stri
         .take(10)
         .map(|c| c.path.to_string())
         .collect();
-    Ok((!tracked.is_empty()).then(|| tracked.join(", ")))
+    let mut found = (!tracked.is_empty())
+        .then(|| format!("the check changed files: {}", tracked.join(", ")));
+    let sealed = s.d.task.attempt.as_ref().and_then(|a| a.sealed.as_ref());
+    if let Some(branch) = &s.workspace.branch
+        && sealed.is_none_or(|sealed| sealed.branch_problem.is_none())
+    {
+        // The verdict is about one commit; a branch that left it meanwhile has not been checked.
+        let tip = repo
+            .ref_commit(&format!("refs/heads/{branch}"))
+            .map_err(|e| chain(&e))?;
+        if tip.as_ref() != Some(&commit) {
+            let moved = format!("the branch {branch} moved while the check ran");
+            found = Some(found.map_or(moved.clone(), |files| format!("{files}; {moved}")));
+        }
+    }
+    Ok(found)
 }

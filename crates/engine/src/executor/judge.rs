@@ -137,7 +137,10 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
     } else {
         let words = read(Stream::Err).unwrap_or_default();
         let words = longhaul_agents::clean_text(&String::from_utf8_lossy(&words));
-        Ruling::fail(format!("the judge gave no answer: {}", words.trim()))
+        // Its first line says what happened; the rest is help for people at a terminal.
+        let words = words.lines().next().unwrap_or_default();
+        let words = words.strip_prefix("error: ").unwrap_or(words).trim();
+        Ruling::fail(format!("no verdict: {words}"))
     };
     ruling.took_ms = record.duration_ms;
     ruling.tail = longhaul_agents::clean_text(&String::from_utf8_lossy(&answer));

@@ -283,9 +283,15 @@ fn wait(
 /// The verdict file, and nothing else (I13): a link, a long file or unknown fields are FAIL.
 fn read_verdict(checkout: &Utf8Path) -> Ruling {
     let path = checkout.join(VERDICT_FILE);
-    let plain = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= VERDICT_BYTES);
-    if !plain {
-        return Ruling::fail("the reviewer left no verdict file");
+    match fs::symlink_metadata(&path) {
+        Err(_) => return Ruling::fail("the reviewer left no verdict file"),
+        Ok(meta) if !meta.is_file() => {
+            return Ruling::fail("the reviewer's verdict file is not a plain file");
+        }
+        Ok(meta) if meta.len() > VERDICT_BYTES => {
+            return Ruling::fail("the reviewer's verdict file is larger than 1 MiB");
+        }
+        Ok(_) => {}
     }
     let mut text = String::new();
     let read = fs::File::open(&path).and_then(|f| f.take(VERDICT_BYTES).read_to_string(&mut text));
