@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use longhaul_api::ExitCode;
+use longhaul_core::time::SpanMs;
 use longhaul_core::usage::Usage;
 use longhaul_engine::executor::{JudgeKey, JudgeKind, JudgeOrder, JudgeRuling, VerdictFile};
 use serde_json::{Value, json};
@@ -130,6 +131,9 @@ fn ask(order: &JudgeOrder, key: Option<&str>) -> Result<JudgeRuling, Failure> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_millis(order.timeout_ms)))
         .http_status_as_error(false)
+        // The key goes to the address that the user wrote, and nowhere else.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .build()
         .into();
     let mut request = agent.post(&url).header("content-type", "application/json");
@@ -145,21 +149,50 @@ fn ask(order: &JudgeOrder, key: Option<&str>) -> Result<JudgeRuling, Failure> {
         .map_err(|e| Failure::new("the question cannot be written").because(e))?;
     let mut response = request
         .send(&bytes[..])
-        .map_err(|e| Failure::new(format!("{url} does not answer")).because(e))?;
+        .map_err(|e| unanswered(&url, order.timeout_ms, e))?;
     let status = response.status();
     let text = response
         .body_mut()
         .with_config()
         .limit(ANSWER_BYTES)
         .read_to_string()
-        .map_err(|e| Failure::new("the answer cannot be read").because(e))?;
+        .map_err(|e| match e {
+            ureq::Error::BodyExceedsLimit(_) => {
+                Failure::new(format!("the answer of {url} is larger than 4 MiB"))
+            }
+            other => unanswered(&url, order.timeout_ms, other),
+        })?;
     if !status.is_success() {
-        let words: String = text.chars().take(300).collect();
+        // Some providers repeat the key that they refuse (I12).
+        let words: String = masked(&text, key).chars().take(300).collect();
         return Err(Failure::new(format!("{url} answered {status}: {words}")));
     }
     let answer: Value = serde_json::from_str(&text)
         .map_err(|e| Failure::new("the answer is not JSON").because(e))?;
-    read_answer(order.kind, &answer)
+    let mut ruling = read_answer(order.kind, &answer)?;
+    for reason in &mut ruling.file.reasons {
+        *reason = masked(reason, key);
+    }
+    Ok(ruling)
+}
+
+fn unanswered(url: &str, timeout_ms: u64, error: ureq::Error) -> Failure {
+    match error {
+        ureq::Error::Timeout(_) => Failure::new(format!(
+            "{url} did not answer within {}",
+            SpanMs(timeout_ms)
+        )),
+        ureq::Error::Io(error) => Failure::new(format!("{url} cannot be reached")).because(error),
+        other => Failure::new(format!("{url} cannot be asked")).because(other),
+    }
+}
+
+/// The text without the key.
+fn masked(text: &str, key: Option<&str>) -> String {
+    match key {
+        Some(key) => text.replace(key, "[key]"),
+        None => text.to_owned(),
+    }
 }
 
 /// Only the schema's own field counts, wherever else the words appear (T10).
