@@ -119,8 +119,27 @@ pub struct Tally {
     pub setup_failures: u32,
     /// What ended attempts and checks used.
     pub spent: Usage,
+    /// The part of that whose cost is known: what budgets go by. The cost of `spent` is unknown for
+    /// good after one attempt or judge that told none.
+    #[serde(default)]
+    pub known_cost: MicroUsd,
     /// The 80 % warning was given.
     pub budget_warned: bool,
+}
+
+impl Tally {
+    /// Counts what an attempt or a check used.
+    pub fn charge(&mut self, usage: Usage) {
+        let cost = usage.cost.unwrap_or_default().0;
+        self.known_cost = MicroUsd(self.least_cost().0.saturating_add(cost));
+        self.spent += usage;
+    }
+
+    /// What was spent for certain.
+    #[must_use]
+    pub fn least_cost(&self) -> MicroUsd {
+        self.known_cost.max(self.spent.cost.unwrap_or_default())
+    }
 }
 
 /// What the next attempt inherits.
@@ -491,15 +510,17 @@ impl Task {
         self.tally.spent + current
     }
 
-    /// The share of the tightest budget that is used, in percent; `None` without a budget.
+    /// The share of the tightest budget that is used, in percent, with what the current attempt used
+    /// so far; `None` without a budget. Money goes by what is known to be spent (T13).
     #[must_use]
-    pub fn budget_percent(&self, spent: Usage) -> Option<u64> {
+    pub fn budget_percent(&self, current: Usage) -> Option<u64> {
         let money = self.terms.budget.map(|b| {
-            let used = spent.cost.unwrap_or_default().0;
+            let cost = current.cost.unwrap_or_default().0;
+            let used = self.tally.least_cost().0.saturating_add(cost);
             used.saturating_mul(100).checked_div(b.0).unwrap_or(100)
         });
         let tokens = self.terms.budget_tokens.map(|b| {
-            spent
+            self.spent_with(current)
                 .tokens()
                 .saturating_mul(100)
                 .checked_div(b)

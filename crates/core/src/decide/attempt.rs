@@ -138,7 +138,7 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             _ => Outcome::Ignore("known already"),
         },
         News::Spent { usage } => {
-            let percent = task.budget_percent(task.spent_with(*usage)).unwrap_or(0);
+            let percent = task.budget_percent(*usage).unwrap_or(0);
             if !is_live(task) {
                 Outcome::Ignore("its session is over")
             } else if percent >= 100 && task.halt.is_none() {

@@ -31,7 +31,7 @@ pub(super) fn sealed(
     if let Some(attempt) = &mut draft.task.attempt {
         attempt.sealed = Some(sealed.clone());
         conversation.clone_from(&attempt.conversation);
-        draft.task.tally.spent += attempt.usage;
+        draft.task.tally.charge(attempt.usage);
     }
     let resumed_and_failed = matches!(end, AttemptEnd::AgentError { .. })
         && task.attempt.as_ref().is_some_and(|a| a.resumed);

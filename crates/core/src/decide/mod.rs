@@ -13,6 +13,7 @@ use crate::ledger::{Actor, Cause, LedgerEntry};
 use crate::policy::Policy;
 use crate::task::{AssignStep, NeedKind, ParkCause, State, Task};
 use crate::time::Now;
+use crate::usage::Usage;
 use crate::verdict::Verdict;
 use crate::window::Window;
 
@@ -109,7 +110,7 @@ fn slot(task: &Task, now: Now) -> Outcome {
     if not_before.is_some_and(|t| t > now.wall) {
         return Outcome::Ignore("its time has not come");
     }
-    if let Some(percent) = task.budget_percent(task.tally.spent).filter(|p| *p >= 100) {
+    if let Some(percent) = task.budget_percent(Usage::default()).filter(|p| *p >= 100) {
         return Draft::new(task, now).need(
             NeedKind::Budget,
             format!("the task's budget is used up ({percent} %)"),

@@ -9,7 +9,7 @@ use crate::fact::Order;
 use crate::ledger::{Actor, Cause};
 use crate::task::{DoneBasis, NeedKind, ParkCause, State, StateWord, Task};
 use crate::time::Now;
-use crate::usage::MicroUsd;
+use crate::usage::{MicroUsd, Usage};
 
 pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
     let word = task.state.word();
@@ -133,8 +133,8 @@ fn retry(
     let data = json!({ "note": note, "add_budget": add_budget, "add_tokens": add_tokens });
     match &task.state {
         State::NeedsHuman { need } => {
-            let spent = draft.task.tally.spent;
-            if draft.task.budget_percent(spent).is_some_and(|p| p >= 100) {
+            let used = draft.task.budget_percent(Usage::default());
+            if used.is_some_and(|p| p >= 100) {
                 return Outcome::Refuse(
                     "the task's budget is used up; add to it with `--add-budget USD` or `--add-tokens N`"
                         .to_owned(),

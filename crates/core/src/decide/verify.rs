@@ -31,7 +31,7 @@ pub(super) fn judged(
     }
     let mut verdict = verdict.clone();
     verdict.flaky = flaky > 0;
-    draft.task.tally.spent += verdict.usage;
+    draft.task.tally.charge(verdict.usage);
     let data = json!({
         "check": verdict.name, "grade": verdict.grade, "run": run, "flaky": verdict.flaky,
         "reason": verdict.reason,

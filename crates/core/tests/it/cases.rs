@@ -537,3 +537,49 @@ fn approve_accepts_finished_work_only() {
         }
     );
 }
+
+#[test]
+fn i10_a_cost_that_is_unknown_once_does_not_switch_the_budget_off() {
+    let unknown = longhaul_core::usage::Usage {
+        input: 1,
+        ..Default::default()
+    };
+    let mut t = in_state(State::Running {
+        step: RunStep::Live,
+    });
+    t.terms.budget = Some(longhaul_core::usage::MicroUsd(1_000_000));
+    t.tally.charge(usage(900_000));
+    t.tally.charge(unknown);
+    assert_eq!(t.tally.spent.cost, None, "the whole is not known");
+    let spent = News::Spent {
+        usage: usage(100_000),
+    };
+    assert_eq!(
+        step(&t, &news(&t, spent)).halt,
+        Some(Halt::Budget),
+        "but the known part alone reaches the budget"
+    );
+    t.tally.charge(usage(100_000));
+    t.state = State::Ready {
+        not_before: None,
+        since: UnixMs(0),
+    };
+    assert_eq!(
+        need_of(&step(&t, &Fact::SlotGranted)),
+        Some(NeedKind::Budget)
+    );
+}
+
+#[test]
+fn tasks_stored_before_the_known_cost_was_counted_are_read() {
+    let tally = longhaul_core::task::Tally {
+        spent: usage(7),
+        ..Default::default()
+    };
+    let mut old = serde_json::to_value(&tally).unwrap();
+    old.as_object_mut().unwrap().remove("known_cost");
+    let mut read: longhaul_core::task::Tally = serde_json::from_value(old).unwrap();
+    assert_eq!(read.least_cost().0, 7);
+    read.charge(usage(3));
+    assert_eq!(read.least_cost().0, 10);
+}

@@ -51,7 +51,9 @@ fn t2_the_whole_state_by_observation_table() {
 }
 
 fn describe(state: &State) -> String {
-    let json = serde_json::to_value(state).unwrap();
+    let mut json = serde_json::to_value(state).unwrap();
+    // Built together with others, serde_json keeps the order of fields; alone it sorts them.
+    json.sort_all_objects();
     let mut fields: Vec<String> = json
         .as_object()
         .unwrap()
