@@ -46,15 +46,15 @@ pub struct Sealed {
     pub snapshot: Snapshot,
     /// The commit that the turn's work stands at; none only if the branch and HEAD are destroyed.
     pub end_commit: Option<Oid>,
-    /// Tree of all files at the end, committed or not.
+    /// Tree of all files at the end, committed or not, ignored ones that are kept included.
     pub end_tree: Oid,
     /// A commit of leftovers was made by this call.
     pub committed_leftovers: bool,
     /// Files that are not in `end_commit`, if they were not to be committed.
     pub leftovers: Changes,
-    /// What changed from the start of the turn to `end_tree`.
+    /// What changed from the start of the turn to its end; kept ignored files are no change.
     pub changed: Changes,
-    /// `end_tree` differs from the base's tree: there is something to check or land.
+    /// The end differs from the base's tree: there is something to check or land.
     pub differs_from_base: bool,
     /// Protected paths that differ from the base.
     pub protected_touched: Vec<RepoPath>,
@@ -146,7 +146,13 @@ impl Repo {
             repair,
             unfinished: pending,
             tampered,
-            ..self.report(&site, request, snapshot, end, committed)?
+            ..self.report(
+                &site,
+                request,
+                (snapshot, &seen.captured.work),
+                end,
+                committed,
+            )?
         })
     }
 
@@ -158,7 +164,7 @@ impl Repo {
         seen: &Seen,
         request: &SealRequest,
     ) -> Result<Option<Oid>, GitError> {
-        let tree = &seen.captured.tree;
+        let tree = &seen.captured.work;
         if site.tree_of(at)? == *tree {
             return Ok(None);
         }
@@ -209,14 +215,13 @@ impl Repo {
         &self,
         site: &Site<'_>,
         request: &SealRequest,
-        snapshot: Snapshot,
+        (snapshot, work): (Snapshot, &Oid),
         end: Option<Oid>,
         committed: bool,
     ) -> Result<Sealed, GitError> {
-        let tree = snapshot.tree.clone();
-        let from_base = changes(site, &request.base, &tree)?;
+        let from_base = changes(site, &request.base, work)?;
         let leftovers = match &end {
-            Some(commit) => changes(site, commit, &tree)?,
+            Some(commit) => changes(site, commit, work)?,
             None => Changes::default(),
         };
         let touched = from_base
@@ -237,10 +242,10 @@ impl Repo {
                 .map(|c| c.path.clone())
                 .collect(),
             differs_from_base: !from_base.paths.is_empty(),
-            changed: changes(site, &request.start, &tree)?,
-            diff: self.diff_for_prompt(&request.start, &tree, request.diff_limit)?,
+            changed: changes(site, &request.start, work)?,
+            diff: self.diff_for_prompt(&request.start, work, request.diff_limit)?,
             end_commit: end,
-            end_tree: tree,
+            end_tree: snapshot.tree.clone(),
             committed_leftovers: committed,
             leftovers,
             snapshot,

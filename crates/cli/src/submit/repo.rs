@@ -34,6 +34,20 @@ pub(crate) fn open(git: &Git, paths: &Paths, path: &Utf8Path) -> Result<Repo, Fa
     Repo::open(git, path.as_std_path(), memory(paths).as_std_path()).map_err(|e| open_failure(&e))
 }
 
+/// Opens the folder of in-place work: a repository's top, or any folder, whose snapshots are kept in a
+/// repository beside it.
+///
+/// # Errors
+/// [`OpenError`] as a failure with its remedy.
+pub(crate) fn open_in_place(git: &Git, paths: &Paths, folder: &Utf8Path) -> Result<Repo, Failure> {
+    let memory = memory(paths);
+    match Repo::open(git, folder.as_std_path(), memory.as_std_path()) {
+        Ok(repo) if repo.checkout() == folder.as_std_path() => Ok(repo),
+        _ => Repo::open_plain(git, folder.as_std_path(), memory.as_std_path())
+            .map_err(|e| open_failure(&e)),
+    }
+}
+
 /// What to say about a repository that cannot be opened.
 pub(crate) fn open_failure(error: &OpenError) -> Failure {
     Failure::usage(chain(error)).help(error.remedy())

@@ -91,7 +91,12 @@ impl Place {
         };
         let workspace = detail.workspace.as_ref().ok_or_else(none)?;
         let git = repo::git(&context.env)?;
-        let opened = repo::open(&git, context.paths(), Utf8Path::new(&detail.spec.repo))?;
+        let folder = Utf8Path::new(&detail.spec.repo);
+        let opened = if workspace.branch.is_none() {
+            repo::open_in_place(&git, context.paths(), folder)?
+        } else {
+            repo::open(&git, context.paths(), folder)?
+        };
         let worktree = if workspace.branch.is_none() {
             Some(opened.in_place())
         } else {

@@ -56,7 +56,10 @@ pub struct Skipped {
 /// The files of a work tree as one tree.
 #[derive(Debug)]
 pub(crate) struct Captured {
+    /// All that is taken up.
     pub(crate) tree: Oid,
+    /// The same without ignored files that only `keep` patterns took up: what may be committed.
+    pub(crate) work: Oid,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) skipped_total: usize,
     /// Folders in it that are repositories of their own.
@@ -66,7 +69,7 @@ pub(crate) struct Captured {
 }
 
 /// Captures the files over what `head` holds. `index` is our private index for this work tree; on
-/// return it holds the captured tree with fresh file times.
+/// return it holds [`Captured::work`] with fresh file times.
 pub(crate) fn capture(
     site: &Site<'_>,
     head: Option<&Oid>,
@@ -90,20 +93,21 @@ pub(crate) fn capture(
         nested: Vec::new(),
         index_unreadable: false,
     };
-    let tree = match job.tree(head) {
+    let (tree, work_tree) = match job.trees(head) {
         // The private index is only a cache: a broken one is made anew.
         Err(GitError::Failed { .. }) if work.exists() => {
             fsx::remove_file_if_there(&work)?;
             job.skipped.clear();
             job.nested.clear();
             job.skipped_total = 0;
-            job.tree(head)?
+            job.trees(head)?
         }
         result => result?,
     };
     fs::rename(&work, index).map_err(GitError::file("write", index))?;
     Ok(Captured {
         tree,
+        work: work_tree,
         skipped: job.skipped,
         skipped_total: job.skipped_total,
         nested: job.nested,
@@ -126,7 +130,8 @@ impl Job<'_> {
         self.site.files(Some(self.index))
     }
 
-    fn tree(&mut self, head: Option<&Oid>) -> Result<Oid, GitError> {
+    /// All that is taken up, and the part of it that may be committed.
+    fn trees(&mut self, head: Option<&Oid>) -> Result<(Oid, Oid), GitError> {
         match head {
             Some(head) => self.call().args(["read-tree", "-m", head.as_str()]).ok()?,
             None => self.call().args(["read-tree", "--empty"]).ok()?,
@@ -153,7 +158,34 @@ impl Job<'_> {
         self.update(&stage, &["--add", "--remove", "--replace"])?;
         self.update(&drop, &["--force-remove"])?;
         self.update(&absent, &["--skip-worktree"])?;
-        self.call().arg("write-tree").oid()
+        let work = self.call().arg("write-tree").oid()?;
+        let mut kept = Vec::new();
+        let more = self.kept_files(&new)?;
+        for path in &more {
+            if let Verdict::Stage = self.judge(path, false, &mut total) {
+                kept.push(path);
+            }
+        }
+        if kept.is_empty() {
+            return Ok((work.clone(), work));
+        }
+        self.update(&kept, &["--add", "--replace"])?;
+        let tree = self.call().arg("write-tree").oid()?;
+        self.update(&kept, &["--force-remove"])?;
+        Ok((tree, work))
+    }
+
+    /// Ignored files that the `keep` patterns name and that are not taken up anyway.
+    fn kept_files(&self, new: &BTreeSet<RepoPath>) -> Result<BTreeSet<RepoPath>, GitError> {
+        if self.rules.keep.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut paths: BTreeSet<RepoPath> = self.matching(self.rules.keep)?.into_iter().collect();
+        paths.retain(|path| {
+            let wanted = path.is_plain() && !self.rules.exclude.contains(path);
+            wanted && !path.as_bytes().ends_with(b"/") && !new.contains(path)
+        });
+        Ok(paths)
     }
 
     /// Tracked files that may have changed, by their stat data alone, and filled submodules.
@@ -200,16 +232,13 @@ impl Job<'_> {
             .collect())
     }
 
-    /// Untracked files, kept ignored ones, and ignored ones that the session staged by force.
+    /// Untracked files, and ignored ones that the session staged by force.
     fn new_files(&mut self, head: Option<&Oid>) -> Result<BTreeSet<RepoPath>, GitError> {
         let others = self
             .call()
             .args(["ls-files", "--others", "--exclude-standard", "-z"])
             .ok()?;
         let mut paths: BTreeSet<RepoPath> = split_nul(&others.stdout).collect();
-        if !self.rules.keep.is_empty() {
-            paths.extend(self.matching(self.rules.keep)?);
-        }
         paths.extend(self.staged_by_session(head)?);
         let folders: Vec<RepoPath> = paths
             .iter()

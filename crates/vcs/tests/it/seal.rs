@@ -126,6 +126,45 @@ fn i5_a_destroyed_worktree_is_still_snapshotted() {
 }
 
 #[test]
+fn t8_ignored_files_that_are_kept_are_snapshotted_and_never_committed() {
+    let world = World::new();
+    let repo = world.repo();
+    let base = repo.resolve("main").unwrap();
+    for (name, mode, commit) in [
+        ("auto", CommitMode::Auto, true),
+        ("agent", CommitMode::Agent, false),
+    ] {
+        let tree = world.worktree(&repo, name);
+        write(&tree.path, "target/report.o", "worth a snapshot\n");
+        let mut request = seal_request(&base, &base, 1);
+        request.snapshot.reference = format!("refs/longhaul/snap/{name}/1");
+        request.snapshot.files.keep = vec!["target/*.o".to_owned()];
+        request.commit = mode;
+        let kept = RepoPath::from_bytes("target/report.o");
+        let sealed = repo.seal(&tree, &request).unwrap();
+        assert!(!sealed.committed_leftovers && sealed.changed.paths.is_empty());
+        assert!(
+            sealed.leftovers.paths.is_empty(),
+            "{name}: a kept file is no leftover"
+        );
+        write(&tree.path, "work.txt", "work\n");
+        let sealed = repo.seal(&tree, &request).unwrap();
+        assert_eq!(sealed.committed_leftovers, commit);
+        assert_eq!(sealed.changed.paths.len(), 1);
+        let at = |commit| repo.file_at(commit, &kept, 100).unwrap();
+        assert_eq!(at(&sealed.snapshot.commit).unwrap(), b"worth a snapshot\n");
+        assert_eq!(at(sealed.end_commit.as_ref().unwrap()), None);
+        assert_eq!(
+            sealed.end_tree,
+            repo.tree_of(&tree, &request.snapshot.files).unwrap()
+        );
+        let status = world.git(&tree.path, &["status", "--porcelain"]);
+        assert_eq!(status.is_empty(), commit, "{status}");
+    }
+    world.fsck();
+}
+
+#[test]
 fn t8_leftovers_are_committed_and_the_status_is_clean() {
     let world = World::new();
     let before = world.fingerprint();
