@@ -113,7 +113,17 @@ fn misunderstood(error: &clap::Error, printer: &Printer) -> process::ExitCode {
     } else {
         styled.to_string()
     };
-    if error.use_stderr() {
+    if error.use_stderr() && asked_for_json() {
+        let rendered = error.render().to_string();
+        let (what, help) = rendered.split_once("\n\n").unwrap_or((&rendered, ""));
+        let what = what.strip_prefix("error: ").unwrap_or(what).trim();
+        let help = help.trim();
+        let help = help.split_once("\n\n").map_or(help, |(first, _)| first);
+        let help = help.trim().strip_prefix("tip: ").unwrap_or(help);
+        let failure = Failure::usage(what).help(help);
+        tell(&failure, printer, true);
+        ExitCode::Usage.into()
+    } else if error.use_stderr() {
         // Nobody to tell; the code says it.
         drop(std::io::stderr().lock().write_all(text.as_bytes()));
         ExitCode::Usage.into()
@@ -123,9 +133,19 @@ fn misunderstood(error: &clap::Error, printer: &Printer) -> process::ExitCode {
     }
 }
 
+/// `--json` on a command line that cannot be parsed.
+fn asked_for_json() -> bool {
+    std::env::args_os()
+        .take_while(|a| a != "--")
+        .any(|a| a == "--json")
+}
+
 /// `--color` before the command line is parsed, because clap's own output needs it.
 fn early_color() -> ColorWish {
-    let args: Vec<String> = std::env::args().take_while(|a| a != "--").collect();
+    let args: Vec<String> = std::env::args_os()
+        .take_while(|a| a != "--")
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
     let mut wish = ColorWish::Auto;
     for (n, arg) in args.iter().enumerate() {
         let value = match arg.strip_prefix("--color") {

@@ -117,14 +117,18 @@ impl Failure {
     /// is not repeated.
     pub(crate) fn message(&self) -> String {
         let mut text = self.0.what.clone();
+        let mut last = String::new();
         let mut cause: Option<&dyn Error> = self.0.source.as_deref().map(|e| e as &dyn Error);
         while let Some(error) = cause {
             let part = error.to_string();
-            if !part.is_empty() && !text.ends_with(&part) {
+            // Some wrap the words of their cause in words of their own, or the other way round.
+            let told = text.ends_with(&part) || (!last.is_empty() && part.ends_with(&last));
+            if !part.is_empty() && !told {
                 if !text.is_empty() {
                     text.push_str(": ");
                 }
                 text.push_str(&part);
+                last = part;
             }
             cause = error.source();
         }

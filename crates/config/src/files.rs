@@ -15,7 +15,7 @@ pub enum ReadError {
     #[error("is not a plain file")]
     NotAFile,
     /// More bytes than the caller allows.
-    #[error("is larger than {limit} bytes")]
+    #[error("is larger than {}", crate::size::format(*limit))]
     TooLarge {
         /// The bound.
         limit: u64,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_api::SubmitRequest;
 use longhaul_config::diag::Diagnostics;
-use longhaul_config::files::read_bounded;
+use longhaul_config::files::{ReadError, read_bounded};
 use longhaul_config::settings::Settings;
 use longhaul_config::taskfile::{
     self, DepRef, DiskFiles, ParsedTaskFile, TaskContext, TaskDefaults, TaskDraft, TaskFileInput,
@@ -95,9 +95,15 @@ impl Facts {
 pub(crate) fn read(context: &Context, shown: &Utf8Path) -> Result<TaskFile, Failure> {
     let path = context.absolute(shown);
     let bytes = read_bounded(&path, taskfile::MAX_FILE_BYTES as u64).map_err(|e| {
+        let help = match e {
+            ReadError::Missing => "`longhaul init` writes one to start from",
+            ReadError::NotAFile => "name the file itself, such as `longhaul run FOLDER/tasks.toml`",
+            ReadError::TooLarge { .. } => "put long prompts into files of their own: `prompt_file`",
+            ReadError::Io { .. } => "check its rights and its disk",
+        };
         Failure::usage(format!("the task file {shown} {e}"))
             .because(e)
-            .help("`longhaul init` writes one to start from")
+            .help(help)
     })?;
     let path = path.canonicalize_utf8().on("find", &path)?;
     let folder = path.parent().unwrap_or(Utf8Path::new("/"));

@@ -36,7 +36,8 @@ pub(crate) struct Resolver<'c> {
 #[derive(Clone, Debug)]
 struct Base {
     checkout: Utf8PathBuf,
-    branch: Result<String, String>,
+    /// What is checked out, or why that cannot be started from and what to do.
+    branch: Result<String, (String, &'static str)>,
 }
 
 impl std::fmt::Debug for Resolver<'_> {
@@ -84,6 +85,8 @@ impl<'c> Resolver<'c> {
     /// # Errors
     /// Every reason of every draft at once.
     pub(crate) fn all(&mut self, drafts: Vec<TaskDraft>) -> Result<Vec<Planned>, Failure> {
+        // What is remembered of repositories lies in the state folder.
+        self.context.paths().create()?;
         let names: Vec<String> = drafts.iter().map(|d| d.name.clone()).collect();
         let ids: Vec<TaskId> = drafts
             .iter()
@@ -129,6 +132,15 @@ impl<'c> Resolver<'c> {
             self.known,
             &self.context.env,
         )?;
+        let builtin = self.known.registry().resolve(&harness.name);
+        if self.harness.is_none() && builtin.is_ok_and(|h| h.is_builtin_script()) {
+            // The one harness whose prompt is a program: a mistake in it would fail every attempt.
+            longhaul_script::parse(&draft.prompt).map_err(|e| {
+                Failure::usage(format!("the prompt of `{}` is no script", draft.name))
+                    .because(e)
+                    .help("harness `script` plays its prompt line by line; another harness takes words")
+            })?;
+        }
         let mut depends_on = Vec::with_capacity(draft.depends_on.len());
         for dependency in &draft.depends_on {
             depends_on.push(match dependency {
@@ -168,7 +180,10 @@ impl<'c> Resolver<'c> {
                     .map_err(|e| repo::start_failure(&e))?;
                 None
             }
-            None => Some(base.branch.map_err(Failure::usage)?),
+            None => Some(
+                base.branch
+                    .map_err(|(what, remedy)| Failure::usage(what).help(remedy))?,
+            ),
         };
         Ok((base.checkout, branch))
     }
@@ -212,7 +227,7 @@ impl<'c> Resolver<'c> {
         }
         let branch = opened
             .current_branch()
-            .map_err(|e| format!("{}; {}", repo::chain(&e), e.remedy()));
+            .map_err(|e| (repo::chain(&e), e.remedy()));
         Ok(Base {
             checkout: repo::checkout(&opened)?,
             branch,
