@@ -1,0 +1,12 @@
+//! Wrong inputs and hostile surroundings, as the user meets them: every message is a reviewed snapshot
+//! of standard output, standard error and exit code. What must never be stored is looked for.
+
+mod commands;
+mod files;
+mod keys;
+mod output;
+mod places;
+mod settings;
+mod stage;
+mod store;
+mod terminal;
