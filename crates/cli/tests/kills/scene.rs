@@ -47,6 +47,9 @@ impl Scene {
             before: None,
         };
         scene.config(config);
+        // Sessions have their git identity from the home, as people's agents do.
+        let identity = read(&scene.world.path("gitconfig"));
+        write(&scene.world.home().join(".gitconfig"), &identity).unwrap();
         scene
     }
 

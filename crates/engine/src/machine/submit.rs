@@ -54,8 +54,16 @@ impl<S: Store> Machine<S> {
         if !submit.again && !submit.digest.is_empty() {
             let live = reader.live_from(&submit.source)?;
             if !live.is_empty() {
-                let same = reader.submission_like(&submit.source, &submit.digest)?;
-                if let Some(same) = same.filter(|s| live.iter().all(|t| t.submission == s.id)) {
+                // With `again` the same file may be live more than once: the newest one counts.
+                let mut same = None;
+                for task in &live {
+                    let from = reader.submission(task.submission)?;
+                    same = from.filter(|s| s.digest == submit.digest);
+                    if same.is_none() {
+                        break;
+                    }
+                }
+                if let Some(same) = same {
                     return self.reattach(same.id);
                 }
                 let names: Vec<String> = live
