@@ -29,6 +29,9 @@ pub struct CheckoutMark {
     /// Tracked files that differ from the index, with their state on disk.
     tracked: BTreeMap<RepoPath, String>,
     guarded: BTreeMap<RepoPath, GuardedFile>,
+    /// Where the guarded files are: kept, since they have to be put back before git can be asked.
+    common_dir: RepoPath,
+    git_dir: RepoPath,
 }
 
 /// One file of git's settings.
@@ -105,6 +108,51 @@ impl CheckoutMark {
         found.extend(guarded.into_iter().map(|path| Difference::Guarded { path }));
         found
     }
+
+    /// Which of git's own settings differ from this mark. Needs no git and no [`Repo`], so it works
+    /// whatever the settings now say (a repository with a planted `core.worktree` cannot be opened).
+    ///
+    /// # Errors
+    /// If the git folder cannot be read.
+    pub fn guarded_changes(&self) -> Result<Vec<RepoPath>, GitError> {
+        let now = guarded_files(self.common_dir.as_path(), self.git_dir.as_path())?;
+        Ok(differing(&self.guarded, &now).into_iter().collect())
+    }
+
+    /// Puts config, hooks and info back as they were at this mark, and names what it put back (L20).
+    /// Repeating it is harmless. Needs no git, like [`CheckoutMark::guarded_changes`].
+    ///
+    /// # Errors
+    /// [`RestoreGuardError`]; everything that could be put back was.
+    pub fn restore_guarded(&self) -> Result<Vec<RepoPath>, RestoreGuardError> {
+        let top = self.common_dir.as_path();
+        let mut not_kept = None;
+        let changed = self.guarded_changes()?;
+        for path in &changed {
+            let file = path.under(top);
+            crate::crash::point("vcs.guarded.restore");
+            match self.guarded.get(path) {
+                Some(GuardedFile::Digest { .. }) => not_kept = Some(path.clone()),
+                Some(GuardedFile::Kept { content, mode }) => {
+                    clear_way(top, path)?;
+                    fsx::write_durably(&file, content.as_bytes())?;
+                    fs::set_permissions(&file, fs::Permissions::from_mode(*mode))
+                        .map_err(GitError::file("set the mode of", &file))?;
+                }
+                Some(GuardedFile::Link { target }) => {
+                    clear_way(top, path)?;
+                    fsx::remove_file_if_there(&file)?;
+                    std::os::unix::fs::symlink(target.as_path(), &file)
+                        .map_err(GitError::file("write", &file))?;
+                }
+                None => fsx::remove_file_if_there(&file)?,
+            }
+        }
+        match not_kept {
+            Some(path) => Err(RestoreGuardError::NotKept { path }),
+            None => Ok(changed),
+        }
+    }
 }
 
 fn differing<V: PartialEq>(
@@ -126,7 +174,9 @@ impl Repo {
     /// If git cannot read the checkout, for example because its config was broken; then put the
     /// guarded files back from an earlier mark first.
     pub fn mark_checkout(&self) -> Result<CheckoutMark, GitError> {
-        let guarded = self.guarded_files()?;
+        let (common, own) = (self.common_dir(), self.checkout_git_dir());
+        let guarded = guarded_files(common, own)?;
+        let (common_dir, git_dir) = (RepoPath::from(common), RepoPath::from(own));
         if self.is_plain() {
             let head = Head::Broken;
             return Ok(CheckoutMark {
@@ -134,6 +184,8 @@ impl Repo {
                 index: String::new(),
                 tracked: BTreeMap::new(),
                 guarded,
+                common_dir,
+                git_dir,
             });
         }
         let site = self.objects()?;
@@ -153,74 +205,30 @@ impl Repo {
             index: fsx::digest(&entries.stdout),
             tracked,
             guarded,
+            common_dir,
+            git_dir,
         })
     }
+}
 
-    /// Which of git's own settings differ from a mark; needs no git, so it works when the config is
-    /// broken.
-    ///
-    /// # Errors
-    /// If the git folder cannot be read.
-    pub fn guarded_changes(&self, before: &CheckoutMark) -> Result<Vec<RepoPath>, GitError> {
-        Ok(differing(&before.guarded, &self.guarded_files()?)
-            .into_iter()
-            .collect())
+fn guarded_files(
+    common_dir: &Path,
+    git_dir: &Path,
+) -> Result<BTreeMap<RepoPath, GuardedFile>, GitError> {
+    let mut files = BTreeMap::new();
+    let mut roots: Vec<PathBuf> = ["config", "config.worktree", "hooks", "info"]
+        .iter()
+        .map(|n| common_dir.join(n))
+        .collect();
+    // A checkout that is a linked worktree has settings of its own.
+    if git_dir != common_dir {
+        roots.push(git_dir.join("config.worktree"));
+        roots.push(git_dir.join("info"));
     }
-
-    /// Puts config, hooks and info back as they were at the mark, and names what it put back (L20).
-    /// Repeating it is harmless.
-    ///
-    /// # Errors
-    /// [`RestoreGuardError`]; everything that could be put back was.
-    pub fn restore_guarded(
-        &self,
-        before: &CheckoutMark,
-    ) -> Result<Vec<RepoPath>, RestoreGuardError> {
-        let mut not_kept = None;
-        let changed = self.guarded_changes(before)?;
-        for path in &changed {
-            let file = path.under(self.common_dir());
-            crate::crash::point("vcs.guarded.restore");
-            match before.guarded.get(path) {
-                Some(GuardedFile::Digest { .. }) => not_kept = Some(path.clone()),
-                Some(GuardedFile::Kept { content, mode }) => {
-                    clear_way(self.common_dir(), path)?;
-                    fsx::write_durably(&file, content.as_bytes())?;
-                    fs::set_permissions(&file, fs::Permissions::from_mode(*mode))
-                        .map_err(GitError::file("set the mode of", &file))?;
-                }
-                Some(GuardedFile::Link { target }) => {
-                    clear_way(self.common_dir(), path)?;
-                    fsx::remove_file_if_there(&file)?;
-                    std::os::unix::fs::symlink(target.as_path(), &file)
-                        .map_err(GitError::file("write", &file))?;
-                }
-                None => fsx::remove_file_if_there(&file)?,
-            }
-        }
-        match not_kept {
-            Some(path) => Err(RestoreGuardError::NotKept { path }),
-            None => Ok(changed),
-        }
+    for root in roots {
+        collect(common_dir, &root, &mut files)?;
     }
-
-    fn guarded_files(&self) -> Result<BTreeMap<RepoPath, GuardedFile>, GitError> {
-        let mut files = BTreeMap::new();
-        let top = self.common_dir();
-        let mut roots: Vec<PathBuf> = ["config", "config.worktree", "hooks", "info"]
-            .iter()
-            .map(|n| top.join(n))
-            .collect();
-        // A checkout that is a linked worktree has settings of its own.
-        if self.checkout_git_dir() != top {
-            roots.push(self.checkout_git_dir().join("config.worktree"));
-            roots.push(self.checkout_git_dir().join("info"));
-        }
-        for root in roots {
-            collect(top, &root, &mut files)?;
-        }
-        Ok(files)
-    }
+    Ok(files)
 }
 
 fn collect(

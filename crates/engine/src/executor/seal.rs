@@ -1,5 +1,6 @@
 //! The seal of an attempt: its tree ended, its work snapshotted and committed, its trespasses found.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,7 +31,17 @@ pub(super) fn seal(desk: &Desk, d: &Dispatch) -> Vec<Event> {
     let (task, fence) = (d.effect.task, d.effect.fence);
     let spec = match desk.spec(task) {
         Ok(spec) => spec,
-        Err(why) => return vec![again(&d.effect, &why)],
+        Err(unread) if !unread.for_good => return vec![again(&d.effect, &unread.why)],
+        Err(unread) => {
+            if let Err(why) = end_leftovers(desk, &SpawnKey::session(task, fence)) {
+                return vec![again(&d.effect, &why)];
+            }
+            let news = News::SealFailed {
+                detail: unread.why,
+                transient: false,
+            };
+            return vec![Event::news(task, fence, news)];
+        }
     };
     if let Err(why) = end_leftovers(desk, &SpawnKey::session(task, fence)) {
         return vec![again(&d.effect, &why)];
@@ -125,12 +136,13 @@ fn worktree(
     workspace: &WorkspaceRef,
 ) -> Result<Sealed, Trouble> {
     let (task, fence) = (d.effect.task, d.effect.fence);
+    // First of all: what git would run or read by the session's doing is put back (L20).
+    let put_back = restored(desk, d)?;
     let repo = desk.repo(&spec.repo).map_err(|e| Trouble {
         transient: e.class() == ErrorClass::Transient,
         detail: chain(&e),
     })?;
-    // First of all: what git would run or read by the session's doing is put back (L20).
-    let mut escaped = trespasses(desk, d, &repo)?;
+    let mut escaped = trespasses(desk, d, &repo, put_back)?;
     let folder = Utf8Path::new(&workspace.path);
     let Some(worktree) = repo.worktree_at(folder.as_std_path())? else {
         return Err(Trouble::for_good(format!(
@@ -217,9 +229,9 @@ fn in_place(
     spec: &TaskSpec,
     workspace: &WorkspaceRef,
 ) -> Result<Sealed, Trouble> {
+    let escaped = restored(desk, d)?;
     let (repo, worktree) =
         prepare::in_place_repo_of(desk, &spec.repo).map_err(Trouble::for_good)?;
-    let escaped = restored(desk, d, &repo)?;
     let request = SnapshotRequest {
         reference: snapshot_name(d.effect.task, d.effect.fence),
         reason: format!("{}: end of attempt {}", spec.name, number(d)),
@@ -315,24 +327,54 @@ fn read_mark(desk: &Desk, d: &Dispatch) -> Option<CheckoutMark> {
         .ok()
 }
 
-/// Puts git's settings back and names what was changed (L20).
-fn restored(desk: &Desk, d: &Dispatch, repo: &Repo) -> Result<Vec<String>, Trouble> {
+/// Puts git's settings back and names what was changed (L20). Before anything else: a repository whose
+/// settings were turned against it cannot even be opened. What is put back is noted first, so that a
+/// second run after a crash, which finds all as it was, still tells of it.
+fn restored(desk: &Desk, d: &Dispatch) -> Result<Vec<String>, Trouble> {
     let Some(before) = read_mark(desk, d) else {
         return Ok(vec![]);
     };
-    let back = repo
-        .restore_guarded(&before)
-        .map_err(|e| Trouble::for_good(chain(&e)))?;
-    Ok(back
-        .into_iter()
-        .map(|p| format!("{p} of the git folder (put back)"))
-        .collect())
+    let notes = desk
+        .dirs
+        .task(d.effect.task)
+        .join(format!("restored-{}.json", d.effect.fence));
+    let mut told: BTreeSet<String> = fs::read(&notes)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    let changed = before.guarded_changes()?;
+    if !changed.is_empty() {
+        told.extend(changed.iter().map(ToString::to_string));
+        serde_json::to_vec(&told)
+            .map_err(io::Error::from)
+            .and_then(|bytes| write_whole(&notes, &bytes))
+            .map_err(|error| Trouble {
+                detail: format!("cannot write {notes}: {error}"),
+                transient: true,
+            })?;
+        before
+            .restore_guarded()
+            .map_err(|e| Trouble::for_good(chain(&e)))?;
+    }
+    if told.is_empty() {
+        return Ok(vec![]);
+    }
+    let all: Vec<String> = told.into_iter().collect();
+    Ok(vec![format!(
+        "in the git folder (put back): {}",
+        all.join(", ")
+    )])
 }
 
 /// What the session did outside its workspace: git's settings (put back), and changes of the user's
 /// checkout that its tool calls name; other changes are the user's own (L4).
-fn trespasses(desk: &Desk, d: &Dispatch, repo: &Repo) -> Result<Vec<String>, Trouble> {
-    let mut found = restored(desk, d, repo)?;
+fn trespasses(
+    desk: &Desk,
+    d: &Dispatch,
+    repo: &Repo,
+    put_back: Vec<String>,
+) -> Result<Vec<String>, Trouble> {
+    let mut found = put_back;
     let Some(before) = read_mark(desk, d) else {
         return Ok(found);
     };

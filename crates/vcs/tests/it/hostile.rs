@@ -351,9 +351,9 @@ fn l4_l20_changes_of_the_checkout_are_found_and_settings_put_back() {
     fs::remove_file(path.join(".git/info/exclude")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", path.join(".git/info/exclude")).unwrap();
     assert!(repo.mark_checkout().is_err());
-    assert_eq!(repo.guarded_changes(&mark).unwrap().len(), 4);
-    assert_eq!(repo.restore_guarded(&stored).unwrap().len(), 4);
-    assert_eq!(repo.restore_guarded(&stored).unwrap(), []);
+    assert_eq!(mark.guarded_changes().unwrap().len(), 4);
+    assert_eq!(stored.restore_guarded().unwrap().len(), 4);
+    assert_eq!(stored.restore_guarded().unwrap(), []);
     let mode = fs::metadata(path.join(".git/hooks/post-checkout"))
         .unwrap()
         .permissions()
