@@ -274,7 +274,7 @@ fn i17_t25_a_confined_session_can_only_read_its_own_task() {
         (
             "trust-write",
             format!(
-                "touch {}",
+                "sh -c 'echo >> {}'",
                 world.path("config/longhaul/trust.toml").display()
             ),
         ),
@@ -305,7 +305,10 @@ fn i17_t25_a_confined_session_can_only_read_its_own_task() {
         ),
         (
             "checkout",
-            format!("touch {}", repo.path().join("README.md").display()),
+            format!(
+                "sh -c 'echo >> {}'",
+                repo.path().join("README.md").display()
+            ),
         ),
         ("other-workspace", format!("touch {workspace}/mine")),
         ("kill-daemon", format!("kill -9 {daemon}")),
