@@ -12,7 +12,7 @@ use longhaul_vcs::{Git, OpenError, Repo};
 use uuid::Uuid;
 
 use super::harness::Known;
-use super::{harness, repo};
+use super::{checks, harness, repo};
 use crate::client::Reads;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -132,14 +132,12 @@ impl<'c> Resolver<'c> {
             self.known,
             &self.context.env,
         )?;
-        let builtin = self.known.registry().resolve(&harness.name);
-        if self.harness.is_none() && builtin.is_ok_and(|h| h.is_builtin_script()) {
-            // The one harness whose prompt is a program: a mistake in it would fail every attempt.
-            longhaul_script::parse(&draft.prompt).map_err(|e| {
-                Failure::usage(format!("the prompt of `{}` is no script", draft.name))
-                    .because(e)
-                    .help("harness `script` plays its prompt line by line; another harness takes words")
-            })?;
+        // A rehearsal replaces prompts and leaves out what models and agents judge.
+        if self.harness.is_none() {
+            checks::script(&draft, &harness.name, self.known)?;
+            for check in &draft.checks {
+                checks::can_be_judged(check, &draft, &harness.name, self)?;
+            }
         }
         let mut depends_on = Vec::with_capacity(draft.depends_on.len());
         for dependency in &draft.depends_on {

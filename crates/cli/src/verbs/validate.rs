@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         p.line(&p.paint(
             palette::WARN,
             &format!(
-                "  {} without any check: what they do will be done, but unverified",
+                "  {} without any check: done will mean unverified there",
                 count(unchecked, "task")
             ),
         ))?;

@@ -165,3 +165,23 @@ fn a_script_with_a_mistake() {
         "[[task]]\nname = \"a\"\nharness = \"script\"\nprompt = \"\"\"\nsay on my way\nfly to the moon\n\"\"\"\n",
     );
 }
+
+#[test]
+fn checks_that_nobody_here_can_judge() {
+    refused(
+        "check_without_judge",
+        "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\n[[task.check]]\nname = \"tone\"\nmodel = \"friendly?\"\n",
+    );
+    refused(
+        "check_reviewed_by_script",
+        "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\n[[task.check]]\nname = \"review\"\nagent = \"good?\"\n",
+    );
+    refused(
+        "check_reviewer_not_installed",
+        "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\n[[task.check]]\nname = \"review\"\nagent = \"good?\"\nharness = \"codex\"\n",
+    );
+    refused(
+        "check_review_in_place",
+        "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\nworkspace = \"in-place\"\n[[task.check]]\nname = \"review\"\nagent = \"good?\"\nharness = \"claude\"\n",
+    );
+}
