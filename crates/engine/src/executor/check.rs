@@ -72,7 +72,16 @@ pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Even
     let (task, fence) = (d.effect.task, d.effect.fence);
     let spec = match desk.spec(task) {
         Ok(spec) => spec,
-        Err(why) => return vec![again(&d.effect, &why)],
+        Err(unread) if !unread.for_good => return vec![again(&d.effect, &unread.why)],
+        Err(unread) => {
+            let news = News::CheckLost {
+                check,
+                run,
+                detail: unread.why,
+                tree: None,
+            };
+            return vec![Event::news(task, fence, news)];
+        }
     };
     let (Some(wanted), Some(workspace)) =
         (spec.checks.get(usize::from(check)), &d.task.carry.workspace)
@@ -273,8 +282,8 @@ fn changed_by_check(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, Stri
         .take(10)
         .map(|c| c.path.to_string())
         .collect();
-    let mut found = (!tracked.is_empty())
-        .then(|| format!("the check changed files: {}", tracked.join(", ")));
+    let mut found =
+        (!tracked.is_empty()).then(|| format!("the check changed files: {}", tracked.join(", ")));
     let sealed = s.d.task.attempt.as_ref().and_then(|a| a.sealed.as_ref());
     if let Some(branch) = &s.workspace.branch
         && sealed.is_none_or(|sealed| sealed.branch_problem.is_none())

@@ -14,7 +14,7 @@ use longhaul_core::spec::TaskSpec;
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::MicroUsd;
 use longhaul_hosts::{BootId, Launcher};
-use longhaul_store::{Reader, StoreError};
+use longhaul_store::{ErrorClass as StoreErrorClass, Reader, StoreError};
 use longhaul_vcs::{Git, OpenError, Repo};
 
 use crate::clock::{Clock, SystemClock};
@@ -240,11 +240,17 @@ impl Desk {
     }
 
     /// The task's specification.
-    pub(crate) fn spec(&self, id: TaskId) -> Result<TaskSpec, String> {
+    pub(crate) fn spec(&self, id: TaskId) -> Result<TaskSpec, Unread> {
         match self.read(|r| r.spec(id)) {
             Ok(Some(spec)) => Ok(spec),
-            Ok(None) => Err("its specification is not in the database".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Ok(None) => Err(Unread {
+                why: "its specification is not in the database".to_owned(),
+                for_good: true,
+            }),
+            Err(error) => Err(Unread {
+                for_good: error.class() != StoreErrorClass::Retryable,
+                why: format!("its specification cannot be read: {}", chain(&error)),
+            }),
         }
     }
 
@@ -256,6 +262,15 @@ impl Desk {
             self.dirs.repos().as_std_path(),
         )
     }
+}
+
+/// Why a specification could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// What happened.
+    pub(crate) why: String,
+    /// Reading again gives the same: a person has to look.
+    pub(crate) for_good: bool,
 }
 
 /// An error with its causes, in one line.

@@ -53,15 +53,18 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
     match &d.task.state {
         State::Assigned {
             step: AssignStep::Workspace,
-        } => vec![Event::news(
-            task,
-            fence,
-            News::WorkspaceFailed {
-                fault: WorkspaceFault::Stopped,
-                detail: "stopped".to_owned(),
-                remedy: String::new(),
-            },
-        )],
+        } => match super::seal::end_leftovers(desk, &key) {
+            Ok(()) => vec![Event::news(
+                task,
+                fence,
+                News::WorkspaceFailed {
+                    fault: WorkspaceFault::Stopped,
+                    detail: "stopped".to_owned(),
+                    remedy: String::new(),
+                },
+            )],
+            Err(why) => vec![again(&d.effect, &why)],
+        },
         State::Assigned {
             step: AssignStep::Launch,
         } if matches!(

@@ -16,6 +16,7 @@ mod seal;
 mod session;
 mod sight;
 mod tidy;
+mod vigil;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,8 +34,8 @@ pub use env::{CALLER_ENV, is_caller_variable};
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
 pub use tidy::prune_snapshots;
 
-/// Stack of an effect's thread; only touched pages count.
-const STACK_BYTES: usize = 512 * 1024;
+/// Stack of an effect's thread; only touched pages count. Deeply nested JSON of an agent needs some.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Wait before an effect that came to no result is asked for again, in milliseconds.
 const AGAIN_MS: u64 = 3_000;
 

@@ -30,6 +30,9 @@ struct Fault {
     fault: WorkspaceFault,
     detail: String,
     remedy: String,
+    /// Nobody knows whether `setup` runs: the same attempt has to ask again, another one would run it
+    /// a second time beside the first.
+    unsettled: bool,
 }
 
 impl Fault {
@@ -38,6 +41,7 @@ impl Fault {
             fault,
             detail: detail.into(),
             remedy: remedy.into(),
+            unsettled: false,
         }
     }
 
@@ -73,7 +77,15 @@ struct Prepared {
 pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
     let spec = match desk.spec(d.effect.task) {
         Ok(spec) => spec,
-        Err(why) => return vec![again(&d.effect, &why)],
+        Err(unread) if !unread.for_good => return vec![again(&d.effect, &unread.why)],
+        Err(unread) => {
+            let news = News::WorkspaceFailed {
+                fault: WorkspaceFault::Permanent,
+                detail: unread.why,
+                remedy: "cancel the task and add it again".to_owned(),
+            };
+            return vec![Event::news(d.effect.task, d.effect.fence, news)];
+        }
     };
     let news = match prepared(desk, d, &spec) {
         Ok(p) => News::WorkspaceReady {
@@ -81,10 +93,12 @@ pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
             drift: p.drift,
             conflict: p.conflict,
         },
+        Err(fault) if fault.unsettled => return vec![again(&d.effect, &fault.detail)],
         Err(Fault {
             fault,
             detail,
             remedy,
+            ..
         }) => News::WorkspaceFailed {
             fault,
             detail,
@@ -356,7 +370,10 @@ fn setup(
             remedy,
         )),
         JobEnd::Impossible(why) => Err(Fault::new(WorkspaceFault::Setup, why, remedy)),
-        JobEnd::Unsettled(why) => Err(Fault::new(WorkspaceFault::Transient, why, remedy)),
+        JobEnd::Unsettled(why) => Err(Fault {
+            unsettled: true,
+            ..Fault::new(WorkspaceFault::Transient, why, remedy)
+        }),
     }
 }
 

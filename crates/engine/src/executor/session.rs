@@ -18,7 +18,7 @@ use longhaul_core::prompt::{Material, compose};
 use longhaul_core::spec::{Sandbox, TaskSpec};
 use longhaul_core::task::{RetryReason, WorkspaceRef};
 use longhaul_core::time::UnixMs;
-use longhaul_core::usage::MicroUsd;
+use longhaul_core::usage::{MicroUsd, Usage};
 use longhaul_hosts::{
     BundleState, ConfinementLevel, ExitRecord, Frame, JobLog, JobSpec, JobWatch, LaunchErrorClass,
     LogRead, Outcome, ShimHandle, SpawnStep, Stdin, Stream, SweepOutcome,
@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::desk::{Profile, chain};
 use super::prepare::{workdir, workspace_paths};
 use super::record::Record;
+use super::vigil::{Late, Vigil};
 use super::{Desk, again, env, sandbox, seal, sight};
 use crate::event::Event;
 use crate::handle::LiveSession;
@@ -40,11 +41,20 @@ const REPORT_MS: u64 = 250;
 /// How often the processor time of a silent session is read, in milliseconds.
 const CPU_LOOK_MS: u64 = 5_000;
 
+/// Most bytes of output that are read before the clocks are looked at.
+const TAKE_BYTES: usize = 8 << 20;
+/// A look without waiting.
+const AT_ONCE: Duration = Duration::from_millis(1);
+/// Most changes of its conversation that are believed of one session.
+const CONVERSATIONS: u8 = 16;
+
 /// Why a session is not started.
 pub(super) struct NotLaunched {
     pub(super) detail: String,
     pub(super) remedy: String,
     pub(super) transient: bool,
+    /// Nobody knows whether it runs: ask again under the same fence, never start another (I2).
+    pub(super) unsettled: bool,
 }
 
 impl NotLaunched {
@@ -53,6 +63,7 @@ impl NotLaunched {
             detail: detail.into(),
             remedy: remedy.into(),
             transient: false,
+            unsettled: false,
         }
     }
 
@@ -61,16 +72,20 @@ impl NotLaunched {
             detail: detail.into(),
             remedy: String::new(),
             transient: true,
+            unsettled: false,
+        }
+    }
+
+    fn unsettled(detail: impl Into<String>) -> Self {
+        Self {
+            unsettled: true,
+            ..Self::for_now(detail)
         }
     }
 }
 
 pub(super) fn attend(desk: &Desk, d: &Dispatch) -> Vec<Event> {
     let key = SpawnKey::session(d.effect.task, d.effect.fence);
-    let spec = match desk.spec(d.effect.task) {
-        Ok(spec) => spec,
-        Err(why) => return vec![again(&d.effect, &why)],
-    };
     let bundle = match desk.launcher.bundle(key.as_str()) {
         Ok(bundle) => bundle,
         Err(error) => return vec![again(&d.effect, &chain(&error))],
@@ -79,25 +94,31 @@ pub(super) fn attend(desk: &Desk, d: &Dispatch) -> Vec<Event> {
         Ok(state) => state,
         Err(error) => return vec![again(&d.effect, &chain(&error))],
     };
+    let spec = match desk.spec(d.effect.task) {
+        Ok(spec) => spec,
+        Err(unread) if !unread.for_good => return vec![again(&d.effect, &unread.why)],
+        Err(unread) => {
+            let remedy = "cancel the task and add it again";
+            return unattendable(desk, d, &key, &state, unread.why, remedy);
+        }
+    };
     let harness = match desk.registry.resolve(&spec.harness) {
         Ok(harness) => harness,
         Err(error) => {
-            let news = News::LaunchFailed {
-                detail: error.to_string(),
-                remedy: "add it to the config, then `longhaul retry`".to_owned(),
-                transient: false,
-            };
-            return vec![Event::news(d.effect.task, d.effect.fence, news)];
+            let remedy = "add it to the config, then `longhaul retry`";
+            return unattendable(desk, d, &key, &state, error.to_string(), remedy);
         }
     };
     if matches!(state, BundleState::Absent | BundleState::NotStarted) && d.effect.act == Act::Launch
     {
         state = match launch(desk, d, &spec, harness, &key) {
             Ok(state) => state,
+            Err(not) if not.unsettled => return vec![again(&d.effect, &not.detail)],
             Err(NotLaunched {
                 detail,
                 remedy,
                 transient,
+                ..
             }) => {
                 let news = News::LaunchFailed {
                     detail,
@@ -133,6 +154,39 @@ pub(super) fn attend(desk: &Desk, d: &Dispatch) -> Vec<Event> {
             BundleState::Absent | BundleState::NotStarted => return reading.lost(LostWhy::Shim),
         }
     }
+}
+
+/// Nobody can read what the session says: the task's harness or specification is gone. Unread it would
+/// run without timeout and budget, so what lives is stopped; its work is secured, and a person asked.
+fn unattendable(
+    desk: &Desk,
+    d: &Dispatch,
+    key: &SpawnKey,
+    state: &BundleState,
+    detail: String,
+    remedy: &str,
+) -> Vec<Event> {
+    let none = matches!(state, BundleState::Absent | BundleState::NotStarted);
+    let news = if none && d.effect.act == Act::Launch {
+        News::LaunchFailed {
+            detail,
+            remedy: remedy.to_owned(),
+            transient: false,
+        }
+    } else {
+        if let Err(why) = seal::end_leftovers(desk, key) {
+            return vec![again(&d.effect, &format!("{detail}; {why}"))];
+        }
+        News::SessionEnded {
+            end: AttemptEnd::LaunchFailed {
+                detail,
+                permanent: true,
+            },
+            usage: Usage::default(),
+            conversation_usage: None,
+        }
+    };
+    vec![Event::news(d.effect.task, d.effect.fence, news)]
 }
 
 /// Plans and starts the session (I4: its bundle is the durable mark of the start).
@@ -175,7 +229,7 @@ fn launch(
         left: task
             .terms
             .budget
-            .map(|b| MicroUsd(b.0.saturating_sub(task.tally.spent.cost.unwrap_or_default().0))),
+            .map(|b| MicroUsd(b.0.saturating_sub(task.tally.least_cost().0))),
     };
     start(desk, spec, harness, &order, task.id).map(|(state, _)| state)
 }
@@ -286,9 +340,8 @@ pub(super) fn start(
                 LaunchErrorClass::Permanent => {
                     NotLaunched::for_good(detail, "correct the task and add it again")
                 }
-                LaunchErrorClass::Retry | LaunchErrorClass::Unsettled => {
-                    NotLaunched::for_now(detail)
-                }
+                LaunchErrorClass::Retry => NotLaunched::for_now(detail),
+                LaunchErrorClass::Unsettled => NotLaunched::unsettled(detail),
             })
         }
     }
@@ -400,12 +453,16 @@ struct Reading<'a> {
     told_at_ms: u64,
     expected_mode: Option<String>,
     open_tools: BTreeSet<String>,
-    last_sign_ms: u64,
-    question_since_ms: Option<u64>,
+    vigil: Vigil,
     cpu: Duration,
     cpu_at_ms: u64,
     started_told: bool,
-    late_told: bool,
+    mode_told: bool,
+    /// The conversation that the dispatcher knows, the one that the agent named last, and how often
+    /// that changed: an agent cannot fill the ledger with it (I16).
+    conversation_told: Option<String>,
+    conversation: Option<String>,
+    conversations: u8,
 }
 
 /// How far a log was read.
@@ -442,6 +499,7 @@ impl<'a> Reading<'a> {
             log: JobLog::new(dir.as_std_path(), stream),
             at: 0,
         };
+        let known = d.task.attempt.as_ref().and_then(|a| a.conversation.clone());
         let live = LiveSession {
             task: Some(d.effect.task),
             logs: Some(dir.to_string()),
@@ -457,12 +515,14 @@ impl<'a> Reading<'a> {
             told_at_ms: 0,
             expected_mode: expected["mode"].as_str().map(str::to_owned),
             open_tools: BTreeSet::new(),
-            last_sign_ms: desk.mono_ms(),
-            question_since_ms: None,
+            vigil: Vigil::new(spec, desk.mono_ms()),
             cpu: Duration::ZERO,
             cpu_at_ms: 0,
             started_told: d.effect.act != Act::Launch,
-            late_told: false,
+            mode_told: false,
+            conversation_told: known.clone(),
+            conversation: known,
+            conversations: 0,
             desk,
             d,
             spec,
@@ -471,6 +531,8 @@ impl<'a> Reading<'a> {
 
     /// Says once that the session lives.
     fn started(&mut self, shim: &ShimHandle) {
+        let begun = self.begun(shim);
+        self.vigil.begin(begun);
         if std::mem::replace(&mut self.started_told, true) {
             return;
         }
@@ -481,7 +543,7 @@ impl<'a> Reading<'a> {
                 pid: shim.identity().map_or(0, |i| i.child.pid),
                 mono: BootMs {
                     boot: self.desk.boot.as_str().to_owned(),
-                    ms: self.desk.mono_ms(),
+                    ms: begun,
                 },
                 resumed: carry.conversation.is_some(),
                 conversation: carry.conversation.clone(),
@@ -489,12 +551,28 @@ impl<'a> Reading<'a> {
         );
     }
 
+    /// When the session began, on the monotonic clock. A session of which only the wall clock's word is
+    /// left (its start was never committed) is dated once, so that a later sleep is not counted (T21).
+    fn begun(&self, shim: &ShimHandle) -> u64 {
+        let stored = self.d.task.attempt.as_ref();
+        let stored = stored.and_then(|a| a.started_mono.as_ref());
+        if let Some(begun) = stored.filter(|b| b.boot == self.desk.boot.as_str()) {
+            return begun.ms;
+        }
+        let ran = shim
+            .identity()
+            .and_then(|i| u64::try_from(self.desk.now().0 - i.started_ms).ok());
+        self.desk.mono_ms().saturating_sub(ran.unwrap_or(0))
+    }
+
     /// Follows the session until its shim is gone.
     fn follow(&mut self, shim: &ShimHandle) -> Result<BundleState, String> {
         let mut watch: JobWatch = shim.watch();
+        let mut more = false;
         loop {
-            match watch.next_frame(LOOK) {
-                Ok(Frame::Grew { .. }) => self.take_in(),
+            match watch.next_frame(if more { AT_ONCE } else { LOOK }) {
+                Ok(Frame::Grew { .. }) => more = self.take_in(),
+                Ok(Frame::Quiet) if more => more = self.take_in(),
                 Ok(Frame::Quiet) => {}
                 Ok(Frame::Ended(state)) => return Ok(state),
                 Err(error) => return Err(chain(&error)),
@@ -504,42 +582,68 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads what is new in both logs.
-    fn take_in(&mut self) {
+    /// Reads what is new in both logs, as much as may be read in one go: the clocks go on for an agent
+    /// that writes faster than it is read. True if there is more.
+    fn take_in(&mut self) -> bool {
         let mut events = Vec::new();
         let mut chunk = vec![0; 64 * 1024];
-        while let Some(n) = self.out.next(&mut chunk) {
+        let mut left = TAKE_BYTES;
+        while left > 0
+            && let Some(n) = self.out.next(&mut chunk)
+        {
+            left = left.saturating_sub(n);
             self.parser.push(&chunk[..n], &mut events);
-            self.last_sign_ms = self.desk.mono_ms();
+            self.vigil.sign(self.desk.mono_ms());
             for event in events.drain(..) {
                 self.take(&event);
             }
         }
-        while let Some(n) = self.err.next(&mut chunk) {
+        while left > 0
+            && let Some(n) = self.err.next(&mut chunk)
+        {
+            left = left.saturating_sub(n);
             self.parser.push_stderr(&chunk[..n], &mut events);
-            self.last_sign_ms = self.desk.mono_ms();
+            self.vigil.sign(self.desk.mono_ms());
             for event in events.drain(..) {
                 self.take(&event);
             }
         }
+        if self.started_told {
+            let named = self.conversation_news();
+            named
+                .into_iter()
+                .for_each(|news| self.desk.news(self.d, news));
+        }
+        left == 0
+    }
+
+    /// The conversation that the agent named, if the dispatcher does not know it yet.
+    fn conversation_news(&mut self) -> Option<News> {
+        if self.conversation == self.conversation_told || self.conversations >= CONVERSATIONS {
+            return None;
+        }
+        self.conversations += 1;
+        self.conversation_told.clone_from(&self.conversation);
+        self.conversation
+            .clone()
+            .map(|id| News::Conversation { id })
     }
 
     fn take(&mut self, event: &AgentEvent) {
         sight::see(&mut self.live, event, self.desk.now());
-        if !matches!(event, AgentEvent::Question { .. }) {
-            self.question_since_ms = None;
-        }
+        self.vigil
+            .question(self.live.question.is_some(), self.desk.mono_ms());
         match event {
             AgentEvent::Started {
                 conversation, mode, ..
             } => {
                 if let Some(id) = conversation {
                     self.record.of(id);
-                    self.desk
-                        .news(self.d, News::Conversation { id: id.clone() });
+                    self.conversation.clone_from(conversation);
                 }
                 if let (Some(wanted), Some(got)) = (&self.expected_mode, mode)
                     && wanted != got
+                    && !std::mem::replace(&mut self.mode_told, true)
                 {
                     let news = News::ModeMismatch {
                         wanted: wanted.clone(),
@@ -554,69 +658,39 @@ impl<'a> Reading<'a> {
             AgentEvent::ToolEnded { id, .. } => {
                 self.open_tools.remove(id);
             }
-            AgentEvent::Question { .. } => {
-                self.question_since_ms.get_or_insert(self.desk.mono_ms());
-            }
             _ => {}
         }
     }
 
-    /// Timeouts, on the monotonic clock (T14, T15, T21).
+    /// Timeouts (T14, T15). Signs of life that are no output: a wait that the agent announced, an open
+    /// tool call, processor time.
     fn watch_clocks(&mut self, shim: &ShimHandle) {
-        if self.late_told {
-            return;
-        }
         let now = self.desk.mono_ms();
-        let begun = self
-            .d
-            .task
-            .attempt
-            .as_ref()
-            .and_then(|a| a.started_mono.as_ref());
-        let begun = begun
-            .filter(|b| b.boot == self.desk.boot.as_str())
-            .map(|b| b.ms);
-        let begun = begun.or_else(|| {
-            let ran = self.desk.now().0 - shim.identity()?.started_ms;
-            Some(now.saturating_sub(u64::try_from(ran).ok()?))
-        });
-        if begun.is_some_and(|ms| now.saturating_sub(ms) >= self.spec.timeout.0) {
-            self.late_told = true;
-            self.desk.news(self.d, News::TimeoutReached);
-            return;
-        }
-        if let (Some(since), Some(question)) = (self.question_since_ms, &self.live.question)
-            && now.saturating_sub(since) >= self.spec.answer_timeout.0
-        {
-            self.late_told = true;
-            self.desk.news(
-                self.d,
-                News::Unanswered {
-                    question: question.clone(),
-                },
-            );
-            return;
-        }
         let waits = self
             .live
             .retrying_until
             .is_some_and(|t| t > self.desk.now());
         if waits || !self.open_tools.is_empty() {
-            self.last_sign_ms = now;
+            self.vigil.sign(now);
         } else if now.saturating_sub(self.cpu_at_ms) >= CPU_LOOK_MS {
             self.cpu_at_ms = now;
             if let Some(used) = shim.identity().and_then(|i| i.tree().cpu_time().ok()) {
                 // A sleeping agent still ticks a little; a busy one uses far more than 2 %.
                 if used.saturating_sub(self.cpu) > Duration::from_millis(CPU_LOOK_MS / 50) {
-                    self.last_sign_ms = now;
+                    self.vigil.sign(now);
                 }
                 self.cpu = used;
             }
         }
-        if now.saturating_sub(self.last_sign_ms) >= self.spec.idle_timeout.0 {
-            self.late_told = true;
-            self.desk.news(self.d, News::IdleReached);
-        }
+        let news = match self.vigil.look(now) {
+            None => return,
+            Some(Late::Timeout) => News::TimeoutReached,
+            Some(Late::Idle) => News::IdleReached,
+            Some(Late::Unanswered) => News::Unanswered {
+                question: self.live.question.clone().unwrap_or_default(),
+            },
+        };
+        self.desk.news(self.d, news);
     }
 
     fn report(&mut self, at_once: bool) {
@@ -658,7 +732,7 @@ impl<'a> Reading<'a> {
     }
 
     fn finish(&mut self, exit: ExitStatusInfo, at: UnixMs) -> TurnEnd {
-        self.take_in();
+        while self.take_in() {}
         let mut events = Vec::new();
         let turn = self.parser.finish(exit, at, &mut events);
         for event in events {
@@ -677,7 +751,11 @@ impl<'a> Reading<'a> {
             usage,
             conversation_usage: self.parser.conversation_usage(),
         };
-        vec![Event::news(self.d.effect.task, self.d.effect.fence, news)]
+        let event = |news| Event::news(self.d.effect.task, self.d.effect.fence, news);
+        let mut last_words = vec![event(news)];
+        // A session that was over before its start was known is named with its end.
+        last_words.extend(self.conversation_news().map(event));
+        last_words
     }
 }
 

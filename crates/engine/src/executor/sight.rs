@@ -39,17 +39,18 @@ pub(crate) fn see(live: &mut LiveSession, event: &AgentEvent, now: UnixMs) {
             live.retrying_until = delay_ms.map(|ms| now.plus(longhaul_core::time::SpanMs(ms)));
         }
         AgentEvent::Denied(denial) => {
+            live.question = None;
             live.activity = longhaul_agents::excerpt(
                 &format!("denied {}: {}", denial.tool, denial.detail),
                 ACTIVITY_CHARS,
             );
         }
+        // A question is answered when the agent goes on; a mere heartbeat is no answer (T15).
+        AgentEvent::ToolEnded { .. } | AgentEvent::TurnEnded { .. } => live.question = None,
         AgentEvent::Started { .. }
-        | AgentEvent::ToolEnded { .. }
         | AgentEvent::Limit(_)
         | AgentEvent::LimitWarning { .. }
         | AgentEvent::Warning { .. }
-        | AgentEvent::TurnEnded { .. }
         | AgentEvent::Unknown { .. } => {}
     }
 }
