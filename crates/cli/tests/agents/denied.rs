@@ -4,8 +4,10 @@ use longhaul_testkit::provider::Step;
 
 use crate::stage::{Agent, Stage};
 
-/// A command that `edits` does not allow, whose effect a check looks for.
-const COMMAND: &str = "make -f rules.mk built";
+/// A command that `edits` does not allow, whose effect a check looks for; agents like to add such tails.
+const COMMAND: &str = "make -f rules.mk built 2>&1 | tail -5";
+/// Agents judge its parts one by one: a rule of the whole line would never fit.
+const ALLOW: &str = r#"allow = ["make -f rules.mk built", "tail -5"]"#;
 
 fn denied_then_allowed(allow: &str) -> Option<(Stage, serde_json::Value, i32)> {
     let stage = Stage::new(Agent::Claude)?;
@@ -31,14 +33,13 @@ fn t27_a_denied_command_needs_a_person_and_the_allow_line_makes_it_work() {
     assert_eq!(code, 3, "{shown:#}");
     let need = &shown["task"]["need"];
     assert_eq!(need["kind"], "permission_denied", "{need:#}");
-    let line = format!("allow = [\"{COMMAND}\"]");
-    assert!(need["remedy"].as_str().unwrap().contains(&line), "{need:#}");
+    assert!(need["remedy"].as_str().unwrap().contains(ALLOW), "{need:#}");
     assert_eq!(shown["task"]["retries"], 0);
     assert_eq!(shown["attempts"][0]["denials"][0]["detail"], COMMAND);
     stage.expect_nothing_left();
 
     // The remedy, word for word.
-    let Some((stage, shown, code)) = denied_then_allowed(&line) else {
+    let Some((stage, shown, code)) = denied_then_allowed(ALLOW) else {
         return;
     };
     assert_eq!(code, 0, "{shown:#}");

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Outcome;
 use super::draft::Draft;
 use super::verify;
+use crate::allow::{allow_lines, runs_commands};
 use crate::attempt::{AttemptEnd, Denial, Halt, LostWhy, Sealed};
 use crate::ledger::{Actor, Cause};
 use crate::limit::{LimitClass, LimitNotice};
@@ -172,11 +173,11 @@ fn completed(mut draft: Draft, sealed: &Sealed, denials: &[Denial], policy: &Pol
                 "nothing was changed, and the agent was denied {}: {}",
                 denial.tool, denial.detail
             );
-            let remedy = format!(
-                "let it with `allow = [{:?}]` in the task (or another `permission`), then add the task again; or `longhaul retry --note TEXT`",
-                denial.detail
+            return draft.need(
+                NeedKind::PermissionDenied,
+                detail,
+                &permission_remedy(denials),
             );
-            return draft.need(NeedKind::PermissionDenied, detail, &remedy);
         }
         return verify::built_in_fail(draft, "change", "no change", policy);
     }
@@ -197,6 +198,27 @@ fn completed(mut draft: Draft, sealed: &Sealed, denials: &[Denial], policy: &Pol
         flaky: 0,
     };
     draft.change(Cause::TurnSealed, Actor::Daemon, data)
+}
+
+/// The `allow` line for all commands that were denied (T27); other tools have none.
+fn permission_remedy(denials: &[Denial]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for denial in denials.iter().filter(|d| runs_commands(&d.tool)) {
+        for line in allow_lines(&denial.detail) {
+            // A JSON string is a TOML string.
+            let quoted = serde_json::Value::from(line).to_string();
+            if !lines.contains(&quoted) {
+                lines.push(quoted);
+            }
+        }
+    }
+    if lines.is_empty() {
+        return "give the task another `permission` and add it again; or `longhaul retry --note TEXT` with another way".to_owned();
+    }
+    format!(
+        "let it with `allow = [{}]` in the task (or another `permission`), then add the task again; or `longhaul retry --note TEXT`",
+        lines.join(", ")
+    )
 }
 
 /// A provider's refusal (A4–A7): never burns a retry.
