@@ -29,9 +29,9 @@ pub(crate) struct Args {
     /// Show the snapshots; change nothing
     #[arg(long, conflicts_with_all = ["to", "branch"])]
     list: bool,
-    /// Number of the snapshot
+    /// Number of the snapshot, as `--list` shows it
     #[arg(long, value_name = "N")]
-    to: Option<u64>,
+    to: Option<String>,
     /// Move the branch back as well; later commits stay reachable from the snapshot made first
     #[arg(long)]
     branch: bool,
@@ -66,15 +66,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             clean(&detail.task.name)
         )));
     }
-    let target = match args.to {
-        Some(n) => found.iter().find(|s| s.number == Some(n)),
+    let target = match &args.to {
+        Some(n) => found.iter().find(|s| s.name == *n),
         None => found.iter().rev().nth(1),
     };
     let target = target.ok_or_else(|| {
         Failure::of(
             ExitCode::NotFound,
-            match args.to {
-                Some(n) => format!("`{}` has no snapshot {n}", clean(&detail.task.name)),
+            match &args.to {
+                Some(n) => format!(
+                    "`{}` has no snapshot {}",
+                    clean(&detail.task.name),
+                    clean(n)
+                ),
                 None => format!("`{}` has no earlier snapshot", clean(&detail.task.name)),
             },
         )
@@ -83,7 +87,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             args.task
         ))
     })?;
-    let number = target.number.unwrap_or_default();
+    let number = clean(&target.name);
     let question = format!(
         "Bring the files of {} back to snapshot {number} ({})?",
         place.worktree.path.display(),
@@ -93,7 +97,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         context.printer.say("nothing was changed");
         return Ok(ExitCode::Cancelled);
     }
-    let next = found.iter().filter_map(|s| s.number).max().unwrap_or(0) + 1;
+    let next = SnapshotRef::next_by_order(&found);
     let before = SnapshotRequest {
         reference: format!("{prefix}/{next}"),
         reason: format!("before undo to {number}"),
@@ -129,7 +133,7 @@ fn list(context: &Context, found: &[SnapshotRef]) -> Outcome {
         let all: Vec<_> = found
             .iter()
             .map(|s| serde_json::json!({
-                "number": s.number, "commit": s.commit.as_str(), "made_at_ms": s.made_unix_s.saturating_mul(1000), "reason": s.reason,
+                "name": s.name, "number": s.number, "commit": s.commit.as_str(), "made_at_ms": s.made_unix_s.saturating_mul(1000), "reason": s.reason,
             }))
             .collect();
         p.json(&serde_json::json!({ "longhaul": API_VERSION, "kind": "snapshots", "data": { "snapshots": all } }))?;
@@ -140,7 +144,7 @@ fn list(context: &Context, found: &[SnapshotRef]) -> Outcome {
     }
     let now = clock::now();
     for s in found.iter().rev() {
-        let number = s.number.map_or_else(|| "?".to_owned(), |n| n.to_string());
+        let number = clean(&s.name);
         let at = UnixMs(s.made_unix_s.saturating_mul(1000));
         p.line(&format!(
             "{:>4}  {}  {}",

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use longhaul_api::{API_VERSION, ExitCode, TaskDetail, TaskQuery};
 use longhaul_vcs::{
-    FileRules, GcCandidate, Oid, Repo, SnapshotRequest, Verdict, Worktree, disk_usage,
+    FileRules, GcCandidate, Oid, Repo, SnapshotRef, SnapshotRequest, Verdict, Worktree, disk_usage,
 };
 
 use crate::context::Context;
@@ -383,7 +383,7 @@ pub(super) fn take_away(
         .repo
         .snapshots(&prefix)
         .map_err(|e| Failure::new("cannot list the snapshots").because(e))?;
-    let next = known.iter().filter_map(|s| s.number).max().unwrap_or(0) + 1;
+    let next = SnapshotRef::next_by_order(&known);
     let snapshot = SnapshotRequest {
         reference: format!("{prefix}/{next}"),
         reason: "before removal".to_owned(),

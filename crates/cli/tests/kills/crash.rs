@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use longhaul_core::attempt::{AttemptEnd, LostWhy};
+use longhaul_core::ids::SpawnKey;
 use longhaul_core::task::{RunStep, State, StateWord};
 use longhaul_store::Reader as _;
 use longhaul_testkit::world::{ProcessIdentity, processes_mentioning, read, wait_until, write};
 
-use crate::scene::{LIMIT, START, Scene, find, is_live, kill, process, session_key};
+use crate::scene::{LIMIT, START, Scene, find, is_live, kill, process, session_key, signal};
 
 /// Attempt 1 is in a tool with two background processes in sessions of their own; the next one is
 /// done.
@@ -310,4 +311,108 @@ fn t18_after_a_reboot_the_session_is_lost_and_the_task_goes_on() {
         })
     );
     scene.audit(&[("deep", StateWord::Done)]);
+}
+
+#[test]
+fn i13_a_check_or_set_up_whose_shim_is_killed_is_run_again_and_burns_no_retry() {
+    let mut scene = Scene::new();
+    let (setup, check) = (scene.wait_for("setup"), scene.wait_for("check"));
+    scene.tasks(&format!(
+        "[[task]]\nname = \"set\"\nsetup = \"{setup}; echo x >> setup-ran.txt\"\nprompt = '''\n{START}\nwrite a.txt a\ndone\n'''\n\n\
+         [[task]]\nname = \"checked\"\nprompt = '''\n{START}\nwrite b.txt b\ndone\n'''\n\
+         [[task.check]]\nname = \"slow\"\nrun = \"{check}; echo whole\"\n"
+    ));
+    scene.start();
+    let checked = scene.until_state("checked", StateWord::Verifying);
+    let set = scene.until_state("set", StateWord::Assigned);
+    for key in [
+        SpawnKey::setup(set.id, set.fence),
+        SpawnKey::check(checked.id, checked.fence, 0, 0),
+    ] {
+        kill(&process(&scene.job(&key).shim));
+    }
+    scene.open("setup");
+    scene.open("check");
+    let checked = scene.until_state("checked", StateWord::Done);
+    let set = scene.until_state("set", StateWord::Done);
+    for task in [&set, &checked] {
+        assert_eq!(task.tally.retries, 0, "{}", task.name);
+    }
+    assert_eq!(checked.tally.attempts, 1);
+    let verdicts = scene.show("checked")["verdicts"].clone();
+    assert_eq!(
+        verdicts.as_array().unwrap().len(),
+        1,
+        "a lost check gave no verdict"
+    );
+    assert_eq!(scene.on_branch("set", "setup-ran.txt"), "x");
+    scene.audit(&[("set", StateWord::Done), ("checked", StateWord::Done)]);
+}
+
+#[test]
+fn t17_an_order_outlives_the_daemon_that_took_it() {
+    let mut scene = Scene::new();
+    let names = ["cancelled", "stopped", "again"];
+    let text: String = names
+        .iter()
+        .map(|name| {
+            format!(
+                "[[task]]\nname = \"{name}\"\nprompt = '''\n{START}\nignore-term\nsay begun\n@attempt 1\nwrite a.txt a\nsleep 300s\n@attempt 2..\ndone\n'''\n\n"
+            )
+        })
+        .collect();
+    scene.tasks(&text);
+    scene.start();
+    let agents = names.map(|name| {
+        scene.until_said(name, "begun");
+        scene.until(name, "live", is_live);
+        process(&scene.session(name).child)
+    });
+    scene
+        .longhaul(&["cancel", "cancelled", "--yes"])
+        .expect_code(0);
+    scene.longhaul(&["stop", "stopped"]).expect_code(0);
+    scene.longhaul(&["retry", "again"]).expect_code(0);
+    // They do not go by TERM: the orders are on their way while the daemon dies.
+    scene.kill_daemon();
+    assert!(agents.iter().all(ProcessIdentity::is_alive));
+    assert!(scene.task("stopped").halt.is_some());
+    scene.longhaul(&["daemon", "start"]).expect_code(0);
+    scene.until_state("cancelled", StateWord::Cancelled);
+    scene.until_state("stopped", StateWord::Parked);
+    scene.until_state("again", StateWord::Done);
+    assert!(!agents.iter().any(ProcessIdentity::is_alive));
+    assert_eq!(scene.task("again").tally.attempts, 2);
+    scene.longhaul(&["resume", "stopped"]).expect_code(0);
+    scene.until_state("stopped", StateWord::Done);
+    scene.audit(&[
+        ("cancelled", StateWord::Cancelled),
+        ("stopped", StateWord::Done),
+        ("again", StateWord::Done),
+    ]);
+}
+
+#[test]
+fn t18_a_daemon_that_ends_in_order_leaves_its_sessions_to_the_next() {
+    let mut scene = Scene::new();
+    let gate = scene.wait_for("go");
+    scene.tasks(&format!(
+        "[[task]]\nname = \"stays\"\nprompt = '''\n{START}\nsay begun\nrun {gate}\nwrite a.txt a\ndone\n'''\n"
+    ));
+    scene.start();
+    scene.until_said("stays", "begun");
+    scene.until("stays", "live", is_live);
+    let session = scene.session("stays");
+    let daemon = scene.daemon().unwrap();
+    signal(daemon.pid, rustix::process::Signal::TERM);
+    assert!(wait_until(LIMIT, || !daemon.is_alive()));
+    let agent = process(&session.child);
+    // It ends meanwhile: its exit record is what the next daemon goes by.
+    scene.open("go");
+    assert!(wait_until(LIMIT, || !agent.is_alive()));
+    assert!(is_live(&scene.task("stays")));
+    scene.longhaul(&["daemon", "start"]).expect_code(0);
+    let task = scene.until_state("stays", StateWord::Done);
+    assert_eq!(task.tally.attempts, 1);
+    scene.audit(&[("stays", StateWord::Done)]);
 }

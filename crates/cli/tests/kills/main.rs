@@ -10,6 +10,7 @@
 mod audit;
 mod conduct;
 mod crash;
+mod fakes;
 mod operator;
 mod rivals;
 mod room;

@@ -186,7 +186,12 @@ impl Scene {
     /// Who runs the live session of a task.
     #[track_caller]
     pub(crate) fn session(&self, name: &str) -> JobIdentity {
-        let key = session_key(&self.task(name));
+        self.job(&session_key(&self.task(name)))
+    }
+
+    /// Who runs a live job.
+    #[track_caller]
+    pub(crate) fn job(&self, key: &SpawnKey) -> JobIdentity {
         let bundle = Bundle::new(&self.jobs(), key.as_str()).unwrap();
         let mut found = None;
         wait_until(LIMIT, || {
@@ -197,7 +202,7 @@ impl Scene {
         });
         match found {
             Some(identity) => identity,
-            None => panic!("{name} has no live session: {:?}", bundle.survey()),
+            None => panic!("{key} does not live: {:?}", bundle.survey()),
         }
     }
 

@@ -17,7 +17,10 @@ use crate::worktree::Worktree;
 pub struct SnapshotRef {
     /// Full name of its ref.
     pub reference: String,
-    /// The last part of the name, if it is a number.
+    /// The last part of its name: `3` is of the end of turn 3, `3.1` the first one after that which
+    /// a person's order made.
+    pub name: String,
+    /// The turn it is of; `None` if a person's order made it.
     pub number: Option<u64>,
     /// Its commit.
     pub commit: Oid,
@@ -25,6 +28,24 @@ pub struct SnapshotRef {
     pub made_unix_s: i64,
     /// Why it was made, without control characters.
     pub reason: String,
+}
+
+impl SnapshotRef {
+    /// The turn, and how manieth order of a person after it.
+    fn place(&self) -> Option<(u64, u64)> {
+        match self.name.split_once('.') {
+            None => Some((self.name.parse().ok()?, 0)),
+            Some((turn, order)) => Some((turn.parse().ok()?, order.parse().ok()?)),
+        }
+    }
+
+    /// The name of the next snapshot that a person's order makes. No turn ever has it: turns count on
+    /// meanwhile, and each keeps a name of its own.
+    #[must_use]
+    pub fn next_by_order(known: &[Self]) -> String {
+        let (turn, order) = known.iter().filter_map(Self::place).max().unwrap_or((0, 0));
+        format!("{turn}.{}", order + 1)
+    }
 }
 
 /// How much is brought back.
@@ -99,15 +120,17 @@ impl Repo {
             let reason = subject
                 .strip_prefix("longhaul snapshot: ")
                 .unwrap_or(subject);
+            let name = reference.rsplit('/').next().unwrap_or_default();
             found.push(SnapshotRef {
-                number: reference.rsplit('/').next().and_then(|n| n.parse().ok()),
+                number: name.parse().ok(),
+                name: name.to_owned(),
                 reference: reference.to_owned(),
                 commit: oid.parse().map_err(|_| output.malformed("object ids"))?,
                 made_unix_s: seconds.parse().unwrap_or(0),
                 reason: reason.chars().filter(|c| !c.is_control()).collect(),
             });
         }
-        found.sort_by(|a, b| (a.number, &a.reference).cmp(&(b.number, &b.reference)));
+        found.sort_by(|a, b| (a.place(), &a.reference).cmp(&(b.place(), &b.reference)));
         Ok(found)
     }
 
