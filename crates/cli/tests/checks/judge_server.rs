@@ -17,6 +17,8 @@ pub(crate) enum Answer {
     Redirect(String),
     /// The request's own headers, with this status.
     Echo(u16),
+    /// The other one after so many seconds.
+    Late(u64, Box<Answer>),
     /// Nothing until the client goes.
     Silence,
     /// A body of this many megabytes.
@@ -97,13 +99,19 @@ fn serve(
         command_lines: command_lines(),
     });
     let mut out = stream;
+    let mut answer = answers.get(name.as_str());
+    if let Some(Answer::Late(seconds, later)) = answer {
+        // The time that a model takes.
+        std::thread::sleep(Duration::from_secs(*seconds));
+        answer = Some(later);
+    }
     let whole = |status: u16, more: &str, body: &str| {
         format!(
             "HTTP/1.1 {status} Word\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n{more}\r\n{body}",
             body.len()
         )
     };
-    match answers.get(name.as_str()) {
+    match answer {
         Some(Answer::Body(status, body)) => out.write_all(whole(*status, "", body).as_bytes()),
         Some(Answer::Redirect(to)) => {
             out.write_all(whole(307, &format!("location: {to}\r\n"), "").as_bytes())
@@ -127,7 +135,7 @@ fn serve(
             }
             Ok(())
         }
-        None => out.write_all(whole(404, "", "{}").as_bytes()),
+        Some(Answer::Late(..)) | None => out.write_all(whole(404, "", "{}").as_bytes()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `model` checks (T10, I12, I13): two dialects, only the schema's field decides, and no secret stays.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use longhaul_testkit::provider::{MockProvider, Reply, Step};
+use longhaul_testkit::world::{ProcessIdentity, wait_until};
 use serde_json::json;
 
 use crate::judge_server::{Answer, JudgeServer, anthropic, openai};
@@ -340,5 +342,38 @@ fn t10_a_large_change_is_cut_honestly() {
             .any(|w| body.contains(w)),
         "it does not say that it was cut: {}",
         &body[..2000]
+    );
+}
+
+#[test]
+fn t18_a_daemon_killed_while_the_judge_thinks_gives_one_verdict() {
+    let answer = anthropic(&json!({"verdict": "pass", "reasons": ["it does"]}));
+    let server = JudgeServer::start([("late", Answer::Late(3, Box::new(answer)))].into());
+    let stage = Stage::new(&judge("late", "anthropic", &server.url("late"), ""));
+    stage.tasks(&task("late"));
+    stage.call(&["run", "--detach"]);
+    let asked = wait_until(Duration::from_secs(20), || !server.asked("late").is_empty());
+    assert!(asked, "the judge was never asked");
+    let daemon = ProcessIdentity::of(stage.daemon()).unwrap();
+    assert!(daemon.kill());
+    assert!(wait_until(Duration::from_secs(5), || !daemon.is_alive()));
+    stage.run(0);
+    assert_eq!(stage.told("late"), ["judged pass: it does"]);
+    assert_eq!(
+        server.asked("late").len(),
+        1,
+        "the judge was asked and paid twice"
+    );
+}
+
+#[test]
+fn t9_the_checks_own_timeout_ends_a_silent_judge() {
+    let server = JudgeServer::start([("silent", Answer::Silence)].into());
+    let stage = Stage::new(&judge("silent", "openai", &server.url("silent"), ""));
+    stage.tasks(&(task("silent") + "timeout = \"1s\"\n"));
+    stage.run(3);
+    assert_eq!(
+        stage.told("silent"),
+        ["judged fail: the judge took longer than 1s"]
     );
 }

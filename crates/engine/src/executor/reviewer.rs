@@ -17,7 +17,10 @@ use longhaul_vcs::{Oid, Repo, WorkspacePlan};
 
 use super::check::{Finding, Ruling, Subject};
 use super::desk::{Desk, chain};
+use super::job::{self, JobEnd};
 use super::judge::{VerdictFile, diff, of_file};
+use super::prepare::workdir;
+use super::seal::Trouble;
 use super::session::{Order, end_of, exit_of, start};
 
 /// Where the reviewer leaves its verdict, in its checkout.
@@ -42,11 +45,11 @@ pub(super) fn agent(
     }
     let repo = match desk.repo(&s.spec.repo) {
         Ok(repo) => repo,
-        Err(error) => return Finding::Unsettled(chain(&error)),
+        Err(error) => return Trouble::from(error).finding(),
     };
     let checkout = match disposable(desk, s, &repo) {
         Ok(checkout) => checkout,
-        Err(why) => return Finding::Unsettled(why),
+        Err(trouble) => return trouble.finding(),
     };
     let finding = review(desk, s, instructions, harness, model, budget, &checkout);
     if !matches!(finding, Finding::Unsettled(_))
@@ -58,11 +61,11 @@ pub(super) fn agent(
 }
 
 /// A checkout of the sealed commit for the reviewer alone.
-fn disposable(desk: &Desk, s: &Subject<'_>, repo: &Repo) -> Result<WorkspaceRef, String> {
+fn disposable(desk: &Desk, s: &Subject<'_>, repo: &Repo) -> Result<WorkspaceRef, Trouble> {
     let commit: Oid = s
         .commit
         .parse()
-        .map_err(|_| "no commit to review".to_owned())?;
+        .map_err(|_| Trouble::for_good("there is no commit to review"))?;
     let name = format!("review-{}", s.key);
     let path = Utf8Path::new(&s.workspace.path)
         .parent()
@@ -76,7 +79,10 @@ fn disposable(desk: &Desk, s: &Subject<'_>, repo: &Repo) -> Result<WorkspaceRef,
         lock_reason: format!("longhaul review of task {}", s.d.effect.task),
         restore: None,
     };
-    repo.ensure_worktree(&plan).map_err(|e| chain(&e))?;
+    repo.ensure_worktree(&plan).map_err(|e| Trouble {
+        transient: e.class() == ErrorClass::Transient,
+        detail: chain(&e),
+    })?;
     Ok(WorkspaceRef {
         path: path.into_string(),
         branch: Some(branch),
@@ -109,7 +115,7 @@ fn review(
     };
     let diff = match diff(desk, s) {
         Ok(diff) => diff,
-        Err(why) => return Finding::Unsettled(why),
+        Err(trouble) => return trouble.finding(),
     };
     let prompt = format!(
         "You review another agent's work; you did not write it. Do not change any file but one.\n\n## What the task asked for\n\n{}\n\n## What to review for\n\n{instructions}\n\n## The change\n\nThe working tree holds the finished work. As a diff:\n\n{diff}\n\n## Your answer\n\nWrite the file `{VERDICT_FILE}` in the current folder with exactly this JSON and nothing else:\n{{\"verdict\": \"pass\" or \"fail\", \"reasons\": [\"…\"]}}\nA missing or malformed file counts as fail.\n",
@@ -142,6 +148,11 @@ fn review(
     };
     let state = match bundle.survey() {
         Ok(BundleState::Absent | BundleState::NotStarted) => {
+            // What the author left under this name is no verdict.
+            let cleared = verdict_path(&spec, checkout).and_then(|path| clear(&path));
+            if let Err(why) = cleared {
+                return Finding::Judged(Ruling::fail(why));
+            }
             match start(desk, &spec, harness, &order, s.d.effect.task) {
                 Ok((state, _)) => state,
                 Err(why) if why.transient => return Finding::Unsettled(why.detail),
@@ -151,15 +162,16 @@ fn review(
         Ok(state) => state,
         Err(error) => return Finding::Unsettled(chain(&error)),
     };
-    let (record, timed_out) = match wait(desk, s, state) {
-        Ok(ended) => ended,
-        Err(finding) => return finding,
+    let deadline = Duration::from_millis(s.check.timeout.0);
+    let (record, timed_out) = match job::follow(desk, s.key.as_str(), state, deadline) {
+        JobEnd::Exited(record) => (record, false),
+        JobEnd::TimedOut(record) => (record, true),
+        JobEnd::Lost => return Finding::Lost("its shim was killed".to_owned()),
+        JobEnd::OtherBoot => return Finding::Lost("the machine was restarted".to_owned()),
+        JobEnd::Impossible(why) => return Finding::Judged(Ruling::fail(why)),
+        JobEnd::Unsettled(why) => return Finding::Unsettled(why),
     };
-    if timed_out {
-        let why = format!("the reviewer took longer than {}", s.check.timeout);
-        return Finding::Judged(Ruling::fail(why));
-    }
-    if record.stop_requested {
+    if !timed_out && record.stop_requested {
         return Finding::Lost("stopped".to_owned());
     }
     let mut parser = harness.parser(&ParserContext::default());
@@ -190,7 +202,14 @@ fn review(
         &mut events,
     );
     let mut ruling = match end_of(turn) {
-        AttemptEnd::Completed { .. } => read_verdict(&Utf8PathBuf::from(&checkout.path)),
+        // What it used counts all the same.
+        _ if timed_out => {
+            Ruling::fail(format!("the reviewer took longer than {}", s.check.timeout))
+        }
+        AttemptEnd::Completed { .. } => match verdict_path(&spec, checkout) {
+            Ok(path) => read_verdict(&path),
+            Err(why) => Ruling::fail(why),
+        },
         AttemptEnd::Limited { notice } => {
             return refused(desk, &notice, record.ended_ms);
         }
@@ -230,60 +249,36 @@ fn refused(desk: &Desk, notice: &LimitNotice, ended_ms: i64) -> Finding {
     }
 }
 
-/// Waits for the reviewer's end, at most until the check's timeout.
-fn wait(
-    desk: &Desk,
-    s: &Subject<'_>,
-    mut state: BundleState,
-) -> Result<(Box<ExitRecord>, bool), Finding> {
-    let mut timed_out = false;
-    loop {
-        match state {
-            BundleState::Exited(record) => return Ok((record, timed_out)),
-            BundleState::Live(shim) => {
-                let started = shim
-                    .identity()
-                    .map_or_else(|| desk.now().0, |i| i.started_ms);
-                let mut watch = shim.watch();
-                state = loop {
-                    match watch.next_frame(Duration::from_millis(500)) {
-                        Ok(Frame::Ended(next)) => break next,
-                        Ok(Frame::Grew { .. } | Frame::Quiet) => {}
-                        Err(error) => return Err(Finding::Unsettled(chain(&error))),
-                    }
-                    let ran = u64::try_from(desk.now().0 - started).unwrap_or(0);
-                    if !timed_out && ran >= s.check.timeout.0 {
-                        timed_out = true;
-                        if let Err(error) = shim.stop(desk.practice.stop_grace) {
-                            tracing::warn!(%error, "a reviewer past its time could not be stopped");
-                        }
-                    }
-                };
-            }
-            BundleState::Lost(lost) => {
-                return Err(match lost.tree().sweep(desk.practice.stop_grace).outcome {
-                    SweepOutcome::Unknown => {
-                        Finding::Unsettled("nobody can tell what is left of its tree".to_owned())
-                    }
-                    SweepOutcome::Clean | SweepOutcome::Survivors => {
-                        Finding::Lost("its shim was killed".to_owned())
-                    }
-                });
-            }
-            BundleState::OtherBoot(_) => {
-                return Err(Finding::Lost("the machine was restarted".to_owned()));
-            }
-            BundleState::Absent | BundleState::NotStarted | BundleState::Starting => {
-                return Err(Finding::Unsettled("its shim is still starting".to_owned()));
-            }
+/// Where the reviewer leaves its verdict: in the folder that it works in, which has to lie in its
+/// checkout, whatever links the author made of the folders above it.
+fn verdict_path(spec: &TaskSpec, checkout: &WorkspaceRef) -> Result<Utf8PathBuf, String> {
+    let folder = workdir(spec, checkout);
+    let (real, top) = (
+        folder.canonicalize_utf8(),
+        Utf8Path::new(&checkout.path).canonicalize_utf8(),
+    );
+    match (real, top) {
+        (Ok(real), Ok(top)) if real.starts_with(&top) => Ok(real.join(VERDICT_FILE)),
+        (Ok(_), Ok(_)) => Err("the folder to review is a link out of the repository".to_owned()),
+        (Err(error), _) | (_, Err(error)) => {
+            Err(format!("the folder to review cannot be entered: {error}"))
         }
     }
 }
 
+/// Removes whatever has the verdict's name.
+fn clear(path: &Utf8Path) -> Result<(), String> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    removed.map_err(|error| format!("an old verdict file cannot be removed: {error}"))
+}
+
 /// The verdict file, and nothing else (I13): a link, a long file or unknown fields are FAIL.
-fn read_verdict(checkout: &Utf8Path) -> Ruling {
-    let path = checkout.join(VERDICT_FILE);
-    match fs::symlink_metadata(&path) {
+fn read_verdict(path: &Utf8Path) -> Ruling {
+    match fs::symlink_metadata(path) {
         Err(_) => return Ruling::fail("the reviewer left no verdict file"),
         Ok(meta) if !meta.is_file() => {
             return Ruling::fail("the reviewer's verdict file is not a plain file");
@@ -294,7 +289,7 @@ fn read_verdict(checkout: &Utf8Path) -> Ruling {
         Ok(_) => {}
     }
     let mut text = String::new();
-    let read = fs::File::open(&path).and_then(|f| f.take(VERDICT_BYTES).read_to_string(&mut text));
+    let read = fs::File::open(path).and_then(|f| f.take(VERDICT_BYTES).read_to_string(&mut text));
     if read.is_err() {
         return Ruling::fail("the reviewer's verdict file cannot be read");
     }
