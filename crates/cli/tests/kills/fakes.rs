@@ -48,7 +48,7 @@ fn task(scene: &Scene, agent: &str, name: &str, script: &str) -> String {
 fn record(scene: &Scene, name: &str) -> Vec<longhaul_testkit::fake::Start> {
     let end = format!("scripts-{name}.jsonl");
     let mut found = Vec::new();
-    let mut folders = vec![scene.world.home()];
+    let mut folders = vec![scene.world.home(), scene.world.path("data")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|t| t.is_dir()) {

@@ -15,3 +15,4 @@ mod operator;
 mod rivals;
 mod room;
 mod scene;
+mod stuck;
