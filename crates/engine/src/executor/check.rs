@@ -12,9 +12,9 @@ use longhaul_core::verdict::{Grade, Verdict};
 use longhaul_hosts::ExitRecord;
 use longhaul_vcs::{ChangeKind, Oid};
 
-use super::desk::chain;
 use super::job::{self, JobEnd};
 use super::prepare::{log_tail, outcome_words, rules, shell_job};
+use super::seal::Trouble;
 use super::{Desk, again, env, judge, prepare, reviewer, seal, tidy};
 use crate::event::Event;
 use crate::machine::Dispatch;
@@ -126,9 +126,15 @@ pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Even
         Finding::Unsettled(_) => None,
         Finding::Judged(_) | Finding::Lost(_) => {
             tidy::forget_temp(desk, &key);
-            match tree_after(desk, &subject) {
+            match tree_after(desk, d, &spec) {
                 Ok(tree) => tree,
-                Err(why) => return vec![again(&d.effect, &why)],
+                Err(trouble) if trouble.transient => {
+                    return vec![again(&d.effect, &trouble.detail)];
+                }
+                Err(trouble) => {
+                    tracing::warn!(%task, why = trouble.detail, "no tree after a check");
+                    None
+                }
             }
         }
     };
@@ -224,7 +230,11 @@ fn run_command(desk: &Desk, s: &Subject<'_>, command: &str) -> Finding {
             ruling.pass = false;
             ruling.reason = format!("{}; {changed}", ruling.reason);
         }
-        Err(why) => return Finding::Unsettled(why),
+        Err(trouble) if trouble.transient => return Finding::Unsettled(trouble.detail),
+        Err(trouble) => {
+            ruling.pass = false;
+            ruling.reason = format!("{}; {}", ruling.reason, trouble.detail);
+        }
     }
     Finding::Judged(ruling)
 }
@@ -237,44 +247,55 @@ fn exit_code(record: &ExitRecord) -> Option<i32> {
 }
 
 /// The workspace's tree if the check left another one: files that a check makes are no drift.
-fn tree_after(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, String> {
-    let files = rules(desk, s.spec, s.d.effect.task);
-    let tree = match s.spec.workspace {
+pub(super) fn tree_after(
+    desk: &Desk,
+    d: &Dispatch,
+    spec: &TaskSpec,
+) -> Result<Option<String>, Trouble> {
+    let Some(workspace) = d.task.carry.workspace.as_ref().filter(|w| is_there(w)) else {
+        return Ok(None);
+    };
+    let files = rules(desk, spec, d.effect.task);
+    let tree = match spec.workspace {
         WorkspaceKind::Worktree => {
-            let repo = desk.repo(&s.spec.repo).map_err(|e| chain(&e))?;
-            let found = seal::find_worktree(&repo, s.workspace).map_err(|e| chain(&e))?;
+            let repo = desk.repo(&spec.repo)?;
+            let found = seal::find_worktree(&repo, workspace)?;
             let Some(worktree) = found else {
                 return Ok(None);
             };
             repo.tree_of(&worktree, &files)
         }
         WorkspaceKind::InPlace => {
-            let (repo, worktree) = prepare::in_place_repo_of(desk, &s.spec.repo)?;
+            let (repo, worktree) = prepare::in_place_repo_of(desk, &spec.repo)?;
             repo.tree_of(&worktree, &files)
         }
-    }
-    .map_err(|e| chain(&e))?
+    }?
     .to_string();
-    Ok((s.d.task.carry.end_tree.as_ref() != Some(&tree)).then_some(tree))
+    Ok((d.task.carry.end_tree.as_ref() != Some(&tree)).then_some(tree))
+}
+
+fn is_there(workspace: &WorkspaceRef) -> bool {
+    std::path::Path::new(&workspace.path).is_dir()
 }
 
 /// What the check did to that which it judges, in words: tracked files that differ from the sealed
 /// commit (T9), a branch that no longer stands at it.
-fn changed_by_check(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, String> {
+fn changed_by_check(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, Trouble> {
     if s.spec.workspace != WorkspaceKind::Worktree || s.commit.is_empty() {
         return Ok(None);
     }
-    let repo = desk.repo(&s.spec.repo).map_err(|e| chain(&e))?;
-    let Some(worktree) = seal::find_worktree(&repo, s.workspace).map_err(|e| chain(&e))? else {
-        return Err("the workspace is gone".to_owned());
+    let repo = desk.repo(&s.spec.repo)?;
+    let there = is_there(s.workspace);
+    let Some(worktree) = seal::find_worktree(&repo, s.workspace)?.filter(|_| there) else {
+        return Err(Trouble::for_good("the workspace is gone"));
     };
     let files = rules(desk, s.spec, s.d.effect.task);
-    let now = repo.tree_of(&worktree, &files).map_err(|e| chain(&e))?;
+    let now = repo.tree_of(&worktree, &files)?;
     let commit: Oid = s
         .commit
         .parse()
-        .map_err(|_| "no commit to judge".to_owned())?;
-    let changes = repo.changes(&commit, &now).map_err(|e| chain(&e))?;
+        .map_err(|_| Trouble::for_good("there is no commit to judge"))?;
+    let changes = repo.changes(&commit, &now)?;
     let tracked: Vec<String> = changes
         .paths
         .iter()
@@ -289,9 +310,7 @@ fn changed_by_check(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, Stri
         && sealed.is_none_or(|sealed| sealed.branch_problem.is_none())
     {
         // The verdict is about one commit; a branch that left it meanwhile has not been checked.
-        let tip = repo
-            .ref_commit(&format!("refs/heads/{branch}"))
-            .map_err(|e| chain(&e))?;
+        let tip = repo.ref_commit(&format!("refs/heads/{branch}"))?;
         if tip.as_ref() != Some(&commit) {
             let moved = format!("the branch {branch} moved while the check ran");
             found = Some(found.map_or(moved.clone(), |files| format!("{files}; {moved}")));

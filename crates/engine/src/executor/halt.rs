@@ -6,7 +6,7 @@ use longhaul_core::task::{AssignStep, RunStep, State};
 use longhaul_hosts::BundleState;
 
 use super::desk::chain;
-use super::{Desk, JobKind, again, session};
+use super::{Desk, JobKind, again, check, session};
 use crate::event::Event;
 use crate::machine::Dispatch;
 
@@ -83,6 +83,7 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
         State::Verifying { check, run, .. } => {
             let detail = "stopped".to_owned();
             match super::seal::end_leftovers(desk, &key) {
+                // What the check left in the workspace is no drift.
                 Ok(()) => vec![Event::news(
                     task,
                     fence,
@@ -90,7 +91,7 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
                         check: *check,
                         run: *run,
                         detail,
-                        tree: None,
+                        tree: tree_left(desk, d),
                     },
                 )],
                 Err(why) => vec![again(&d.effect, &why)],
@@ -98,4 +99,10 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
         }
         _ => vec![],
     }
+}
+
+/// The workspace's tree now, if it can be told.
+fn tree_left(desk: &Desk, d: &Dispatch) -> Option<String> {
+    let spec = desk.spec(d.effect.task).ok()?;
+    check::tree_after(desk, d, &spec).ok().flatten()
 }

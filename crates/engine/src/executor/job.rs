@@ -1,5 +1,6 @@
 //! Running a job to its end: launched once, adopted after a restart, stopped at its deadline.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use longhaul_hosts::{
@@ -8,6 +9,7 @@ use longhaul_hosts::{
 
 use super::Desk;
 use super::desk::chain;
+use super::seal::write_whole;
 
 /// How often a running job is looked at beside its news.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,19 +43,22 @@ pub(crate) fn run(desk: &Desk, spec: &JobSpec, deadline: Duration) -> JobEnd {
             };
         }
     };
-    match launched.state {
-        BundleState::Live(shim) => watch(desk, &shim, deadline),
+    follow(desk, &spec.key, launched.state, deadline)
+}
+
+/// Waits for the end of a job that was started, whoever started it.
+pub(crate) fn follow(desk: &Desk, key: &str, state: BundleState, deadline: Duration) -> JobEnd {
+    match state {
+        BundleState::Live(shim) => watch(desk, key, &shim, deadline),
         state => settle(state, false),
     }
 }
 
-fn watch(desk: &Desk, shim: &ShimHandle, deadline: Duration) -> JobEnd {
-    let ran = shim
-        .identity()
-        .map_or(0, |i| desk.now().0.saturating_sub(i.started_ms).max(0));
-    let ran = Duration::from_millis(ran.unsigned_abs());
+fn watch(desk: &Desk, key: &str, shim: &ShimHandle, deadline: Duration) -> JobEnd {
+    let ran = Duration::from_millis(desk.mono_ms().saturating_sub(begun(desk, key, shim)));
     let end_by = Instant::now() + deadline.saturating_sub(ran);
     let mut timed_out = false;
+    let mut told = false;
     let mut watch = shim.watch();
     loop {
         let left = end_by.saturating_duration_since(Instant::now());
@@ -63,13 +68,41 @@ fn watch(desk: &Desk, shim: &ShimHandle, deadline: Duration) -> JobEnd {
             Ok(Frame::Ended(state)) => return settle(state, timed_out),
             Err(error) => return JobEnd::Unsettled(chain(&error)),
         }
-        if !timed_out && end_by <= Instant::now() {
+        if !told && end_by <= Instant::now() {
             timed_out = true;
-            if let Err(error) = shim.stop(desk.practice.stop_grace) {
-                tracing::warn!(%error, "a job past its deadline could not be told to end");
+            // Told until it was heard: a job past its deadline must not live on.
+            match shim.stop(desk.practice.stop_grace) {
+                Ok(_) => told = true,
+                Err(error) => {
+                    tracing::warn!(%key, %error, "a job past its deadline could not be told to end");
+                }
             }
         }
     }
+}
+
+/// When the job began, on the monotonic clock of this boot: noted beside its bundle by whoever first
+/// watches it, so that neither a sleep nor a new daemon changes it (T21).
+fn begun(desk: &Desk, key: &str, shim: &ShimHandle) -> u64 {
+    let note = desk.dirs.jobs().join(key).join("begun");
+    let boot = desk.boot.as_str();
+    let noted = fs::read_to_string(&note).ok();
+    let noted = noted.as_deref().and_then(|text| noted_at(text, boot));
+    noted.unwrap_or_else(|| {
+        let ran = shim
+            .identity()
+            .and_then(|i| u64::try_from(desk.now().0 - i.started_ms).ok());
+        let at = desk.mono_ms().saturating_sub(ran.unwrap_or(0));
+        if let Err(error) = write_whole(&note, format!("{boot} {at}").as_bytes()) {
+            tracing::debug!(%error, %note, "a job's start is not noted");
+        }
+        at
+    })
+}
+
+fn noted_at(text: &str, boot: &str) -> Option<u64> {
+    let (of, at) = text.split_once(' ')?;
+    (of == boot).then(|| at.parse().ok()).flatten()
 }
 
 /// What a bundle that is not live means; ends what is left of a lost tree (I8).
@@ -91,5 +124,18 @@ fn settle(state: BundleState, timed_out: bool) -> JobEnd {
         BundleState::Starting | BundleState::Live(_) => {
             JobEnd::Unsettled("its shim is still starting".to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t21_a_start_is_believed_of_this_boot_only() {
+        assert_eq!(noted_at("b1 1234", "b1"), Some(1234));
+        assert_eq!(noted_at("b1 1234", "b2"), None);
+        assert_eq!(noted_at("b1 torn?", "b1"), None);
+        assert_eq!(noted_at("", "b1"), None);
     }
 }

@@ -13,8 +13,9 @@ use longhaul_vcs::Oid;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Finding, Ruling, Subject};
-use super::desk::{Desk, JudgeKey, JudgeKind, chain};
+use super::desk::{Desk, JudgeKey, JudgeKind};
 use super::job::{self, JobEnd};
+use super::seal::Trouble;
 use super::{prepare, seal};
 
 /// The internal verb of the judge's process.
@@ -89,7 +90,7 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
     };
     let diff = match diff(desk, s) {
         Ok(diff) => diff,
-        Err(why) => return Finding::Unsettled(why),
+        Err(trouble) => return trouble.finding(),
     };
     let order = JudgeOrder {
         kind: judge.kind,
@@ -184,20 +185,21 @@ fn judge_environment(desk: &Desk, order: &JudgeOrder) -> Vec<(String, String)> {
         .collect()
 }
 
-pub(super) fn diff(desk: &Desk, s: &Subject<'_>) -> Result<String, String> {
+pub(super) fn diff(desk: &Desk, s: &Subject<'_>) -> Result<String, Trouble> {
     let repo = match s.spec.workspace {
-        WorkspaceKind::Worktree => desk.repo(&s.spec.repo).map_err(|e| chain(&e))?,
+        WorkspaceKind::Worktree => desk.repo(&s.spec.repo)?,
         WorkspaceKind::InPlace => prepare::in_place_repo_of(desk, &s.spec.repo)?.0,
     };
     let start: Oid = s
         .workspace
         .start_tree
         .parse()
-        .map_err(|_| "no start commit".to_owned())?;
-    let end: Oid = s.commit.parse().map_err(|_| "no end commit".to_owned())?;
-    let diff = repo
-        .diff_for_prompt(&start, &end, DIFF_BYTES)
-        .map_err(|e| chain(&e))?;
+        .map_err(|_| Trouble::for_good("there is no start to compare with"))?;
+    let end: Oid = s
+        .commit
+        .parse()
+        .map_err(|_| Trouble::for_good("there is no commit to judge"))?;
+    let diff = repo.diff_for_prompt(&start, &end, DIFF_BYTES)?;
     Ok(diff.text)
 }
 

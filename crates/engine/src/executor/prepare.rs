@@ -10,12 +10,13 @@ use longhaul_core::spec::{TaskSpec, WorkspaceKind};
 use longhaul_core::task::{StateWord, Task, WorkspaceRef};
 use longhaul_hosts::{JobLog, JobSpec, Outcome, Stream};
 use longhaul_vcs::{
-    EnsureError, ErrorClass, FileRules, GitError, IncludeLimits, Made, Oid, Repo, RepoPath,
-    StartPoint, WorkspacePlan, Worktree,
+    EnsureError, ErrorClass, FileRules, GitError, IncludeLimits, Made, Oid, OpenError, Repo,
+    RepoPath, StartPoint, WorkspacePlan, Worktree,
 };
 
 use super::desk::chain;
 use super::job::{self, JobEnd};
+use super::seal::Trouble;
 use super::{Desk, again, env, ports, sandbox};
 use crate::event::Event;
 use crate::machine::Dispatch;
@@ -287,23 +288,35 @@ fn in_place(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prepared, Fault
 }
 
 /// The folder of in-place work as a repository: the user's own, or one beside it for a plain folder.
-pub(super) fn in_place_repo_of(desk: &Desk, folder: &Utf8Path) -> Result<(Repo, Worktree), String> {
+pub(super) fn in_place_repo_of(
+    desk: &Desk,
+    folder: &Utf8Path,
+) -> Result<(Repo, Worktree), Trouble> {
     let repo = match desk.repo(folder) {
         Ok(repo) if repo.checkout() == folder.as_std_path() => repo,
-        _ => Repo::open_plain(
+        // No repository, one without files, or a folder inside of one. Any other trouble is none of
+        // these: a repository that cannot be opened now must not be taken for a plain folder, whose
+        // objects lie elsewhere.
+        Ok(_) | Err(OpenError::NotARepository { .. } | OpenError::Bare { .. }) => Repo::open_plain(
             &desk.git,
             folder.as_std_path(),
             desk.dirs.repos().as_std_path(),
-        )
-        .map_err(|error| chain(&error))?,
+        )?,
+        Err(error) => return Err(error.into()),
     };
     let worktree = repo.in_place();
     Ok((repo, worktree))
 }
 
 fn in_place_repo(desk: &Desk, spec: &TaskSpec) -> Result<(Repo, Worktree), Fault> {
-    in_place_repo_of(desk, &spec.repo)
-        .map_err(|why| Fault::new(WorkspaceFault::Permanent, why, "check the path of `repo`"))
+    in_place_repo_of(desk, &spec.repo).map_err(|trouble| {
+        let fault = if trouble.transient {
+            WorkspaceFault::Transient
+        } else {
+            WorkspaceFault::Permanent
+        };
+        Fault::new(fault, trouble.detail, "check the path of `repo`")
+    })
 }
 
 fn drift(

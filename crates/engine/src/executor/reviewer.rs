@@ -12,8 +12,8 @@ use longhaul_core::spec::{Permission, TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::MicroUsd;
-use longhaul_hosts::{BundleState, ExitRecord, Frame, JobLog, LogRead, Stream, SweepOutcome};
-use longhaul_vcs::{Oid, Repo, WorkspacePlan};
+use longhaul_hosts::{BundleState, JobLog, LogRead, Stream};
+use longhaul_vcs::{ErrorClass, Oid, Repo, WorkspacePlan};
 
 use super::check::{Finding, Ruling, Subject};
 use super::desk::{Desk, chain};

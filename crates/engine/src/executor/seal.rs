@@ -13,10 +13,11 @@ use longhaul_core::spec::{CommitMode, TaskSpec, WorkspaceKind};
 use longhaul_core::task::{RunStep, State, WorkspaceRef};
 use longhaul_hosts::{BundleState, SweepOutcome};
 use longhaul_vcs::{
-    BranchRepair, BranchState, CheckoutMark, Difference, ErrorClass, GitError, Oid, Protect, Repo,
-    RepoPath, SealRequest, SnapshotRequest, Worktree,
+    BranchRepair, BranchState, CheckoutMark, Difference, ErrorClass, GitError, Oid, OpenError,
+    Protect, Repo, RepoPath, SealRequest, SnapshotRequest, Worktree,
 };
 
+use super::check::{Finding, Ruling};
 use super::desk::chain;
 use super::{Desk, again, prepare, tidy};
 use crate::event::Event;
@@ -82,10 +83,10 @@ pub(super) fn seal(desk: &Desk, d: &Dispatch) -> Vec<Event> {
     }
 }
 
-/// Why the work could not be secured.
-struct Trouble {
-    detail: String,
-    transient: bool,
+/// Why something could not be done with a repository, and whether trying again can help.
+pub(super) struct Trouble {
+    pub(super) detail: String,
+    pub(super) transient: bool,
 }
 
 impl From<GitError> for Trouble {
@@ -97,8 +98,26 @@ impl From<GitError> for Trouble {
     }
 }
 
+impl From<OpenError> for Trouble {
+    fn from(error: OpenError) -> Self {
+        Self {
+            detail: chain(&error),
+            transient: error.class() == ErrorClass::Transient,
+        }
+    }
+}
+
 impl Trouble {
-    fn for_good(detail: impl Into<String>) -> Self {
+    /// What it means for a check: asked again where that can help, else FAIL (I13).
+    pub(super) fn finding(self) -> Finding {
+        if self.transient {
+            Finding::Unsettled(self.detail)
+        } else {
+            Finding::Judged(Ruling::fail(self.detail))
+        }
+    }
+
+    pub(super) fn for_good(detail: impl Into<String>) -> Self {
         Self {
             detail: detail.into(),
             transient: false,
@@ -230,8 +249,7 @@ fn in_place(
     workspace: &WorkspaceRef,
 ) -> Result<Sealed, Trouble> {
     let escaped = restored(desk, d)?;
-    let (repo, worktree) =
-        prepare::in_place_repo_of(desk, &spec.repo).map_err(Trouble::for_good)?;
+    let (repo, worktree) = prepare::in_place_repo_of(desk, &spec.repo)?;
     let request = SnapshotRequest {
         reference: snapshot_name(d.effect.task, d.effect.fence),
         reason: format!("{}: end of attempt {}", spec.name, number(d)),
@@ -305,7 +323,11 @@ pub(super) fn mark(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<(), Str
     }
     let repo = match spec.workspace {
         WorkspaceKind::Worktree => desk.repo(&spec.repo).map_err(|e| chain(&e))?,
-        WorkspaceKind::InPlace => prepare::in_place_repo_of(desk, &spec.repo)?.0,
+        WorkspaceKind::InPlace => {
+            prepare::in_place_repo_of(desk, &spec.repo)
+                .map_err(|t| t.detail)?
+                .0
+        }
     };
     let mark = repo.mark_checkout().map_err(|e| chain(&e))?;
     let bytes = serde_json::to_vec(&mark).map_err(|e| e.to_string())?;
