@@ -62,7 +62,7 @@ pub const SETTING_KEYS: [SettingKey; 68] = [
     key("harness.NAME.aliases", Kind::List, None, Guard::Runs, "other names of the same harness"),
     key("harness.NAME.cwd_flag", Kind::Flag, None, Guard::Runs, "the flag for the working folder"),
     key("harness.NAME.session_name_flag", Kind::Flag, None, Guard::Runs, "the flag for the session's name"),
-    key("harness.NAME.task_flag", Kind::Flag, None, Guard::Runs, "the flag for the prompt; without it the prompt is the last argument or standard input"),
+    key("harness.NAME.task_flag", Kind::Flag, None, Guard::Runs, "the flag for the prompt; without it the prompt is the standard input"),
     key("harness.NAME.model_flag", Kind::Flag, None, Guard::Runs, "the flag for the model"),
     key("harness.NAME.add_dir_flag", Kind::Flag, None, Guard::Runs, "the flag for a further folder"),
     key("harness.NAME.include_directories_flag", Kind::Flag, None, Guard::Runs, "the flag for all further folders, joined by commas"),
