@@ -134,6 +134,8 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
 
     tracing::info!(pid = std::process::id(), state = %paths.state_dir, "the daemon runs");
     runtime::run(machine, &inbox, &executor, &SystemClock, &listener);
+    // What was asked too late is dropped with its way back, so that nobody waits for an answer.
+    drop(inbox);
     tracing::info!("the daemon ends; sessions go on");
     drop((watcher, housekeeping));
     shutdown.send_replace(true);

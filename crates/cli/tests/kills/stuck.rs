@@ -36,9 +36,10 @@ fn i2_a_live_session_whose_harness_is_gone_is_stopped_and_a_person_asked() {
 fn i13_a_check_that_takes_the_workspace_away_fails_and_is_not_asked_for_ever() {
     let mut scene = Scene::new();
     scene.tasks(
-        "[[task]]\nname = \"eaten\"\nmax_retries = 0\nprompt = '''\nwrite a.txt a\ndone\n'''\n\
-         [[task.check]]\nname = \"eats\"\nrun = \"rm -f .git\"\n",
+        "[[task]]\nname = \"eaten\"\nmax_retries = 0\nsandbox = \"off\"\nprompt = '''\nwrite a.txt a\ndone\n'''\n\
+         [[task.check]]\nname = \"eats\"\nrun = 'cd / && rm -rf \"$LONGHAUL_WORKSPACE\"'\n\n",
     );
+    scene.longhaul(&["trust", "--yes"]).expect_code(0);
     scene.start();
     let task = scene.until_state("eaten", StateWord::NeedsHuman);
     let State::NeedsHuman { need } = &task.state else {
