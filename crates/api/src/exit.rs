@@ -48,7 +48,7 @@ exit_codes! {
     NotFound = 6, "not_found", "No task has that name or id, or more than one has it.", "`longhaul ls --all` lists them; a longer prefix is unique.";
     Conflict = 7, "conflict", "It conflicts with what is there, such as a task file whose tasks are still live.", "The message names what it conflicts with and the flag that overrides it.";
     Refused = 8, "refused", "The caller may not do this: another user, or a session of an agent.", "A person does it from a terminal of their own.";
-    Interrupted = 130, "interrupted", "Ctrl-C. A follow was detached; tasks go on, except under `demo` and `supervise`.", "`longhaul status` shows what goes on.";
+    Interrupted = 130, "interrupted", "Ctrl-C. A follow was detached; tasks go on, except under `demo`.", "`longhaul status` shows what goes on.";
 }
 
 impl ExitCode {
