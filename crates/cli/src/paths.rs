@@ -214,8 +214,9 @@ fn private_dir(dir: &Utf8Path, variable: &str) -> Result<(), Failure> {
     let meta = fs::symlink_metadata(dir).on("look at", dir)?;
     let uid = rustix::process::getuid().as_raw();
     if !meta.is_dir() {
-        return Err(Failure::new(format!("{dir} is not a folder"))
-            .help(format!("remove it, or set {variable} to a folder of your own")));
+        return Err(Failure::new(format!("{dir} is not a folder")).help(format!(
+            "remove it, or set {variable} to a folder of your own"
+        )));
     }
     if meta.uid() != uid {
         return Err(Failure::new(format!(

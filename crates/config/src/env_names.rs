@@ -26,7 +26,16 @@ pub const PORT_BASE: &str = "LONGHAUL_PORT_BASE";
 
 /// Variables that are not settings.
 pub const PLAIN: [&str; 11] = [
-    STATE_DIR, CONFIG_DIR, RUNTIME_DIR, LOG, TASK, TASK_ID, WORKSPACE, REPO, SESSION, SPAWN_KEY,
+    STATE_DIR,
+    CONFIG_DIR,
+    RUNTIME_DIR,
+    LOG,
+    TASK,
+    TASK_ID,
+    WORKSPACE,
+    REPO,
+    SESSION,
+    SPAWN_KEY,
     PORT_BASE,
 ];
 

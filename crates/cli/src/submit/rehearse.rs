@@ -85,7 +85,7 @@ fn play(
     let response = client.submit(&request)?;
     let show = if quiet { Show::Nothing } else { Show::Bound };
     match follow::submission(context, client, response.submission, events, show, None)? {
-        End::Settled(view) => crate::verbs::run::end(context, view),
+        End::Settled(view) => crate::verbs::run::end(context, view, show),
         End::Detached => Ok(ExitCode::Interrupted),
     }
 }

@@ -153,10 +153,7 @@ impl<'c> Resolver<'c> {
             depends_on,
             commit: self.settings.commit,
             task_file: self.task_file.clone(),
-            caller_env: self
-                .context
-                .env
-                .for_sessions(),
+            caller_env: self.context.env.for_sessions(),
         };
         draft
             .into_spec(resolution)

@@ -100,7 +100,7 @@ pub(super) fn hand_in(context: &Context, request: &SubmitRequest, show: Option<S
         return Ok(ExitCode::Done);
     };
     match follow::submission(context, client, response.submission, events, show, None)? {
-        End::Settled(view) => end(context, view),
+        End::Settled(view) => end(context, view, show),
         End::Detached => {
             context.printer.say("left; the work goes on. `longhaul status` looks at it, the same `longhaul run` comes back");
             Ok(ExitCode::Interrupted)
@@ -108,8 +108,8 @@ pub(super) fn hand_in(context: &Context, request: &SubmitRequest, show: Option<S
     }
 }
 
-/// Says how it ended, with what to do for everything that needs a person.
-pub(crate) fn end(context: &Context, view: SubmissionView) -> Outcome {
+/// Says how it ended, with what to do for everything that needs a person; apart from what `shown` showed.
+pub(crate) fn end(context: &Context, view: SubmissionView, shown: Show) -> Outcome {
     let code = follow::verdict(&view);
     if context.json {
         context.printer.json(&Envelope::new(view))?;
@@ -126,7 +126,9 @@ pub(crate) fn end(context: &Context, view: SubmissionView) -> Outcome {
         of(longhaul_api::Bucket::NeedsYou),
         of(longhaul_api::Bucket::Done) - cancelled,
     );
-    p.line("")?;
+    if shown != Show::Nothing {
+        p.line("")?;
+    }
     for t in view
         .tasks
         .iter()

@@ -1,6 +1,11 @@
 //! Wrong inputs and hostile surroundings, as the user meets them: every message is a reviewed snapshot
 //! of standard output, standard error and exit code. What must never be stored is looked for.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers fail the test they help; the exception for tests covers test functions only"
+)]
+
 mod commands;
 mod files;
 mod keys;

@@ -71,6 +71,7 @@ fn t9_a_check_that_prints_a_gigabyte() {
         "the daemon took {daemon} KiB"
     );
     assert!(shims > 0 && shims < 64 << 10, "a shim took {shims} KiB");
+    println!("peaks: daemon {daemon} KiB, shim {shims} KiB");
     for (name, grade, exit) in [("pass", "pass", 0), ("fail", "fail", 3)] {
         let shown = stage.run(["show", name, "--json"]).expect_code(0).json();
         let verdict = &shown["data"]["verdicts"][0];

@@ -99,15 +99,10 @@ fn git_that_is_missing_old_or_strange() {
 #[test]
 fn a_repository_of_someone_else() {
     let stage = with_repo("");
-    if std::os::unix::fs::chown(&stage.repo, Some(12_345), None).is_err() {
-        assert!(
-            std::env::var_os("CI").is_none() || !is_root(),
-            "root can give files away"
-        );
-        return;
+    if given_away(&stage.repo) {
+        stage.tells("repo_of_another_user", 2, &["run"]);
+        stage.nothing_stored();
     }
-    stage.tells("repo_of_another_user", 2, &["run"]);
-    stage.nothing_stored();
 }
 
 #[test]
@@ -185,11 +180,33 @@ fn a_state_folder_that_is_not_ours() {
     let stage = with_repo("");
     let state = stage.world.state();
     std::fs::create_dir(&state).unwrap();
-    if std::os::unix::fs::chown(&state, Some(12_345), None).is_ok() {
+    if given_away(&state) {
         stage.tells("state_of_another_user", 1, &["run"]);
-    } else {
-        assert!(!is_root(), "root can give files away");
+        return;
     }
+    // A folder of root's, then.
+    let mut command = stage.command(&["run"]);
+    command.env("LONGHAUL_STATE_DIR", "/usr");
+    let ran = stage
+        .world
+        .run_within(longhaul_testkit::world::COMMAND_LIMIT, command)
+        .expect_code(1);
+    assert!(
+        ran.stderr.contains("/usr belongs to user 0"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// Makes a folder another user's, which only root can; else says so.
+#[expect(clippy::print_stderr, reason = "a skip is loud")]
+fn given_away(path: &std::path::Path) -> bool {
+    let given = std::os::unix::fs::chown(path, Some(12_345), None).is_ok();
+    if !given {
+        assert!(!is_root(), "root can give files away");
+        eprintln!("SKIPPED: only root can give {} away", path.display());
+    }
+    given
 }
 
 #[test]
@@ -224,6 +241,6 @@ fn t30_a_socket_path_that_is_too_long() {
     stage.nothing_stored();
 }
 
-pub(crate) fn is_root() -> bool {
+fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }

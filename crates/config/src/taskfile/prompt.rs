@@ -51,7 +51,12 @@ impl Prompts {
             (None, None) => {
                 if !values.prompt_refused {
                     let message = "the task has no prompt";
-                    let help = "add `prompt = \"what is wanted\"` or `prompt_file = \"path\"`";
+                    let help = match site {
+                        Site::Named(_) => "add `--prompt TEXT` or `--prompt-file PATH`",
+                        Site::Span(_) => {
+                            "add `prompt = \"what is wanted\"` or `prompt_file = \"path\"`"
+                        }
+                    };
                     sink.push(Finding::error(site, message).key("prompt").help(help));
                 }
                 return None;
