@@ -432,12 +432,26 @@ fn names_checkout(desk: &Desk, d: &Dispatch, repo: &Repo) -> bool {
     };
     let text = String::from_utf8_lossy(&bytes);
     let checkout = repo.checkout().to_string_lossy();
-    text.match_indices(checkout.as_ref()).any(|(at, m)| {
-        let next = text[at + m.len()..].chars().next();
+    let own = [
+        desk.dirs.state.to_string(),
+        format!("{checkout}/.git/worktrees"),
+    ];
+    names(&text, &checkout, &own)
+}
+
+/// Whether a text names a path, or something below it that is not below one of `own`: the state folder
+/// may lie in the checkout (a repository of the whole home), and a worktree's git points into it.
+fn names(text: &str, path: &str, own: &[String]) -> bool {
+    let ends = |at: usize| {
+        let next = text[at..].chars().next();
         matches!(
             next,
-            Some('/' | '"' | '\'' | ' ' | '\\' | ';' | '&' | ')') | None
+            Some('/' | '"' | '\'' | ' ' | '\\' | ';' | '&' | ')' | '\n') | None
         )
+    };
+    text.match_indices(path).any(|(at, m)| {
+        let is_own = |own: &String| text[at..].starts_with(own.as_str()) && ends(at + own.len());
+        ends(at + m.len()) && !own.iter().any(is_own)
     })
 }
 
@@ -473,4 +487,32 @@ pub(super) fn find_worktree(
     workspace: &WorkspaceRef,
 ) -> Result<Option<Worktree>, GitError> {
     repo.worktree_at(Utf8Path::new(&workspace.path).as_std_path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l4_only_a_path_of_the_checkouts_own_names_it() {
+        let own = [
+            "/home/u/.local/state/longhaul".to_owned(),
+            "/home/u/.git/worktrees".to_owned(),
+        ];
+        for text in [
+            "cd /home/u && make",
+            "edit \"/home/u/src/a.rs\"",
+            "git -C /home/u",
+            "/home/u/.local/state/longhaul-other/x",
+        ] {
+            assert!(names(text, "/home/u", &own), "{text}");
+        }
+        for text in [
+            "edit /home/u/.local/state/longhaul/workspaces/r-1/t/a.rs",
+            "gitdir: /home/u/.git/worktrees/t",
+            "/home/user/a",
+        ] {
+            assert!(!names(text, "/home/u", &own), "{text}");
+        }
+    }
 }
