@@ -37,24 +37,24 @@ pub fn peer_authority(pid: u32) -> Authority {
     judge(pid).unwrap_or(Authority::Unknown)
 }
 
-/// The job of this supervisor (its bundles lie directly in `jobs`) that this very process belongs to:
-/// for programs that act without asking a daemon. Jobs of other supervisors do not count, so that
+/// The job of this supervisor (its bundles lie directly in `jobs`) that a process belongs to: for
+/// programs that act without asking a daemon, about themselves. Jobs of other supervisors do not count, so that
 /// somebody's session can work on, and with, a supervisor of its own.
 ///
 /// # Errors
 /// The ancestry cannot be read; that may be a session's doing.
-pub fn own_job(jobs: &Path) -> io::Result<Option<String>> {
+pub fn job_of(pid: u32, jobs: &Path) -> io::Result<Option<String>> {
     let jobs = std::fs::canonicalize(jobs).unwrap_or_else(|_| jobs.to_owned());
     let known = |key: &str| {
         let plain = Path::new(key).components().count() == 1;
         plain && std::fs::symlink_metadata(jobs.join(key)).is_ok()
     };
-    if let Some(key) = cgroup_key(std::process::id())?.filter(|key| known(key)) {
+    if let Some(key) = cgroup_key(pid)?.filter(|key| known(key)) {
         return Ok(Some(key));
     }
     // A parent that ends meanwhile leaves its children to the shim: then the way up is another one.
     for _ in 0..5 {
-        match job_above(&known)? {
+        match job_above(pid, &known)? {
             Way::Up(found) => return Ok(found),
             Way::Broken => {}
         }
@@ -63,14 +63,13 @@ pub fn own_job(jobs: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// What the way up from this process came to.
+/// What the way up from a process came to.
 enum Way {
     Up(Option<String>),
     Broken,
 }
 
-fn job_above(known: &impl Fn(&str) -> bool) -> io::Result<Way> {
-    let mut pid = std::process::id();
+fn job_above(mut pid: u32, known: &impl Fn(&str) -> bool) -> io::Result<Way> {
     for _ in 0..MAX_DEPTH {
         let Some(stat) = present(pid)? else {
             return Ok(Way::Broken);

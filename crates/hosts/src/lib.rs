@@ -25,7 +25,7 @@ pub mod spec;
 pub mod tree;
 pub mod watch;
 
-pub use authority::{Authority, own_job, peer_authority};
+pub use authority::{Authority, job_of, peer_authority};
 pub use bundle::{Bundle, BundleState, Lost, SurveyError};
 pub use confine::{ConfinementLevel, confinement_support};
 pub use identity::{BootId, Liveness, ProcessIdentity, Signal, SignalOutcome};

@@ -16,7 +16,8 @@ pub(crate) fn refuse_session(paths: &Paths) -> Result<(), Failure> {
         Failure::of(ExitCode::Refused, what.to_owned())
             .help("an agent's session may only read its own task; a person does this from a terminal of their own")
     };
-    match longhaul_hosts::own_job(paths.state_dir.join("jobs").as_std_path()) {
+    let jobs = paths.state_dir.join("jobs");
+    match longhaul_hosts::job_of(std::process::id(), jobs.as_std_path()) {
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err(refused("a session may not do this")),
         Err(error) => Err(refused("nobody can tell whether this is a session").because(error)),

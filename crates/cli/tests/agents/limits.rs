@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::stage::{Agent, RUN_LIMIT, Stage};
 
 /// Seconds from now until a used-up window starts anew: longer than an agent needs to start.
-const AHEAD_S: i64 = 8;
+const AHEAD_S: i64 = 12;
 
 fn now_s() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use longhaul_hosts::{Authority, BundleState, Frame, Launcher, Liveness, Outcome, peer_authority};
+use longhaul_hosts::{
+    Authority, BundleState, Frame, Launcher, Liveness, Outcome, job_of, peer_authority,
+};
 
 use crate::world::{World, exit_of, identities, shim_exe, wait_for};
 
@@ -175,9 +177,16 @@ fn i17_authority_follows_the_process() {
     let session = Authority::Session {
         key: spec.key.clone(),
     };
+    let jobs = world.jobs();
+    let elsewhere = tempfile::tempdir().unwrap();
     for process in identities(&world, "pids", 2) {
         assert_eq!(peer_authority(process.pid), session);
+        let key = job_of(process.pid, &jobs).unwrap();
+        assert_eq!(key.as_deref(), Some(spec.key.as_str()));
+        // Another supervisor's.
+        assert_eq!(job_of(process.pid, elsewhere.path()).unwrap(), None);
     }
+    assert_eq!(job_of(std::process::id(), &jobs).unwrap(), None);
     let identity = handle.identity().unwrap();
     assert_eq!(peer_authority(identity.child.pid), session);
     assert_eq!(peer_authority(identity.shim.pid), session);
