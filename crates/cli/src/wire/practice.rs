@@ -55,7 +55,7 @@ fn refusals(s: &Settings) -> u32 {
 /// What effects follow.
 pub(super) fn practice(s: &Settings, env: &Env) -> Practice {
     let home = env.lossy("HOME");
-    let at = |path: &String| expand(path, home.as_deref());
+    let at = |path: &String| expand(path, home);
     Practice {
         branch_prefix: s.branch_prefix.clone(),
         sign: s.sign,
