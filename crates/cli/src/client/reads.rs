@@ -1,5 +1,7 @@
 //! Reading without starting anything: from the daemon where one runs, else from its store (I7).
 
+use std::time::Duration;
+
 use longhaul_api::{
     EventView, LogStream, ReportView, StatusView, TaskDetail, TaskList, TaskQuery, TaskState,
 };
@@ -20,6 +22,34 @@ use crate::paths::Paths;
 
 /// Most events of one page.
 const PAGE: usize = 1000;
+
+/// How often a database is looked at that cannot be read, and the pause between two looks.
+const MAKING_LOOKS: u32 = 50;
+/// See [`MAKING_LOOKS`].
+const MAKING_PAUSE: Duration = Duration::from_millis(20);
+
+/// The store, empty where there is none yet.
+fn stored(paths: &Paths) -> Result<Box<dyn Reader>, StoreError> {
+    let database = paths.database();
+    if std::fs::metadata(&database).map_or(0, |m| m.len()) == 0 {
+        return MemoryStore::new().reader();
+    }
+    let reader = SqliteReader::open(&database)?;
+    // Its tables are made after the file.
+    reader.newest_seq()?;
+    Ok(Box::new(reader))
+}
+
+/// Whether a database that is being made right now could fail to be read this way.
+const fn may_be_in_the_making(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::NoAccess { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Io { .. }
+            | StoreError::Bug { .. }
+    )
+}
 
 /// A way to read.
 pub(crate) enum Reads {
@@ -44,17 +74,22 @@ impl Reads {
     /// # Errors
     /// Something is there and cannot be read.
     pub(crate) fn open(paths: &Paths) -> Result<Self, Failure> {
-        if let Presence::There(client) = look(paths)? {
-            return Ok(Self::Daemon(client));
+        for left in (0..MAKING_LOOKS).rev() {
+            if let Presence::There(client) = look(paths)? {
+                return Ok(Self::Daemon(client));
+            }
+            // Nobody is there who would tell its own task from others'.
+            super::refuse_session(paths)?;
+            match stored(paths) {
+                Ok(reader) => return Ok(Self::Store(reader)),
+                // A daemon that comes up may be making it at this moment.
+                Err(error) if left > 0 && may_be_in_the_making(&error) => {
+                    std::thread::sleep(MAKING_PAUSE);
+                }
+                Err(error) => return Err(store(error)),
+            }
         }
-        // Nobody is there who would tell its own task from others'.
-        super::refuse_session(paths)?;
-        let reader: Box<dyn Reader> = if paths.database().exists() {
-            Box::new(SqliteReader::open(&paths.database()).map_err(store)?)
-        } else {
-            MemoryStore::new().reader().map_err(store)?
-        };
-        Ok(Self::Store(reader))
+        Err(Failure::new("the store could not be read"))
     }
 
     /// Tasks.
