@@ -383,3 +383,37 @@ impl Siege {
             .unwrap()
     }
 }
+
+#[test]
+fn i8_a_session_that_kills_its_own_shim_is_ended_and_tried_again() {
+    let Some(siege) = Siege::new() else {
+        return;
+    };
+    let stage = &siege.stage;
+    let repo = stage.repo();
+    let script = stage.world.path("bin/kill-shim");
+    let text = "#!/bin/sh\nSHIM=$$; until grep -q __shim /proc/$SHIM/cmdline; do \
+                SHIM=$(sed -n 's/^PPid:.//p' /proc/$SHIM/status); done\n\
+                setsid sleep 300 &\nenv -i setsid /bin/sh -c 'sleep 300 & sleep 300' &\nkill -9 $SHIM\nsleep 300\n";
+    write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    stage.script(
+        "killer",
+        [
+            Step::shell(script.to_str().unwrap()),
+            Step::shell("echo done > work.txt"),
+            Step::text("Done."),
+        ],
+    );
+    let keys = "prompt = \"work\"\npermission = \"bypass\"\nsandbox = \"off\"";
+    stage
+        .world
+        .longhaul(repo.path(), ["trust", "--yes"])
+        .expect_code(0);
+    let ran = stage.run(&repo, &stage.task("killer", keys, &["test -f work.txt"]));
+    let shown = stage.show("killer");
+    assert_eq!(ran.code(), 0, "{ran:?}\n{shown:#}");
+    assert_eq!(shown["attempts"][0]["outcome"], "lost", "{shown:#}");
+    assert_eq!(shown["task"]["retries"], 0);
+    stage.expect_nothing_left();
+}
