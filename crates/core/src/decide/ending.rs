@@ -28,6 +28,16 @@ pub(super) fn sealed(
         draft.task.carry.snapshot.clone_from(&sealed.snapshot);
     }
     draft.task.carry.diffstat = Some(sealed.diffstat.clone());
+    // A person's note was for this attempt, unless something else cut it short.
+    if matches!(
+        end,
+        AttemptEnd::Completed { .. }
+            | AttemptEnd::AgentError { .. }
+            | AttemptEnd::TimedOut
+            | AttemptEnd::Idle
+    ) {
+        draft.task.carry.note = None;
+    }
     let mut conversation = None;
     if let Some(attempt) = &mut draft.task.attempt {
         attempt.sealed = Some(sealed.clone());

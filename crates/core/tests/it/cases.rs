@@ -583,3 +583,21 @@ fn tasks_stored_before_the_known_cost_was_counted_are_read() {
     read.charge(usage(3));
     assert_eq!(read.least_cost().0, 10);
 }
+
+#[test]
+fn a_note_is_for_one_attempt_and_survives_a_crash() {
+    for (end, kept) in [
+        (completed(), false),
+        (
+            AttemptEnd::Crashed {
+                detail: "signal 9".into(),
+            },
+            true,
+        ),
+    ] {
+        let mut t = sealing(end);
+        t.carry.note = Some("use tabs".into());
+        let t = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
+        assert_eq!(t.carry.note.is_some(), kept);
+    }
+}

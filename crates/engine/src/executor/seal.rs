@@ -11,7 +11,7 @@ use longhaul_core::fact::News;
 use longhaul_core::ids::{Fence, SpawnKey, TaskId};
 use longhaul_core::spec::{CommitMode, TaskSpec, WorkspaceKind};
 use longhaul_core::task::{RunStep, State, WorkspaceRef};
-use longhaul_hosts::{BundleState, SweepOutcome};
+use longhaul_hosts::{BundleState, ConfinementLevel, JobIdentity, SweepOutcome};
 use longhaul_vcs::{
     BranchRepair, BranchState, CheckoutMark, Difference, ErrorClass, GitError, Oid, OpenError,
     Protect, Repo, RepoPath, SealRequest, SnapshotRequest, Worktree,
@@ -353,6 +353,9 @@ fn read_mark(desk: &Desk, d: &Dispatch) -> Option<CheckoutMark> {
 /// settings were turned against it cannot even be opened. What is put back is noted first, so that a
 /// second run after a crash, which finds all as it was, still tells of it.
 fn restored(desk: &Desk, d: &Dispatch) -> Result<Vec<String>, Trouble> {
+    if could_not_reach_git_settings(desk, d) {
+        return Ok(vec![]);
+    }
     let Some(before) = read_mark(desk, d) else {
         return Ok(vec![]);
     };
@@ -386,6 +389,24 @@ fn restored(desk: &Desk, d: &Dispatch) -> Result<Vec<String>, Trouble> {
         "in the git folder (put back): {}",
         all.join(", ")
     )])
+}
+
+/// Whether the kernel kept the session from git's settings: what changed there meanwhile is the user's
+/// own doing (`git remote add`, `git push -u`) and left alone (L4). In-place work has them within reach.
+fn could_not_reach_git_settings(desk: &Desk, d: &Dispatch) -> bool {
+    let in_worktree = d
+        .task
+        .carry
+        .workspace
+        .as_ref()
+        .is_some_and(|w| w.branch.is_some());
+    let key = SpawnKey::session(d.effect.task, d.effect.fence);
+    let record = desk.dirs.jobs().join(key.as_str()).join("identity.json");
+    let confinement = fs::read(record)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<JobIdentity>(&bytes).ok())
+        .and_then(|identity| identity.confinement);
+    in_worktree && matches!(confinement, Some(ConfinementLevel::Landlock { .. }))
 }
 
 /// What the session did outside its workspace: git's settings (put back), and changes of the user's
