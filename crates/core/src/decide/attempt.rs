@@ -39,6 +39,10 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             if let Some(drift) = drift.as_ref().filter(|_| !task.carry.drift_accepted)
                 && task.terms.on_drift == OnDrift::Ask
             {
+                draft.end_attempt(AttemptEnd::LaunchFailed {
+                    detail: "the workspace changed since the last attempt ended".to_owned(),
+                    permanent: false,
+                });
                 return draft.need(
                         NeedKind::Drift,
                         format!("the workspace changed since the last attempt ended: {drift}"),
@@ -205,7 +209,8 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             if let Some(attempt) = &mut draft.task.attempt {
                 attempt.usage = *usage;
             }
-            draft.task.halt = None;
+            // A person's word stands until it is followed: `estop` must not take a `cancel` back.
+            draft.task.halt = task.halt.clone().filter(Halt::is_operator);
             draft.task.state = State::Running {
                 step: RunStep::Sealing { end: end.clone() },
             };

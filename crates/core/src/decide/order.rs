@@ -65,7 +65,10 @@ pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
         },
         Order::Estop => match &task.halt {
             _ if !word.is_active() => Outcome::Ignore("nothing of it runs"),
-            Some(Halt::Cancel | Halt::Estop) => Outcome::Ignore("is being stopped already"),
+            // What a person stopped stays stopped: `thaw` must not let it go.
+            Some(Halt::Cancel | Halt::Stop | Halt::Estop) => {
+                Outcome::Ignore("is being stopped already")
+            }
             _ => halt(task, Halt::Estop, Cause::Estopped, now),
         },
     }
