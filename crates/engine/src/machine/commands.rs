@@ -21,6 +21,16 @@ pub(super) fn unavailable(why: &str) -> Reply {
     }
 }
 
+/// The commit's outcome is not known yet: nothing may be said of it.
+pub(super) fn doubtful(why: &str) -> Reply {
+    Reply::Refused {
+        class: RefusalClass::Unavailable,
+        message: format!(
+            "the daemon cannot say yet whether its database took this: {why}; look, then ask again"
+        ),
+    }
+}
+
 impl<S: Store> Machine<S> {
     pub(super) fn command(&mut self, command: Command, now: Now, step: &mut Step) -> Reply {
         match command {
@@ -101,12 +111,14 @@ impl<S: Store> Machine<S> {
     }
 
     fn order_active(&mut self, order: &Order, now: Now) -> usize {
-        let active: Vec<TaskId> = self
+        let mut active: Vec<TaskId> = self
             .index
             .tasks()
             .filter(|t| t.state.word().is_active())
             .map(|t| t.id)
             .collect();
+        // The same events give the same ledger.
+        active.sort_unstable();
         active
             .into_iter()
             .filter(|id| {
@@ -119,12 +131,13 @@ impl<S: Store> Machine<S> {
     }
 
     fn release(&mut self, by: Release, now: Now) {
-        let parked: Vec<TaskId> = self
+        let mut parked: Vec<TaskId> = self
             .index
             .tasks()
             .filter(|t| matches!(t.state, State::Parked { .. }))
             .map(|t| t.id)
             .collect();
+        parked.sort_unstable();
         for id in parked {
             let _outcome = self.fact(id, &Fact::Released { by }, now);
         }

@@ -64,7 +64,10 @@ impl Index {
                 self.results.insert(task.id, task.state.word());
             }
         }
-        if task.carry.workspace.is_some() && task.terms.exclusive_folder.is_none() {
+        // An active task is about to get its workspace, if it has none yet.
+        if (task.carry.workspace.is_some() || task.state.word().is_active())
+            && task.terms.exclusive_folder.is_none()
+        {
             self.with_workspace.insert(task.id);
         }
     }
@@ -164,6 +167,11 @@ impl Index {
 
     pub(crate) fn take_unchecked(&mut self) -> BTreeSet<TaskId> {
         std::mem::take(&mut self.unchecked)
+    }
+
+    /// Puts back what [`Index::take_unchecked`] took.
+    pub(crate) fn check_later(&mut self, ids: BTreeSet<TaskId>) {
+        self.unchecked.extend(ids);
     }
 
     pub(crate) fn dependencies_met(&self, id: TaskId) -> bool {

@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use longhaul_core::attempt::AttemptEnd;
 use longhaul_core::decide::{Change, Outcome, decide};
 use longhaul_core::effect::{Effect, outstanding};
-use longhaul_core::fact::{Fact, News};
+use longhaul_core::fact::{Fact, News, Release};
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::policy::Policy;
 use longhaul_core::schedule::Capacity;
-use longhaul_core::task::{State, StateWord, Task};
+use longhaul_core::task::{ParkCause, State, StateWord, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_core::window::Window;
 use longhaul_store::{Applied, Reader, Refusal, Store, StoreError, Write};
@@ -94,6 +94,11 @@ pub struct Machine<S> {
     backlog: Vec<Event>,
     /// The last commit failed: what was decided then has to be decided again, though nothing was said.
     failing: bool,
+    /// Nobody could say whether the last commit took place: before anything else is decided, the
+    /// picture is taken anew from what is stored.
+    doubt: bool,
+    /// The picture was taken anew, so all effects have to be asked for again.
+    reask: bool,
     /// Commits in a row of which the store refused a write.
     refusals: u32,
     again: BTreeMap<u64, Vec<Effect>>,
@@ -157,6 +162,8 @@ impl<S: Store> Machine<S> {
             lacking: None,
             backlog: Vec::new(),
             failing: false,
+            doubt: false,
+            reask: false,
             refusals: 0,
             again: BTreeMap::new(),
             new_op: Box::new(new_op),
@@ -199,8 +206,16 @@ impl<S: Store> Machine<S> {
     /// One step: all events, one commit, then what follows from it.
     pub fn step(&mut self, events: Vec<Event>, now: Now) -> Step {
         let mut step = Step::default();
+        if self.doubt {
+            if let Err(error) = self.load() {
+                return self.wait_for_sight(events, &error);
+            }
+            self.doubt = false;
+            self.reask = true;
+        }
         let mut kept = Vec::new();
         let mut answers = Vec::new();
+        let mut stop = false;
         let mut events_in = std::mem::take(&mut self.backlog);
         events_in.extend(events);
         for event in events_in {
@@ -240,13 +255,48 @@ impl<S: Store> Machine<S> {
                     self.lacking = lacking;
                 }
                 Event::Tick => {}
-                Event::Stop => step.shutdown = true,
+                Event::Stop => stop = true,
             }
         }
+        step.shutdown |= stop;
+        self.release_strays(now);
         self.wake_due(now);
         self.release_dependents(now);
         self.schedule(now);
-        self.finish(step, answers, kept, now)
+        let mut step = self.finish(step, answers, kept, now);
+        // Whoever is told to end ends, whatever the store says; what was not stored is seen again.
+        step.shutdown |= stop;
+        step
+    }
+
+    /// The store cannot be read, and what it holds is in doubt: nothing is decided, all is kept.
+    fn wait_for_sight(&mut self, events: Vec<Event>, error: &StoreError) -> Step {
+        let why = error.to_string();
+        let mut step = Step {
+            store_trouble: Some(why.clone()),
+            ..Step::default()
+        };
+        for event in events {
+            match event {
+                Event::Request(request) => step.replies.push(Answer {
+                    to: request.reply,
+                    reply: commands::unavailable(&why),
+                }),
+                Event::Live { task, .. } => {
+                    // Only the newest picture of a session counts.
+                    self.backlog
+                        .retain(|e| !matches!(e, Event::Live { task: t, .. } if *t == task));
+                    self.backlog.push(event);
+                }
+                Event::Fact { .. } | Event::Again { .. } | Event::Floors { .. } => {
+                    self.backlog.push(event);
+                }
+                Event::Tick => {}
+                Event::Stop => step.shutdown = true,
+            }
+        }
+        self.failing = true;
+        step
     }
 
     /// The wall-clock time at which the next parked or backed-off task is due, if any.
@@ -326,7 +376,11 @@ impl<S: Store> Machine<S> {
                         .into_iter()
                         .map(|a| Answer {
                             to: a.to,
-                            reply: commands::unavailable(&why),
+                            reply: if self.doubt {
+                                commands::doubtful(&why)
+                            } else {
+                                commands::unavailable(&why)
+                            },
                         })
                         .collect();
                     step.store_trouble = Some(why);
@@ -354,7 +408,15 @@ impl<S: Store> Machine<S> {
                 self.live.remove(id);
             }
         }
+        if std::mem::take(&mut self.reask) {
+            for d in self.recover() {
+                if !step.effects.iter().any(|e| e.effect == d.effect) {
+                    step.effects.push(d);
+                }
+            }
+        }
         step.effects.sort_by_key(|d| d.effect.task);
+        step.needs.sort_unstable();
         self.index.forget_final(edit.before.keys().copied());
         self.repeat_postponed(now, &mut step);
         step
@@ -376,7 +438,8 @@ impl<S: Store> Machine<S> {
                 Ok(Committed::Upto(newest))
             }
             Err(unknown @ StoreError::CommitUnknown { .. }) => {
-                if self.took_place(writes)? {
+                let took_place = self.took_place(writes).inspect_err(|_| self.doubt = true)?;
+                if took_place {
                     self.newest = self.newest.max(self.reader.newest_seq()?);
                     Ok(Committed::Upto(self.newest))
                 } else {
@@ -518,13 +581,40 @@ impl<S: Store> Machine<S> {
         }
     }
 
+    /// Tasks that were still being stopped for a drain or an estop when it was lifted: what they would
+    /// wait for has happened already (T16).
+    fn release_strays(&mut self, now: Now) {
+        let moved: BTreeSet<TaskId> = self.edit.before.keys().copied().collect();
+        for id in moved {
+            let cause = self.index.get(id).and_then(|t| match &t.state {
+                State::Parked { cause, .. } => Some(cause),
+                _ => None,
+            });
+            let by = match cause {
+                Some(ParkCause::Drained) if !self.switches.drain => Release::Undrain,
+                Some(ParkCause::Estopped) if !self.switches.estop => Release::Thaw,
+                _ => continue,
+            };
+            let _outcome = self.fact(id, &Fact::Released { by }, now);
+        }
+    }
+
     /// Pending tasks all of whose dependencies are done (T3).
     fn release_dependents(&mut self, now: Now) {
         let mut candidates: BTreeSet<TaskId> = BTreeSet::new();
         for id in std::mem::take(&mut self.edit.settled) {
             candidates.extend(self.index.dependents(id));
         }
-        candidates.extend(self.index.take_unchecked());
+        let unchecked = self.index.take_unchecked();
+        // A task that comes back to `pending` may wait for one that ended, and was forgotten, meanwhile.
+        if !unchecked.is_empty()
+            && let Err(error) = self.load_dependency_results()
+        {
+            tracing::error!(%error, "dependencies could not be read; they are looked at again");
+            self.index.check_later(unchecked);
+        } else {
+            candidates.extend(unchecked);
+        }
         for id in candidates {
             if self.index.dependencies_met(id) {
                 let _outcome = self.fact(id, &Fact::DependenciesMet, now);
