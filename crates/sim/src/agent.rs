@@ -63,13 +63,21 @@ pub(crate) fn script(seed: u64, id: &JobId, benign: bool) -> Script {
         JobKind::Session => session(&mut rng, id, benign, dies_in),
         JobKind::Setup => {
             let fine = rng.permille(850);
-            Script { lines: Vec::new(), exit: Some((rng.within(100, 30_000), fine)), dies_in }
+            Script {
+                lines: Vec::new(),
+                exit: Some((rng.within(100, 30_000), fine)),
+                dies_in,
+            }
         }
         JobKind::Check { .. } => {
             let fine = rng.permille(700);
             let hangs = rng.permille(30) && !benign;
             let took = rng.within(50, 40_000);
-            Script { lines: Vec::new(), exit: (!hangs).then_some((took, fine)), dies_in }
+            Script {
+                lines: Vec::new(),
+                exit: (!hangs).then_some((took, fine)),
+                dies_in,
+            }
         }
     }
 }
@@ -98,11 +106,18 @@ fn session(rng: &mut Rng, id: &JobId, benign: bool, dies_in: u64) -> Script {
         Some((length + 1_200, true))
     };
     let exit = match rng.below(100) {
-        0..=54 => end(&mut lines, End::Completed { denied: rng.permille(100) }),
+        0..=54 => end(
+            &mut lines,
+            End::Completed {
+                denied: rng.permille(100),
+            },
+        ),
         55..=62 => end(&mut lines, End::Error),
         63..=69 => Some((length + 1_000, false)),
         70..=74 => {
-            let reset = rng.permille(700).then(|| SpanMs(rng.within(0, 5 * 3_600_000)));
+            let reset = rng
+                .permille(700)
+                .then(|| SpanMs(rng.within(0, 5 * 3_600_000)));
             end(&mut lines, End::Limit(LimitClass::Quota, reset))
         }
         75..=78 => end(&mut lines, End::Limit(LimitClass::Throttle, None)),
@@ -122,7 +137,11 @@ fn session(rng: &mut Rng, id: &JobId, benign: bool, dies_in: u64) -> Script {
         _ => end(&mut lines, End::Completed { denied: false }),
     };
     lines.sort_by_key(|(at, _)| *at);
-    Script { lines, exit, dies_in }
+    Script {
+        lines,
+        exit,
+        dies_in,
+    }
 }
 
 /// The attempt's end for a terminal event that was written at `at`.
@@ -131,11 +150,16 @@ pub(crate) fn attempt_end(end: &End, at: UnixMs) -> AttemptEnd {
         End::Completed { denied } => AttemptEnd::Completed {
             summary: "did it".to_owned(),
             denials: denied
-                .then(|| Denial { tool: "Bash".to_owned(), detail: "make".to_owned() })
+                .then(|| Denial {
+                    tool: "Bash".to_owned(),
+                    detail: "make".to_owned(),
+                })
                 .into_iter()
                 .collect(),
         },
-        End::Error => AttemptEnd::AgentError { message: "it broke".to_owned() },
+        End::Error => AttemptEnd::AgentError {
+            message: "it broke".to_owned(),
+        },
         End::Limit(class, reset) => AttemptEnd::Limited {
             notice: LimitNotice {
                 class: *class,
@@ -158,10 +182,18 @@ pub(crate) fn sealed(seed: u64, id: &JobId) -> Sealed {
         snapshot: Some(format!("s{text}")),
         changed_files: u32::from(rng.permille(920)),
         diffstat: String::new(),
-        protected: rng.permille(30).then(|| "tests/a".to_owned()).into_iter().collect(),
+        protected: rng
+            .permille(30)
+            .then(|| "tests/a".to_owned())
+            .into_iter()
+            .collect(),
         uncommitted: rng.permille(20),
         branch_problem: rng.permille(15).then(|| "rewritten".to_owned()),
-        escaped: rng.permille(15).then(|| "/etc".to_owned()).into_iter().collect(),
+        escaped: rng
+            .permille(15)
+            .then(|| "/etc".to_owned())
+            .into_iter()
+            .collect(),
     }
 }
 

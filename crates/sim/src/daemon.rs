@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use longhaul_core::effect::Effect;
 use longhaul_core::fact::News;
 use longhaul_core::ids::{Fence, TaskId};
-use longhaul_core::effect::Effect;
 use longhaul_core::usage::Usage;
 use longhaul_engine::event::Event;
 use longhaul_engine::handle::{Command, LiveSession, Request};
@@ -54,7 +54,9 @@ pub(crate) struct Daemon {
 /// Where a daemon dies in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
-    Commit { stored: bool },
+    Commit {
+        stored: bool,
+    },
     /// After so many effects were handed out.
     Handing(usize),
     /// Effects are out, no answer was given.
@@ -84,6 +86,7 @@ impl Sim {
             return;
         };
         self.note(|| format!("daemon {epoch} starts"));
+        self.oracle.used.clear();
         let effects = machine.recover();
         let daemon = Daemon {
             machine,
@@ -121,12 +124,20 @@ impl Sim {
 
     /// The daemon that clients reach.
     pub(crate) fn current(&self) -> Option<u64> {
-        self.daemons.iter().rev().find(|(_, d)| d.paused_until <= self.t).map(|(e, _)| *e)
+        self.daemons
+            .iter()
+            .rev()
+            .find(|(_, d)| d.paused_until <= self.t)
+            .map(|(e, _)| *e)
     }
 
     /// Puts something before a daemon; 0 stands for the one that is there then.
     pub(crate) fn deliver(&mut self, epoch: u64, note: Note) {
-        let epoch = if epoch == 0 { self.current().unwrap_or(0) } else { epoch };
+        let epoch = if epoch == 0 {
+            self.current().unwrap_or(0)
+        } else {
+            epoch
+        };
         let Some(daemon) = self.daemons.get_mut(&epoch) else {
             return;
         };
@@ -213,13 +224,25 @@ impl Sim {
     fn event(&mut self, epoch: u64, note: Note) -> Event {
         match note {
             Note::News(task, fence, news) => {
-                let fence = if self.is(Mutant::OldFence) { self.fence_of(task) } else { fence };
+                let fence = if self.is(Mutant::OldFence) {
+                    self.fence_of(task)
+                } else {
+                    fence
+                };
                 Event::news(task, fence, *news)
             }
             Note::Used(task, fence, usage) => {
                 self.oracle.used.insert((task, fence), usage);
-                let live = LiveSession { task: Some(task), usage, ..LiveSession::default() };
-                Event::Live { task, fence, live: Box::new(live) }
+                let live = LiveSession {
+                    task: Some(task),
+                    usage,
+                    ..LiveSession::default()
+                };
+                Event::Live {
+                    task,
+                    fence,
+                    live: Box::new(live),
+                }
             }
             Note::Again(effect, after_ms, why) => Event::Again {
                 effect,
@@ -306,7 +329,10 @@ impl Sim {
             STORE_RETRY_MS
         } else {
             let due = daemon.machine.next_due().map(|at| at.since(now.wall).0);
-            let again = daemon.machine.next_again().map(|ms| ms.saturating_sub(now.mono_ms));
+            let again = daemon
+                .machine
+                .next_again()
+                .map(|ms| ms.saturating_sub(now.mono_ms));
             let ends = windows.iter().map(|w| w.until).filter(|u| *u > now.wall);
             let window = ends.min().map(|u| u.since(now.wall).0 + LONGEST_WAIT_MS);
             let soonest = [due, again].into_iter().flatten().min();
@@ -320,8 +346,16 @@ impl Sim {
                 self.oracle.idle_looks = 0;
             }
             // Ticks in which nothing can be due are left out.
-            let nothing = if self.calm { 600_000 } else { LONGEST_WAIT_MS * 4 };
-            [soonest, window].into_iter().flatten().min().map_or(nothing, |ms| ms.max(1))
+            let nothing = if self.calm {
+                600_000
+            } else {
+                LONGEST_WAIT_MS * 4
+            };
+            [soonest, window]
+                .into_iter()
+                .flatten()
+                .min()
+                .map_or(nothing, |ms| ms.max(1))
         };
         daemon.timer += 1;
         let token = daemon.timer;

@@ -83,8 +83,15 @@ impl Disk {
         let Some(job) = self.jobs.get(id) else {
             return Survey::Absent;
         };
-        if let Stage::Exited { success, stop_requested } = job.stage {
-            return Survey::Exited { success, stop_requested };
+        if let Stage::Exited {
+            success,
+            stop_requested,
+        } = job.stage
+        {
+            return Survey::Exited {
+                success,
+                stop_requested,
+            };
         }
         match (job.stage, job.boot == self.boot, job.shim) {
             (Stage::Starting, true, true) => Survey::Starting,

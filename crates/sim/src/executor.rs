@@ -55,7 +55,10 @@ impl WorkKind {
             Act::PrepareWorkspace => Self::Prepare,
             Act::Launch | Act::Attend => Self::Session,
             Act::Seal => Self::Seal,
-            Act::Check { check, run } => Self::Check { check: *check, run: *run },
+            Act::Check { check, run } => Self::Check {
+                check: *check,
+                run: *run,
+            },
             Act::Halt { .. } => Self::Halt,
         }
     }
@@ -70,9 +73,14 @@ impl Sim {
             kind: WorkKind::of(&dispatch.effect.act),
         };
         let mono = self.mono();
+        let newest = self.daemons.keys().next_back() == Some(&epoch);
         let Some(daemon) = self.daemons.get_mut(&epoch) else {
             return;
         };
+        if daemon.shadowed && !newest {
+            // Of a zombie only the dispatcher is left: what it writes must be refused.
+            return;
+        }
         if !daemon.at_work.insert(place) {
             return;
         }
@@ -93,7 +101,11 @@ impl Sim {
         };
         daemon.threads.insert(id, thread);
         let slow = self.trouble() && self.rng.permille(500);
-        let delay = if slow { self.rng.within(1_000, 60_000) } else { self.rng.below(40) };
+        let delay = if slow {
+            self.rng.within(1_000, 60_000)
+        } else {
+            self.rng.below(40)
+        };
         self.at(delay, Item::Thread(epoch, id));
     }
 
@@ -124,10 +136,18 @@ impl Sim {
             }
             return;
         }
-        if thread.place.fence < self.fence_of(thread.place.task) && thread.place.kind == WorkKind::Session
-            && thread.watches.is_none() && thread.dispatch.effect.act == Act::Launch
+        if thread.place.fence < self.fence_of(thread.place.task)
+            && thread.place.kind == WorkKind::Session
+            && thread.watches.is_none()
+            && thread.dispatch.effect.act == Act::Launch
         {
-            self.violate("I2", format!("a start of an older fence is carried out: {:?}", thread.place));
+            self.violate(
+                "I2",
+                format!(
+                    "a start of an older fence is carried out: {:?}",
+                    thread.place
+                ),
+            );
             return;
         }
         match &thread.dispatch.effect.act {
@@ -144,7 +164,11 @@ impl Sim {
 
     /// The stored fence of a task.
     pub(crate) fn fence_of(&self, task: TaskId) -> Fence {
-        self.reader.task(task).ok().flatten().map_or(Fence(0), |s| s.task.fence)
+        self.reader
+            .task(task)
+            .ok()
+            .flatten()
+            .map_or(Fence(0), |s| s.task.fence)
     }
 
     /// The thread ends.
@@ -183,7 +207,12 @@ impl Sim {
 
     pub(crate) fn send(&mut self, epoch: u64, note: Note) {
         let repeated = !self.options.calm && self.rng.permille(self.scenario.malice.repeats);
-        if repeated && !matches!(note, Note::Again(..) | Note::Ask(_) | Note::Stop | Note::Floors(_)) {
+        if repeated
+            && !matches!(
+                note,
+                Note::Again(..) | Note::Ask(_) | Note::Stop | Note::Floors(_)
+            )
+        {
             let late = if self.rng.permille(500) {
                 self.rng.below(10)
             } else {
@@ -201,7 +230,10 @@ impl Sim {
             .daemons
             .iter()
             .flat_map(|(epoch, d)| {
-                d.threads.iter().filter(|(_, t)| t.watches == Some(job)).map(|(id, _)| (*epoch, *id))
+                d.threads
+                    .iter()
+                    .filter(|(_, t)| t.watches == Some(job))
+                    .map(|(id, _)| (*epoch, *id))
             })
             .collect();
         for (epoch, id) in watchers {
@@ -217,11 +249,18 @@ impl Sim {
     }
 
     pub(crate) fn boot_ms(&self, ms: u64) -> BootMs {
-        BootMs { boot: format!("boot-{}", self.disk.boot), ms }
+        BootMs {
+            boot: format!("boot-{}", self.disk.boot),
+            ms,
+        }
     }
 
     pub(crate) fn job_id(thread: &Thread, kind: JobKind) -> JobId {
-        JobId { task: thread.place.task, fence: thread.place.fence, kind }
+        JobId {
+            task: thread.place.task,
+            fence: thread.place.fence,
+            kind,
+        }
     }
 
     /// What a wrong dispatcher would do although its commit failed.

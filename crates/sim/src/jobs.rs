@@ -39,7 +39,11 @@ impl Sim {
         };
         self.note(|| format!("job {id:?} is launched"));
         self.disk.jobs.insert(id, job);
-        let up = if self.rng.permille(30) { self.rng.within(100, 8_000) } else { self.rng.within(1, 20) };
+        let up = if self.rng.permille(30) {
+            self.rng.within(100, 8_000)
+        } else {
+            self.rng.within(1, 20)
+        };
         self.at(up, Item::Job(id, run, Course::Up));
     }
 
@@ -83,7 +87,10 @@ impl Sim {
             job.tree = false;
             if job.shim {
                 job.shim = false;
-                job.stage = Stage::Exited { success, stop_requested: job.stop_requested };
+                job.stage = Stage::Exited {
+                    success,
+                    stop_requested: job.stop_requested,
+                };
             }
         }
         self.wake_watchers(id);
@@ -130,13 +137,19 @@ impl Sim {
                 self.stop_job(id);
                 false
             }
-            Some(Survey::Absent | Survey::NotStarted | Survey::Exited { .. } | Survey::OtherBoot) => true,
+            Some(
+                Survey::Absent | Survey::NotStarted | Survey::Exited { .. } | Survey::OtherBoot,
+            ) => true,
         }
     }
 
     /// A second session beside the first, as an executor that does not look would start it.
     pub(crate) fn launch_blindly(&mut self, id: JobId) {
-        let other = JobId { fence: Fence(id.fence.0 + 1_000_000), kind: JobKind::Session, ..id };
+        let other = JobId {
+            fence: Fence(id.fence.0 + 1_000_000),
+            kind: JobKind::Session,
+            ..id
+        };
         let Some(job) = self.disk.jobs.get(&id).cloned() else {
             return;
         };

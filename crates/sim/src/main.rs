@@ -9,7 +9,11 @@ use longhaul_sim::{Mutant, Options, Violation, run, run_twice};
 const USAGE: &str = "usage: longhaul-sim --seed N [--trace] [--mutant NAME]
        longhaul-sim --seeds A..B [--jobs N] [--mutant NAME] [--show N]";
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program for a terminal"
+)]
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let (mut seed, mut seeds, mut jobs, mut show) = (None, None, 2_u64, 3_usize);
@@ -41,12 +45,19 @@ fn main() -> ExitCode {
         }
     }
     match (seed, seeds) {
-        (Some(seed), None) => match if options.trace { run(seed, options) } else { run_twice(seed, options) } {
+        (Some(seed), None) => match if options.trace {
+            run(seed, options)
+        } else {
+            run_twice(seed, options)
+        } {
             Ok(outcome) => {
                 for line in &outcome.trace {
                     println!("{line}");
                 }
-                println!("seed {seed}: 0 violations, {} steps, {} rows, {} daemons", outcome.steps, outcome.rows, outcome.daemons);
+                println!(
+                    "seed {seed}: 0 violations, {} steps, {} rows, {} daemons",
+                    outcome.steps, outcome.rows, outcome.daemons
+                );
                 for end in outcome.ends {
                     println!("  {end}");
                 }
@@ -63,10 +74,21 @@ fn main() -> ExitCode {
                 println!("{violation}");
             }
             for violation in violations.iter().skip(show) {
-                println!("seed {}: {}: {}", violation.seed, violation.rule, violation.detail);
+                println!(
+                    "seed {}: {}: {}",
+                    violation.seed, violation.rule, violation.detail
+                );
             }
-            println!("{} seeds, {} violations, {steps} steps, {rows} ledger rows", to - from, violations.len());
-            if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            println!(
+                "{} seeds, {} violations, {steps} steps, {rows} ledger rows",
+                to - from,
+                violations.len()
+            );
+            if violations.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         _ => {
             eprintln!("{USAGE}");

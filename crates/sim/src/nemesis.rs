@@ -96,7 +96,10 @@ impl Sim {
             .collect();
         effects.sort_by_key(|d| d.effect.task);
         let n = self.rng.below(effects.len() as u64);
-        if let Some(dispatch) = usize::try_from(n).ok().and_then(|n| effects.into_iter().nth(n)) {
+        if let Some(dispatch) = usize::try_from(n)
+            .ok()
+            .and_then(|n| effects.into_iter().nth(n))
+        {
             self.ensure(epoch, dispatch);
         }
     }
@@ -123,8 +126,13 @@ impl Sim {
     }
 
     fn living_job(&mut self) -> Option<JobId> {
-        let jobs: Vec<JobId> =
-            self.disk.jobs.iter().filter(|(_, j)| j.shim || j.tree).map(|(id, _)| *id).collect();
+        let jobs: Vec<JobId> = self
+            .disk
+            .jobs
+            .iter()
+            .filter(|(_, j)| j.shim || j.tree)
+            .map(|(id, _)| *id)
+            .collect();
         self.rng.pick(&jobs)
     }
 
@@ -143,7 +151,12 @@ impl Sim {
         let Some(id) = self.living_job() else {
             return;
         };
-        if self.disk.jobs.get(&id).is_some_and(|j| j.stage == Stage::Started && j.tree) {
+        if self
+            .disk
+            .jobs
+            .get(&id)
+            .is_some_and(|j| j.stage == Stage::Started && j.tree)
+        {
             self.job_exits(id, false);
         }
     }

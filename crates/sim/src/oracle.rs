@@ -31,6 +31,8 @@ pub(crate) struct Oracle {
     pub(crate) used: BTreeMap<(TaskId, Fence), Usage>,
     /// Timers that found nothing to do, in a row.
     pub(crate) idle_looks: u32,
+    /// Tasks that the last step accepted.
+    pub(crate) new_tasks: BTreeSet<TaskId>,
 }
 
 /// The whole ledger and the end states as text, and the number of rows.
@@ -43,7 +45,16 @@ pub(crate) fn whole_ledger(reader: &dyn Reader) -> (String, u64) {
         writeln!(
             text,
             "{} {} v{} f{} {}->{} {} {} {} {}",
-            row.seq, e.task, e.version, e.fence, e.from, e.to, e.cause.as_str(), e.at.0, row.op_id, e.data
+            row.seq,
+            e.task,
+            e.version,
+            e.fence,
+            e.from,
+            e.to,
+            e.cause.as_str(),
+            e.at.0,
+            row.op_id,
+            e.data
         )
         .unwrap_or_default();
     }
@@ -60,7 +71,10 @@ pub(crate) fn ends(reader: &dyn Reader, tasks: &BTreeSet<TaskId>) -> Vec<String>
                 other => format!("{other:?}"),
             };
             let word = t.state.word();
-            format!("{} {word} {what} attempts {} retries {}", t.name, t.tally.attempts, t.tally.retries)
+            format!(
+                "{} {word} {what} attempts {} retries {}",
+                t.name, t.tally.attempts, t.tally.retries
+            )
         })
     };
     tasks.iter().map(|id| end(id).unwrap_or_default()).collect()
@@ -73,7 +87,10 @@ impl Sim {
 
     /// The rows that the last step wrote, one after the other.
     pub(crate) fn check_rows(&mut self, wall: UnixMs, epoch: Option<u64>) {
-        let rows = self.reader.ledger_tail(self.oracle.seq, usize::MAX).unwrap_or_default();
+        let rows = self
+            .reader
+            .ledger_tail(self.oracle.seq, usize::MAX)
+            .unwrap_or_default();
         let windows: BTreeMap<String, Window> = self
             .reader
             .windows()
@@ -81,7 +98,11 @@ impl Sim {
             .into_iter()
             .map(|w| (w.scope.clone(), w))
             .collect();
+        self.oracle.new_tasks.clear();
         for row in &rows {
+            if row.entry.cause == Cause::Submitted {
+                self.oracle.new_tasks.insert(row.entry.task);
+            }
             if row.seq != self.oracle.seq + 1 {
                 self.violate("I1", format!("row {} follows {}", row.seq, self.oracle.seq));
             }
@@ -93,7 +114,16 @@ impl Sim {
         for row in &rows {
             let e = &row.entry;
             self.note(|| {
-                format!("row {} {} v{} f{} {}->{} {}", row.seq, e.task.short(), e.version, e.fence, e.from, e.to, e.cause.as_str())
+                format!(
+                    "row {} {} v{} f{} {}->{} {}",
+                    row.seq,
+                    e.task.short(),
+                    e.version,
+                    e.fence,
+                    e.from,
+                    e.to,
+                    e.cause.as_str()
+                )
             });
             self.check_row(e);
             self.oracle.words.insert(e.task, (e.version, e.fence, e.to));
@@ -111,7 +141,10 @@ impl Sim {
         if e.version != version + 1 || e.from != word {
             self.violate("I1", format!("{e:?} after version {version}, {word}"));
         }
-        if e.fence < fence || e.fence.0 > fence.0 + 1 || (e.fence > fence) != (e.cause == Cause::Assigned) {
+        if e.fence < fence
+            || e.fence.0 > fence.0 + 1
+            || (e.fence > fence) != (e.cause == Cause::Assigned)
+        {
             self.violate("I2", format!("{e:?} after fence {fence}"));
         }
         if word.is_final() && e.to != word {
@@ -121,30 +154,48 @@ impl Sim {
             self.violate("I1", format!("an illegal move: {e:?}"));
         }
         match e.cause {
-            Cause::OperatorRetry | Cause::OperatorResume | Cause::OperatorApprove | Cause::SealFailed => {
+            Cause::OperatorRetry
+            | Cause::OperatorResume
+            | Cause::OperatorApprove
+            | Cause::SealFailed => {
                 self.people.promises.remove(&e.task);
             }
             Cause::Assigned => {
                 if let Some(promise) = self.people.promises.get(&e.task).copied() {
-                    self.violate("T17", format!("a task that was {promise:?} starts again: {e:?}"));
+                    self.violate(
+                        "T17",
+                        format!("a task that was {promise:?} starts again: {e:?}"),
+                    );
                 }
             }
             _ => {}
         }
         if e.cause == Cause::Finished
             && let Some(task) = self.oracle.tasks.get(&e.task).cloned()
-            && task.state == (State::Done { basis: DoneBasis::Verified })
+            && task.state
+                == (State::Done {
+                    basis: DoneBasis::Verified,
+                })
         {
             for check in 0..u16::try_from(task.terms.flaky_reruns.len()).unwrap_or(0) {
                 if !self.oracle.passed.contains(&(e.task, e.fence, check)) {
-                    self.violate("I13", format!("done although check {check} never passed: {e:?}"));
+                    self.violate(
+                        "I13",
+                        format!("done although check {check} never passed: {e:?}"),
+                    );
                 }
             }
         }
     }
 
     /// A task got a slot: everything that speaks against it is asked.
-    fn check_slot(&mut self, id: TaskId, wall: UnixMs, windows: &BTreeMap<String, Window>, epoch: Option<u64>) {
+    fn check_slot(
+        &mut self,
+        id: TaskId,
+        wall: UnixMs,
+        windows: &BTreeMap<String, Window>,
+        epoch: Option<u64>,
+    ) {
         if epoch.is_some_and(|e| self.shadowed(e)) {
             return;
         }
@@ -167,18 +218,34 @@ impl Sim {
         let folder = terms.exclusive_folder.as_ref();
         let flags = self.reader.flags().unwrap_or_default();
         let on = |name: &str| flags.get(name).and_then(serde_json::Value::as_bool) == Some(true);
-        let lacking = epoch.and_then(|e| self.daemons.get(&e)).is_some_and(|d| d.lacking.is_some());
-        let wrong = if !terms.depends_on.iter().all(|d| word(d) == Some(StateWord::Done)) {
+        let lacking = epoch
+            .and_then(|e| self.daemons.get(&e))
+            .is_some_and(|d| d.lacking.is_some());
+        let wrong = if !terms
+            .depends_on
+            .iter()
+            .all(|d| word(d) == Some(StateWord::Done))
+        {
             Some(("T3", "a dependency is not done"))
         } else if count(&|_| true) > capacity.total {
             Some(("T4", "more slots than there are"))
-        } else if capacity.per_repo.is_some_and(|n| count(&|t| t.terms.repo == terms.repo) > n) {
+        } else if capacity
+            .per_repo
+            .is_some_and(|n| count(&|t| t.terms.repo == terms.repo) > n)
+        {
             Some(("T4", "more slots of a repository than there are"))
-        } else if capacity.per_harness.get(&terms.harness).is_some_and(|n| count(&|t| t.terms.harness == terms.harness) > *n) {
+        } else if capacity
+            .per_harness
+            .get(&terms.harness)
+            .is_some_and(|n| count(&|t| t.terms.harness == terms.harness) > *n)
+        {
             Some(("T4", "more slots of a harness than there are"))
         } else if folder.is_some() && count(&|t| t.terms.exclusive_folder.as_ref() == folder) > 1 {
             Some(("in-place", "two tasks in one folder"))
-        } else if task.budget_percent(task.tally.spent).is_some_and(|p| p >= 100) {
+        } else if task
+            .budget_percent(Usage::default())
+            .is_some_and(|p| p >= 100)
+        {
             Some(("I10", "it starts over budget"))
         } else if task.hold {
             Some(("pause", "it starts although it is paused"))
@@ -201,17 +268,31 @@ impl Sim {
     }
 
     /// A session's start is decided: its harness must not rest, by what was known.
-    fn check_launches(&mut self, moved: &BTreeSet<TaskId>, wall: UnixMs, windows: &BTreeMap<String, Window>) {
+    fn check_launches(
+        &mut self,
+        moved: &BTreeSet<TaskId>,
+        wall: UnixMs,
+        windows: &BTreeMap<String, Window>,
+    ) {
         for id in moved {
             let Some(task) = self.oracle.tasks.get(id) else {
                 continue;
             };
-            let starts = task.halt.is_none() && task.state == State::Assigned { step: AssignStep::Launch };
+            let starts = task.halt.is_none()
+                && task.state
+                    == State::Assigned {
+                        step: AssignStep::Launch,
+                    };
             let rests = |known: &BTreeMap<String, Window>| {
-                known.get(&task.terms.harness).is_some_and(|w| w.until > wall)
+                known
+                    .get(&task.terms.harness)
+                    .is_some_and(|w| w.until > wall)
             };
             if starts && rests(windows) && rests(&self.oracle.windows) {
-                self.violate("I15", format!("a session starts inside a window: {}", task.name));
+                self.violate(
+                    "I15",
+                    format!("a session starts inside a window: {}", task.name),
+                );
                 return;
             }
         }
@@ -223,7 +304,13 @@ impl Sim {
             let stored = self.reader.task(dispatch.effect.task).ok().flatten();
             let wanted = stored.as_ref().and_then(|s| outstanding(&s.task));
             if wanted.as_ref() != Some(&dispatch.effect) {
-                self.violate("I4", format!("{:?} is handed out, but stored is {wanted:?}", dispatch.effect));
+                self.violate(
+                    "I4",
+                    format!(
+                        "{:?} is handed out, but stored is {wanted:?}",
+                        dispatch.effect
+                    ),
+                );
                 return;
             }
         }
@@ -257,23 +344,37 @@ impl Sim {
                 }
             }
             seen.sort();
-            let stored: Vec<TaskId> =
-                self.oracle.words.iter().filter(|(_, (_, _, w))| !w.is_final()).map(|(id, _)| *id).collect();
+            let stored: Vec<TaskId> = self
+                .oracle
+                .words
+                .iter()
+                .filter(|(_, (_, _, w))| !w.is_final())
+                .map(|(id, _)| *id)
+                .collect();
             if seen != stored {
-                wrong = Some(("I3", format!("the dispatcher knows {seen:?}, stored are {stored:?}")));
+                wrong = Some((
+                    "I3",
+                    format!("the dispatcher knows {seen:?}, stored are {stored:?}"),
+                ));
             }
             for ((id, fence), used) in &self.oracle.used {
                 let over = daemon.machine.task(*id).filter(|t| {
                     t.fence == *fence
-                        && t.state == State::Running { step: RunStep::Live }
+                        && t.state
+                            == State::Running {
+                                step: RunStep::Live,
+                            }
                         && t.halt.is_none()
-                        && t.budget_percent(t.spent_with(*used)).is_some_and(|p| p >= 100)
+                        && t.budget_percent(*used).is_some_and(|p| p >= 100)
                 });
                 if let Some(task) = over {
                     wrong = Some(("I10", format!("{} goes on over its budget", task.name)));
                 }
             }
-            let made = daemon.machine.tasks().filter(|t| t.carry.workspace.is_some() && t.terms.exclusive_folder.is_none());
+            let made = daemon
+                .machine
+                .tasks()
+                .filter(|t| t.carry.workspace.is_some() && t.terms.exclusive_folder.is_none());
             if made.count() > self.scenario.limits.capacity.max_workspaces as usize {
                 wrong = Some(("L3", "more workspaces than there may be".to_owned()));
             }
@@ -281,9 +382,18 @@ impl Sim {
         for task in self.oracle.tasks.values() {
             let ended = |a: &Attempt| a.end.is_some() && a.ended_at.is_some();
             if !task.state.word().is_active() && task.attempt.as_ref().is_some_and(|a| !ended(a)) {
-                wrong = Some(("T6", format!("{} is {} with an attempt that has no end", task.name, task.state.word())));
+                wrong = Some((
+                    "T6",
+                    format!(
+                        "{} is {} with an attempt that has no end",
+                        task.name,
+                        task.state.word()
+                    ),
+                ));
             }
-            if task.tally.retries > task.terms.max_retries || task.tally.restarts > task.terms.max_restarts {
+            if task.tally.retries > task.terms.max_retries
+                || task.tally.restarts > task.terms.max_restarts
+            {
                 wrong = Some(("I16", format!("{} was tried too often", task.name)));
             }
         }
@@ -309,7 +419,14 @@ impl Sim {
         for (id, job) in self.disk.living() {
             let task = self.oracle.tasks.get(&id.task)?;
             if task.fence != id.fence || !task.state.word().is_active() {
-                return Some(("I2", format!("{id:?} lives although its task is {} under {}", task.state.word(), task.fence)));
+                return Some((
+                    "I2",
+                    format!(
+                        "{id:?} lives although its task is {} under {}",
+                        task.state.word(),
+                        task.fence
+                    ),
+                ));
             }
             if let Some(other) = tasks.insert(id.task, id) {
                 return Some(("I2", format!("{other:?} and {id:?} live at the same time")));
@@ -317,7 +434,10 @@ impl Sim {
             if let Some(folder) = &job.exclusive
                 && let Some(other) = folders.insert(folder, id)
             {
-                return Some(("in-place", format!("{other:?} and {id:?} live in one folder")));
+                return Some((
+                    "in-place",
+                    format!("{other:?} and {id:?} live in one folder"),
+                ));
             }
         }
         None
@@ -331,13 +451,30 @@ impl Sim {
         };
         let task = stored.task;
         if task.fence != id.fence {
-            self.violate("I4", format!("{id:?} starts, but the stored fence is {}", task.fence));
+            self.violate(
+                "I4",
+                format!("{id:?} starts, but the stored fence is {}", task.fence),
+            );
         } else if !task.state.word().is_active() {
-            self.violate("I4", format!("{id:?} starts for a task that is {}", task.state.word()));
-        } else if id.kind == JobKind::Session && task.budget_percent(task.tally.spent).is_some_and(|p| p >= 100) {
+            self.violate(
+                "I4",
+                format!("{id:?} starts for a task that is {}", task.state.word()),
+            );
+        } else if id.kind == JobKind::Session
+            && task
+                .budget_percent(Usage::default())
+                .is_some_and(|p| p >= 100)
+        {
             self.violate("I10", format!("{id:?} starts over budget"));
-        } else if self.disk.living().any(|(other, _)| other.task == id.task && other != id) {
-            self.violate("I2", format!("{id:?} starts beside another process of its task"));
+        } else if self
+            .disk
+            .living()
+            .any(|(other, _)| other.task == id.task && other != id)
+        {
+            self.violate(
+                "I2",
+                format!("{id:?} starts beside another process of its task"),
+            );
         }
     }
 
@@ -345,30 +482,52 @@ impl Sim {
     pub(crate) fn check_end(&mut self) {
         self.check_accepted();
         if self.daemons.len() != 1 {
-            self.violate("liveness", format!("{} daemons at the end", self.daemons.len()));
+            self.violate(
+                "liveness",
+                format!("{} daemons at the end", self.daemons.len()),
+            );
         }
         let tasks = self.oracle.tasks.clone();
         let capacity = &self.scenario.limits.capacity;
-        let made = tasks.values().filter(|t| !t.state.word().is_final() && t.carry.workspace.is_some() && t.terms.exclusive_folder.is_none());
+        let made = tasks.values().filter(|t| {
+            !t.state.word().is_final()
+                && t.carry.workspace.is_some()
+                && t.terms.exclusive_folder.is_none()
+        });
         let full = made.count() >= capacity.max_workspaces as usize;
         for task in tasks.values() {
             let rests = match &task.state {
                 State::Done { .. } | State::Cancelled | State::NeedsHuman { .. } => true,
                 State::Pending => task.terms.depends_on.iter().any(|d| {
-                    tasks.get(d).is_some_and(|d| !matches!(d.state, State::Done { .. }))
+                    tasks
+                        .get(d)
+                        .is_some_and(|d| !matches!(d.state, State::Done { .. }))
                 }),
-                State::Ready { .. } => full && task.carry.workspace.is_none() && task.terms.exclusive_folder.is_none(),
+                State::Ready { .. } => {
+                    full && task.carry.workspace.is_none() && task.terms.exclusive_folder.is_none()
+                }
                 _ => false,
             };
             if !rests {
-                self.violate("liveness", format!("{} waits for ever: {:?}, held {}, stopping {:?}", task.name, task.state, task.hold, task.halt));
+                self.violate(
+                    "liveness",
+                    format!(
+                        "{} waits for ever: {:?}, held {}, stopping {:?}",
+                        task.name, task.state, task.hold, task.halt
+                    ),
+                );
             }
             match self.reader.verify_chain(task.id) {
                 Ok(Some(Chain::Intact { .. })) => {}
                 other => self.violate("I1", format!("the chain of {}: {other:?}", task.name)),
             }
-            if self.people.promises.get(&task.id) == Some(&Promise::Cancelled) && task.state != State::Cancelled {
-                self.violate("T17", format!("{} was cancelled and is {}", task.name, task.state.word()));
+            if self.people.promises.get(&task.id) == Some(&Promise::Cancelled)
+                && task.state != State::Cancelled
+            {
+                self.violate(
+                    "T17",
+                    format!("{} was cancelled and is {}", task.name, task.state.word()),
+                );
             }
         }
         let alive = self.disk.living().next().map(|(id, _)| *id);
@@ -384,9 +543,18 @@ const fn legal(from: StateWord, to: StateWord) -> bool {
     match from {
         W::Pending => matches!(to, W::Ready | W::Parked | W::Cancelled),
         W::Ready => matches!(to, W::Assigned | W::Parked | W::NeedsHuman | W::Cancelled),
-        W::Assigned => matches!(to, W::Running | W::Ready | W::Parked | W::NeedsHuman | W::Cancelled),
-        W::Running => matches!(to, W::Verifying | W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled),
-        W::Verifying => matches!(to, W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled),
+        W::Assigned => matches!(
+            to,
+            W::Running | W::Ready | W::Parked | W::NeedsHuman | W::Cancelled
+        ),
+        W::Running => matches!(
+            to,
+            W::Verifying | W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled
+        ),
+        W::Verifying => matches!(
+            to,
+            W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled
+        ),
         W::Parked => matches!(to, W::Ready | W::Pending | W::Cancelled | W::Parked),
         W::NeedsHuman => matches!(to, W::Ready | W::Pending | W::Done | W::Cancelled),
         W::Done | W::Cancelled => false,

@@ -53,7 +53,10 @@ impl People {
                 again: false,
                 tasks: own.tasks.clone(),
             }),
-            What::Order(task, order) => Command::Order { tasks: vec![*task], order: order.clone() },
+            What::Order(task, order) => Command::Order {
+                tasks: vec![*task],
+                order: order.clone(),
+            },
             What::Drain { stop } => Command::Drain { stop: *stop },
             What::Undrain => Command::Undrain,
             What::Estop => Command::Estop,
@@ -82,7 +85,10 @@ impl Sim {
 
     pub(crate) fn hand_in(&mut self, n: usize) {
         let own = Box::new(self.scenario.files[n].1.clone());
-        if !self.ask(What::Submit { file: n, own: own.clone() }) {
+        if !self.ask(What::Submit {
+            file: n,
+            own: own.clone(),
+        }) {
             self.at(2_000, Item::Submit(n));
             return;
         }
@@ -91,7 +97,10 @@ impl Sim {
         }
         if self.rng.permille(100) {
             // The answer came late, so the client asked again.
-            self.ask(What::Submit { file: n, own: own.clone() });
+            self.ask(What::Submit {
+                file: n,
+                own: own.clone(),
+            });
         }
         if self.rng.permille(100) {
             // The same file, handed in by somebody else.
@@ -101,7 +110,12 @@ impl Sim {
             let renamed: BTreeMap<TaskId, TaskId> = copy
                 .tasks
                 .iter()
-                .map(|(id, _)| (*id, crate::scenario::task_id(crate::scenario::number_of(*id) + shift)))
+                .map(|(id, _)| {
+                    (
+                        *id,
+                        crate::scenario::task_id(crate::scenario::number_of(*id) + shift),
+                    )
+                })
                 .collect();
             for (id, spec) in &mut copy.tasks {
                 *id = renamed[id];
@@ -109,7 +123,10 @@ impl Sim {
                     *dep = renamed.get(dep).copied().unwrap_or(*dep);
                 }
             }
-            self.ask(What::Submit { file: usize::MAX, own: copy });
+            self.ask(What::Submit {
+                file: usize::MAX,
+                own: copy,
+            });
         }
     }
 
@@ -163,8 +180,13 @@ impl Sim {
 
     /// Clients of a daemon that died hear nothing.
     pub(crate) fn people_forget(&mut self, epoch: u64) {
-        let lost: Vec<u64> =
-            self.people.asked.iter().filter(|(_, (e, _))| *e == epoch).map(|(n, _)| *n).collect();
+        let lost: Vec<u64> = self
+            .people
+            .asked
+            .iter()
+            .filter(|(_, (e, _))| *e == epoch)
+            .map(|(n, _)| *n)
+            .collect();
         for number in lost {
             if let Some((_, what)) = self.people.asked.remove(&number) {
                 self.ask_again(what);
@@ -187,7 +209,11 @@ impl Sim {
     }
 
     pub(crate) fn read_answers(&mut self, epoch: u64, trouble: bool) {
-        let replies = self.replies.lock().map(|mut r| std::mem::take(&mut *r)).unwrap_or_default();
+        let replies = self
+            .replies
+            .lock()
+            .map(|mut r| std::mem::take(&mut *r))
+            .unwrap_or_default();
         for (number, reply) in replies {
             let Some((_, what)) = self.people.asked.remove(&number) else {
                 self.violate("replies", format!("question {number} was answered twice"));
@@ -195,7 +221,10 @@ impl Sim {
             };
             self.note(|| format!("answer {number} of daemon {epoch}: {reply:?}"));
             if trouble && !matches!(reply, Reply::Refused { .. } | Reply::Status(_)) {
-                self.violate("I4", format!("answered {reply:?} although nothing was stored"));
+                self.violate(
+                    "I4",
+                    format!("answered {reply:?} although nothing was stored"),
+                );
             }
             match (what, reply) {
                 (What::Submit { .. }, Reply::Submitted { tasks, .. }) => {
@@ -205,7 +234,7 @@ impl Sim {
                 (What::Submit { file, own }, Reply::Refused { class, message }) => {
                     let doubtful = message.contains("cannot say");
                     let stored = own.tasks.iter().any(|(id, _)| {
-                        self.reader.task(*id).ok().flatten().is_some() && !self.people.accepted.contains(id)
+                        self.oracle.new_tasks.contains(id) && !self.people.accepted.contains(id)
                     });
                     let twice = class == RefusalClass::Conflict;
                     if stored && !doubtful && !twice && !self.shadowed(epoch) {
@@ -231,7 +260,12 @@ impl Sim {
     }
 
     fn promise(&mut self, task: TaskId, order: &Order) {
-        let word = self.reader.task(task).ok().flatten().map(|s| s.task.state.word());
+        let word = self
+            .reader
+            .task(task)
+            .ok()
+            .flatten()
+            .map(|s| s.task.state.word());
         match order {
             Order::Cancel => {
                 self.people.promises.insert(task, Promise::Cancelled);
@@ -259,10 +293,15 @@ impl Sim {
             drop(faults);
             self.people.death = None;
             self.set_floor(None);
-            let zombies: Vec<u64> =
-                self.daemons.iter().filter(|(_, d)| d.paused_until > self.t).map(|(e, _)| *e).collect();
-            for zombie in zombies {
-                self.kill_daemon(zombie, "a zombie ends");
+            // Whoever ran beside another one has an old picture: only a broken lock allows that.
+            let others: Vec<u64> = self
+                .daemons
+                .iter()
+                .filter(|(_, d)| d.shadowed)
+                .map(|(e, _)| *e)
+                .collect();
+            for other in others {
+                self.kill_daemon(other, "a zombie ends");
             }
             for later in [90_000, 1_800_000, 3 * 86_400_000] {
                 self.at(later, Item::Calm);
@@ -275,7 +314,12 @@ impl Sim {
         let tasks: Vec<TaskId> = self.people.accepted.iter().copied().collect();
         for task in tasks {
             said &= self.ask(What::Order(task, Order::Resume));
-            let stopped = self.reader.task(task).ok().flatten().is_some_and(|s| s.task.hold);
+            let stopped = self
+                .reader
+                .task(task)
+                .ok()
+                .flatten()
+                .is_some_and(|s| s.task.hold);
             if stopped {
                 // Held and stopped: the first word lifts the hold, the second the stop.
                 said &= self.ask(What::Order(task, Order::Resume));

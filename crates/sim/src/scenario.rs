@@ -91,14 +91,26 @@ impl Scenario {
             at += rng.within(0, 600_000);
         }
         let malice = Malice {
-            fault_every_ms: if rng.permille(100) { 0 } else { rng.within(3_000, 90_000) },
-            order_every_ms: if benign || rng.permille(200) { 0 } else { rng.within(10_000, 200_000) },
+            fault_every_ms: if rng.permille(100) {
+                0
+            } else {
+                rng.within(3_000, 90_000)
+            },
+            order_every_ms: if benign || rng.permille(200) {
+                0
+            } else {
+                rng.within(10_000, 200_000)
+            },
             for_ms: rng.within(60_000, 3_600_000),
             effect_trouble: rng.within(0, 80),
             repeats: rng.within(0, 200),
             benign,
         };
-        Self { limits, files, malice }
+        Self {
+            limits,
+            files,
+            malice,
+        }
     }
 }
 
@@ -131,7 +143,9 @@ fn spec(rng: &mut Rng, number: u64, made: &[TaskId], benign: bool) -> TaskSpec {
     let checks = (0..rng.below(4))
         .map(|n| CheckSpec {
             name: format!("check-{n}"),
-            kind: CheckKind::Run { command: "true".to_owned() },
+            kind: CheckKind::Run {
+                command: "true".to_owned(),
+            },
             timeout: SpanMs::from_secs(if benign { 7_200 } else { rng.within(30, 300) }),
             retry_flaky: u8::try_from(rng.below(3)).unwrap_or(0),
         })
@@ -144,7 +158,11 @@ fn spec(rng: &mut Rng, number: u64, made: &[TaskId], benign: bool) -> TaskSpec {
         prompt: "do".to_owned(),
         repo,
         dir: None,
-        workspace: if in_place { WorkspaceKind::InPlace } else { WorkspaceKind::Worktree },
+        workspace: if in_place {
+            WorkspaceKind::InPlace
+        } else {
+            WorkspaceKind::Worktree
+        },
         base: Some("main".to_owned()),
         harness: rng.pick(&HARNESSES).unwrap_or("script").to_owned(),
         profile: None,
@@ -152,7 +170,12 @@ fn spec(rng: &mut Rng, number: u64, made: &[TaskId], benign: bool) -> TaskSpec {
         role: None,
         depends_on,
         priority: rng
-            .pick(&[Priority::Low, Priority::Normal, Priority::High, Priority::Critical])
+            .pick(&[
+                Priority::Low,
+                Priority::Normal,
+                Priority::High,
+                Priority::Critical,
+            ])
             .unwrap_or_default(),
         budget: (rng.permille(150) && !benign).then(|| MicroUsd(rng.within(200, 3_000))),
         budget_tokens: (rng.permille(150) && !benign).then(|| rng.within(200, 3_000)),
@@ -163,7 +186,11 @@ fn spec(rng: &mut Rng, number: u64, made: &[TaskId], benign: bool) -> TaskSpec {
         // Crashes of the daemon may cost restarts where a start was lost with it; the twin must not
         // end differently for that.
         max_restarts: if benign { 20 } else { pick(rng, 6) },
-        on_drift: if rng.permille(500) { OnDrift::Ask } else { OnDrift::Warn },
+        on_drift: if rng.permille(500) {
+            OnDrift::Ask
+        } else {
+            OnDrift::Warn
+        },
         land: Land::No,
         project: None,
         group: None,
@@ -172,7 +199,11 @@ fn spec(rng: &mut Rng, number: u64, made: &[TaskId], benign: bool) -> TaskSpec {
         keep: Vec::new(),
         sandbox: Sandbox::Write,
         protect: Vec::new(),
-        expect: if rng.permille(700) { Expect::Change } else { Expect::Any },
+        expect: if rng.permille(700) {
+            Expect::Change
+        } else {
+            Expect::Any
+        },
         permission: Permission::Edits,
         commit: CommitMode::Auto,
         env: BTreeMap::new(),

@@ -153,7 +153,14 @@ pub fn run(seed: u64, options: Options) -> Result<Outcome, Box<Violation>> {
     let found = once(seed, options);
     match found {
         // The same again, with an eye on what led to it.
-        Err(_) if !options.trace => once(seed, Options { trace: true, ..options }).map_err(|mut v| {
+        Err(_) if !options.trace => once(
+            seed,
+            Options {
+                trace: true,
+                ..options
+            },
+        )
+        .map_err(|mut v| {
             let skip = v.trace.len().saturating_sub(LAST_LINES);
             v.trace.drain(..skip);
             v
@@ -197,14 +204,27 @@ pub fn run_twice(seed: u64, options: Options) -> Result<Outcome, Box<Violation>>
         }))
     };
     if first.ledger != second.ledger {
-        let line = first.ledger.lines().zip(second.ledger.lines()).find(|(a, b)| a != b);
+        let line = first
+            .ledger
+            .lines()
+            .zip(second.ledger.lines())
+            .find(|(a, b)| a != b);
         return differ("determinism", format!("two runs differ: {line:?}"));
     }
     if Scenario::of(seed).malice.benign && options.mutant.is_none() {
-        let twin = run(seed, Options { calm: true, ..options })?;
+        let twin = run(
+            seed,
+            Options {
+                calm: true,
+                ..options
+            },
+        )?;
         if twin.ends != first.ends {
             let line = first.ends.iter().zip(&twin.ends).find(|(a, b)| a != b);
-            return differ("I3", format!("it ends differently without crashes: {line:?}"));
+            return differ(
+                "I3",
+                format!("it ends differently without crashes: {line:?}"),
+            );
         }
     }
     Ok(first)
@@ -214,7 +234,10 @@ impl Sim {
     fn new(seed: u64, options: Options) -> Self {
         let store = MemoryStore::new();
         let reader = store.reader().expect("the in-memory store has a reader");
-        let faults = Faults { mutant: options.mutant, ..Faults::default() };
+        let faults = Faults {
+            mutant: options.mutant,
+            ..Faults::default()
+        };
         Self {
             seed,
             options,
@@ -290,7 +313,10 @@ impl Sim {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { wall: self.wall(), mono_ms: self.mono() }
+        Now {
+            wall: self.wall(),
+            mono_ms: self.mono(),
+        }
     }
 
     pub(crate) fn wall(&self) -> UnixMs {
@@ -307,7 +333,10 @@ impl Sim {
     }
 
     pub(crate) fn fault_store(&self) -> FaultStore {
-        FaultStore { inner: self.store.clone(), faults: Arc::clone(&self.faults) }
+        FaultStore {
+            inner: self.store.clone(),
+            faults: Arc::clone(&self.faults),
+        }
     }
 
     pub(crate) fn is(&self, mutant: Mutant) -> bool {
@@ -327,7 +356,11 @@ impl Sim {
     }
 
     pub(crate) fn all_tasks(&self) -> BTreeSet<TaskId> {
-        self.scenario.files.iter().flat_map(|(_, f)| f.tasks.iter().map(|(id, _)| *id)).collect()
+        self.scenario
+            .files
+            .iter()
+            .flat_map(|(_, f)| f.tasks.iter().map(|(id, _)| *id))
+            .collect()
     }
 
     fn result(self) -> Result<Outcome, Box<Violation>> {

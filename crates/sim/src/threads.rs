@@ -31,10 +31,17 @@ impl Sim {
             detail: detail.to_owned(),
             remedy: String::new(),
         };
-        let session = JobId { kind: JobKind::Session, ..job };
+        let session = JobId {
+            kind: JobKind::Session,
+            ..job
+        };
         let trouble = agent::workspace_trouble(self.seed, &session);
         if let WorkspaceTrouble::Fault { permanent } = trouble {
-            let fault = if permanent { WorkspaceFault::Permanent } else { WorkspaceFault::Transient };
+            let fault = if permanent {
+                WorkspaceFault::Permanent
+            } else {
+                WorkspaceFault::Transient
+            };
             return self.end_with(epoch, id, &thread, failed(fault, "git says no"));
         }
         if spec.setup.is_some() && !self.disk.setup_done.contains(&job.task) {
@@ -45,20 +52,43 @@ impl Sim {
                 Some(Survey::Exited { success: true, .. }) => {
                     self.disk.setup_done.insert(job.task);
                 }
-                Some(Survey::Exited { stop_requested: true, .. }) => {
-                    return self.end_with(epoch, id, &thread, failed(WorkspaceFault::Stopped, "stopped"));
+                Some(Survey::Exited {
+                    stop_requested: true,
+                    ..
+                }) => {
+                    return self.end_with(
+                        epoch,
+                        id,
+                        &thread,
+                        failed(WorkspaceFault::Stopped, "stopped"),
+                    );
                 }
                 Some(Survey::Exited { .. }) => {
-                    return self.end_with(epoch, id, &thread, failed(WorkspaceFault::Setup, "exit 1"));
+                    return self.end_with(
+                        epoch,
+                        id,
+                        &thread,
+                        failed(WorkspaceFault::Setup, "exit 1"),
+                    );
                 }
                 Some(Survey::Lost) => {
                     if !self.sweep(job) {
                         return self.again(epoch, id, "what is left of its tree?");
                     }
-                    return self.end_with(epoch, id, &thread, failed(WorkspaceFault::Transient, "interrupted"));
+                    return self.end_with(
+                        epoch,
+                        id,
+                        &thread,
+                        failed(WorkspaceFault::Transient, "interrupted"),
+                    );
                 }
                 Some(Survey::OtherBoot) => {
-                    return self.end_with(epoch, id, &thread, failed(WorkspaceFault::Transient, "interrupted"));
+                    return self.end_with(
+                        epoch,
+                        id,
+                        &thread,
+                        failed(WorkspaceFault::Transient, "interrupted"),
+                    );
                 }
             }
             if !self.disk.setup_done.contains(&job.task) {
@@ -69,12 +99,14 @@ impl Sim {
         let task = &thread.dispatch.task;
         let known = task.carry.end_tree.is_some();
         let drifted = self.disk.drifted.remove(&job.task);
-        let drift = (known && (drifted || trouble == WorkspaceTrouble::Drift)).then(|| "a file".to_owned());
+        let drift =
+            (known && (drifted || trouble == WorkspaceTrouble::Drift)).then(|| "a file".to_owned());
         if drifted && drift.is_some() {
             // It stays changed until the next turn's end.
             self.disk.drifted.insert(job.task);
         }
-        let conflict = (trouble == WorkspaceTrouble::Conflict && !known).then(|| "git merge".to_owned());
+        let conflict =
+            (trouble == WorkspaceTrouble::Conflict && !known).then(|| "git merge".to_owned());
         let in_place = spec.workspace == WorkspaceKind::InPlace;
         let news = News::WorkspaceReady {
             workspace: WorkspaceRef {
@@ -112,7 +144,11 @@ impl Sim {
             self.launch_job(job);
             survey = Survey::Starting;
             thread.watches = Some(job);
-        } else if launches && self.is(Mutant::LaunchTwice) && survey == Survey::Live && thread.watches.is_none() {
+        } else if launches
+            && self.is(Mutant::LaunchTwice)
+            && survey == Survey::Live
+            && thread.watches.is_none()
+        {
             self.launch_blindly(job);
         }
         match survey {
@@ -152,7 +188,12 @@ impl Sim {
             self.tell(epoch, &thread, news);
         }
         let boot = self.boot_ms(0).boot;
-        let stored = thread.dispatch.task.attempt.as_ref().and_then(|a| a.started_mono.as_ref());
+        let stored = thread
+            .dispatch
+            .task
+            .attempt
+            .as_ref()
+            .and_then(|a| a.started_mono.as_ref());
         let stored = stored.filter(|m| m.boot == boot).map(|m| m.ms);
         let begun = *thread.begun.get_or_insert(stored.unwrap_or(mono));
         self.read_log(epoch, &mut thread, job);
@@ -163,7 +204,9 @@ impl Sim {
             let news = if timeout <= mono {
                 Some(News::TimeoutReached)
             } else if answer.is_some_and(|a| a <= mono) {
-                Some(News::Unanswered { question: "may I?".to_owned() })
+                Some(News::Unanswered {
+                    question: "may I?".to_owned(),
+                })
             } else if idle <= mono {
                 Some(News::IdleReached)
             } else {
@@ -173,7 +216,10 @@ impl Sim {
                 thread.late_told = true;
                 self.tell(epoch, &thread, news);
             } else {
-                let next = [Some(timeout), Some(idle), answer].into_iter().flatten().min();
+                let next = [Some(timeout), Some(idle), answer]
+                    .into_iter()
+                    .flatten()
+                    .min();
                 let wait = next.unwrap_or(timeout).saturating_sub(mono);
                 self.at(wait.max(1), Item::Thread(epoch, id));
             }
@@ -186,7 +232,12 @@ impl Sim {
     }
 
     fn read_log(&mut self, epoch: u64, thread: &mut Thread, job: JobId) {
-        let lines = self.disk.jobs.get(&job).map(|j| j.log.clone()).unwrap_or_default();
+        let lines = self
+            .disk
+            .jobs
+            .get(&job)
+            .map(|j| j.log.clone())
+            .unwrap_or_default();
         let fresh = lines.get(thread.read..).unwrap_or_default().to_vec();
         thread.read = lines.len();
         for (_, line) in fresh {
@@ -194,12 +245,18 @@ impl Sim {
             match line {
                 Line::Conversation(c) => self.tell(epoch, thread, News::Conversation { id: c }),
                 Line::WrongMode => {
-                    let news = News::ModeMismatch { wanted: "edits".to_owned(), got: "bypass".to_owned() };
+                    let news = News::ModeMismatch {
+                        wanted: "edits".to_owned(),
+                        got: "bypass".to_owned(),
+                    };
                     self.tell(epoch, thread, news);
                 }
                 Line::Used(usage) => {
                     thread.used = usage;
-                    self.send(epoch, Note::Used(thread.place.task, thread.place.fence, usage));
+                    self.send(
+                        epoch,
+                        Note::Used(thread.place.task, thread.place.fence, usage),
+                    );
                 }
                 Line::Question => thread.question_since = Some(self.mono()),
                 Line::End(_) => {}
@@ -207,14 +264,27 @@ impl Sim {
         }
     }
 
-    fn session_over(&mut self, epoch: u64, id: u64, mut thread: Thread, job: JobId, lost: Option<LostWhy>) {
+    fn session_over(
+        &mut self,
+        epoch: u64,
+        id: u64,
+        mut thread: Thread,
+        job: JobId,
+        lost: Option<LostWhy>,
+    ) {
         self.read_log(epoch, &mut thread, job);
         let end = match (self.terminal(&job), lost) {
             (Some(AttemptEnd::AgentError { .. }) | None, Some(why)) => AttemptEnd::Lost { why },
             (Some(end), _) => end,
-            (None, None) => AttemptEnd::Crashed { detail: "exit 1".to_owned() },
+            (None, None) => AttemptEnd::Crashed {
+                detail: "exit 1".to_owned(),
+            },
         };
-        let news = News::SessionEnded { end, usage: thread.used, conversation_usage: None };
+        let news = News::SessionEnded {
+            end,
+            usage: thread.used,
+            conversation_usage: None,
+        };
         self.end_with(epoch, id, &thread, news);
     }
 
@@ -227,7 +297,10 @@ impl Sim {
             return self.again(epoch, id, "the index is locked");
         }
         if self.trouble() && self.rng.permille(30) && !self.scenario.malice.benign {
-            let news = News::SealFailed { detail: "the workspace is gone".to_owned(), transient: false };
+            let news = News::SealFailed {
+                detail: "the workspace is gone".to_owned(),
+                transient: false,
+            };
             return self.end_with(epoch, id, thread, news);
         }
         self.disk.drifted.remove(&job.task);
@@ -236,31 +309,51 @@ impl Sim {
     }
 
     pub(crate) fn check(&mut self, epoch: u64, id: u64, mut thread: Thread, check: u16, run: u16) {
-        let Some(wanted) = self.spec_of(&thread).and_then(|s| s.checks.get(usize::from(check)).cloned()) else {
+        let Some(wanted) = self
+            .spec_of(&thread)
+            .and_then(|s| s.checks.get(usize::from(check)).cloned())
+        else {
             return self.again(epoch, id, "no specification");
         };
         let job = Self::job_id(&thread, JobKind::Check { check, run });
-        let lost = |detail: &str| News::CheckLost { check, run, detail: detail.to_owned(), tree: None };
+        let lost = |detail: &str| News::CheckLost {
+            check,
+            run,
+            detail: detail.to_owned(),
+            tree: None,
+        };
         let passed = match self.look_at(job) {
             None => return self.again(epoch, id, "cannot survey"),
-            Some(survey @ (Survey::Absent | Survey::NotStarted | Survey::Starting | Survey::Live)) => {
+            Some(
+                survey @ (Survey::Absent | Survey::NotStarted | Survey::Starting | Survey::Live),
+            ) => {
                 self.launch_job(job);
-                let deadline = self.disk.jobs.get(&job).map_or(0, |j| j.started_mono) + wanted.timeout.0;
+                let deadline =
+                    self.disk.jobs.get(&job).map_or(0, |j| j.started_mono) + wanted.timeout.0;
                 let mono = self.mono();
                 if survey == Survey::Live && deadline <= mono {
                     thread.timed_out = true;
                     self.stop_job(job);
                 } else if thread.watches.is_none() || survey == Survey::Live {
-                    self.at(deadline.saturating_sub(mono).max(500), Item::Thread(epoch, id));
+                    self.at(
+                        deadline.saturating_sub(mono).max(500),
+                        Item::Thread(epoch, id),
+                    );
                 }
                 thread.watches = Some(job);
                 return self.keep(epoch, id, thread);
             }
             Some(Survey::Exited { .. }) if thread.timed_out => false,
-            Some(Survey::Exited { stop_requested: true, .. }) if !self.is(Mutant::OpenCheck) => {
+            Some(Survey::Exited {
+                stop_requested: true,
+                ..
+            }) if !self.is(Mutant::OpenCheck) => {
                 return self.end_with(epoch, id, &thread, lost("stopped"));
             }
-            Some(Survey::Exited { success, stop_requested }) => success || stop_requested,
+            Some(Survey::Exited {
+                success,
+                stop_requested,
+            }) => success || stop_requested,
             Some(Survey::Lost | Survey::OtherBoot) => {
                 if !self.sweep(job) {
                     return self.again(epoch, id, "what is left of its tree?");
@@ -293,37 +386,63 @@ impl Sim {
             evidence: None,
             usage: Usage::default(),
         };
-        self.end_with(epoch, id, &thread, News::Judged { verdict: Box::new(verdict), tree: None });
+        self.end_with(
+            epoch,
+            id,
+            &thread,
+            News::Judged {
+                verdict: Box::new(verdict),
+                tree: None,
+            },
+        );
     }
 
     pub(crate) fn halt(&mut self, epoch: u64, id: u64, thread: &Thread) {
         let place = thread.place;
         let (kind, worker) = match &thread.dispatch.task.state {
-            State::Assigned { step: AssignStep::Workspace } => (JobKind::Setup, WorkKind::Prepare),
-            State::Assigned { step: AssignStep::Launch } | State::Running { step: RunStep::Live } => {
-                (JobKind::Session, WorkKind::Session)
+            State::Assigned {
+                step: AssignStep::Workspace,
+            } => (JobKind::Setup, WorkKind::Prepare),
+            State::Assigned {
+                step: AssignStep::Launch,
             }
+            | State::Running {
+                step: RunStep::Live,
+            } => (JobKind::Session, WorkKind::Session),
             State::Verifying { check, run, .. } => {
                 let (check, run) = (*check, *run);
-                (JobKind::Check { check, run }, WorkKind::Check { check, run })
+                (
+                    JobKind::Check { check, run },
+                    WorkKind::Check { check, run },
+                )
             }
             _ => return self.leave(epoch, id),
         };
-        let job = JobId { task: place.task, fence: place.fence, kind };
+        let job = JobId {
+            task: place.task,
+            fence: place.fence,
+            kind,
+        };
         match self.look_at(job) {
-            None | Some(Survey::Starting) => return self.again(epoch, id, "its shim is still starting"),
+            None | Some(Survey::Starting) => {
+                return self.again(epoch, id, "its shim is still starting");
+            }
             Some(Survey::Live) => self.stop_job(job),
             Some(_) => {}
         }
-        let busy = self
-            .daemons
-            .get(&epoch)
-            .is_some_and(|d| d.at_work.contains(&Place { kind: worker, ..place }));
+        let busy = self.daemons.get(&epoch).is_some_and(|d| {
+            d.at_work.contains(&Place {
+                kind: worker,
+                ..place
+            })
+        });
         if busy {
             return self.again(epoch, id, "waiting for its end");
         }
         match &thread.dispatch.task.state {
-            State::Assigned { step: AssignStep::Workspace } => {
+            State::Assigned {
+                step: AssignStep::Workspace,
+            } => {
                 if !self.is(Mutant::HastyHalt) && !self.end_leftovers(job) {
                     return self.again(epoch, id, "the set-up is still ending");
                 }
@@ -334,9 +453,9 @@ impl Sim {
                 };
                 self.end_with(epoch, id, thread, news);
             }
-            State::Assigned { step: AssignStep::Launch }
-                if matches!(self.disk.survey(&job), Survey::Absent | Survey::NotStarted) =>
-            {
+            State::Assigned {
+                step: AssignStep::Launch,
+            } if matches!(self.disk.survey(&job), Survey::Absent | Survey::NotStarted) => {
                 let news = News::LaunchFailed {
                     detail: "stopped".to_owned(),
                     remedy: String::new(),
@@ -344,13 +463,20 @@ impl Sim {
                 };
                 self.end_with(epoch, id, thread, news);
             }
-            State::Assigned { .. } | State::Running { .. } => self.attend(epoch, id, thread.clone()),
+            State::Assigned { .. } | State::Running { .. } => {
+                self.attend(epoch, id, thread.clone())
+            }
             State::Verifying { check, run, .. } => {
                 let (check, run) = (*check, *run);
                 if !self.end_leftovers(job) {
                     return self.again(epoch, id, "the check is still ending");
                 }
-                let news = News::CheckLost { check, run, detail: "stopped".to_owned(), tree: None };
+                let news = News::CheckLost {
+                    check,
+                    run,
+                    detail: "stopped".to_owned(),
+                    tree: None,
+                };
                 self.end_with(epoch, id, thread, news);
             }
             _ => self.leave(epoch, id),
