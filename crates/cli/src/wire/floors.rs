@@ -64,13 +64,15 @@ pub(super) fn daily(name: &str, work: impl Fn() + Send + 'static) -> Watcher {
     const FIRST: Duration = Duration::from_secs(60);
     const PAUSE: Duration = Duration::from_secs(24 * 3600);
     let (end, ended) = channel::<()>();
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let mut pause = FIRST;
-        while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-            work();
-            pause = PAUSE;
-        }
-    });
+    let started = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let mut pause = FIRST;
+            while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                work();
+                pause = PAUSE;
+            }
+        });
     if let Err(error) = started {
         tracing::error!(%error, name, "no thread for this");
     }
