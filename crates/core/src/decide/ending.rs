@@ -28,14 +28,18 @@ pub(super) fn sealed(
         draft.task.carry.snapshot.clone_from(&sealed.snapshot);
     }
     draft.task.carry.diffstat = Some(sealed.diffstat.clone());
-    // A person's note was for this attempt, unless something else cut it short.
-    if matches!(
-        end,
-        AttemptEnd::Completed { .. }
-            | AttemptEnd::AgentError { .. }
-            | AttemptEnd::TimedOut
-            | AttemptEnd::Idle
-    ) {
+    // A person's note was for this attempt, unless something else cut it short, or it came with an
+    // order for another attempt while this one was being secured.
+    let ordered = matches!(task.halt, Some(Halt::Retry));
+    if !ordered
+        && matches!(
+            end,
+            AttemptEnd::Completed { .. }
+                | AttemptEnd::AgentError { .. }
+                | AttemptEnd::TimedOut
+                | AttemptEnd::Idle
+        )
+    {
         draft.task.carry.note = None;
     }
     let mut conversation = None;
