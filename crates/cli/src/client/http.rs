@@ -60,7 +60,8 @@ impl HttpError {
     pub(crate) fn is_broken(&self) -> bool {
         match self {
             Self::Broken(_) | Self::Body(_) => true,
-            Self::Connect { .. } | Self::Silent | Self::Request(_) => false,
+            Self::Connect { source, .. } => source.kind() == io::ErrorKind::ConnectionReset,
+            Self::Silent | Self::Request(_) => false,
         }
     }
 }

@@ -329,7 +329,11 @@ fn i13_a_check_or_set_up_whose_shim_is_killed_is_run_again_and_burns_no_retry() 
         SpawnKey::setup(set.id, set.fence),
         SpawnKey::check(checked.id, checked.fence, 0, 0),
     ] {
-        kill(&process(&scene.job(&key).shim));
+        let job = scene.job(&key);
+        let command = process(&job.child);
+        kill(&process(&job.shim));
+        // What it left is swept before anything is run again.
+        assert!(wait_until(LIMIT, || !command.is_alive()), "{key}");
     }
     scene.open("setup");
     scene.open("check");
