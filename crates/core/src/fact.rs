@@ -7,6 +7,7 @@ use crate::ids::Fence;
 use crate::task::WorkspaceRef;
 use crate::usage::{MicroUsd, Usage};
 use crate::verdict::Verdict;
+use crate::window::Window;
 
 /// An observation about one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,11 @@ pub enum Fact {
     SlotGranted,
     /// The time it waits for has come.
     Due,
+    /// Its session was about to start, but a limit became known meanwhile (I15).
+    ScopeRests {
+        /// The limit.
+        window: Window,
+    },
     /// The event it waits for has come (`undrain`, `thaw`).
     Released {
         /// Which.

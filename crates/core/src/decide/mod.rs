@@ -8,6 +8,7 @@ mod verify;
 
 use serde_json::json;
 
+use crate::attempt::AttemptEnd;
 use crate::fact::{Fact, News, Release};
 use crate::ledger::{Actor, Cause, LedgerEntry};
 use crate::policy::Policy;
@@ -68,6 +69,7 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
             State::Parked { .. } => Outcome::Ignore("its time has not come"),
             _ => Outcome::Ignore("not parked"),
         },
+        Fact::ScopeRests { window } => rests(task, window, now, policy),
         Fact::Released { by } => match (&task.state, by) {
             (
                 State::Parked {
@@ -97,6 +99,33 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
             }
         }
     }
+}
+
+/// The scope's limit became known while the workspace was made: no session starts inside it (I15).
+fn rests(task: &Task, window: &Window, now: Now, policy: &Policy) -> Outcome {
+    let launches = task.state
+        == State::Assigned {
+            step: AssignStep::Launch,
+        };
+    if !launches || task.halt.is_some() || window.until <= now.wall {
+        return Outcome::Ignore("no session of it is about to start");
+    }
+    let mut draft = Draft::new(task, now);
+    draft.end_attempt(AttemptEnd::LaunchFailed {
+        detail: "its harness rests until a limit is over".to_owned(),
+        permanent: false,
+    });
+    let wake = window.until.plus(draft.jitter(policy.reset_jitter));
+    let cause = ParkCause::Limit {
+        class: window.class,
+        scope: window.scope.clone(),
+        window: window.name.clone(),
+    };
+    let data =
+        json!({ "class": window.class, "until": wake, "window": window.name, "rests": true });
+    draft
+        .park(cause, Some(wake))
+        .change(Cause::Limit, Actor::Daemon, data)
 }
 
 /// A slot: the attempt begins (T4). Work never starts over budget (I10).

@@ -13,6 +13,7 @@ use longhaul_core::task::{
 use longhaul_core::time::{Now, SpanMs, UnixMs};
 use longhaul_core::usage::{MicroUsd, Usage};
 use longhaul_core::verdict::{Grade, Verdict};
+use longhaul_core::window::Window;
 
 pub(crate) const NOW: Now = Now {
     wall: UnixMs(1_000_000),
@@ -356,6 +357,19 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
         ("dependencies met", Fact::DependenciesMet),
         ("slot", Fact::SlotGranted),
         ("due", Fact::Due),
+        (
+            "limit known",
+            Fact::ScopeRests {
+                window: Window {
+                    scope: "claude".into(),
+                    class: LimitClass::Quota,
+                    name: None,
+                    until: UnixMs(5_000_000),
+                    seen_at: UnixMs(1),
+                    seen_by: TaskId::new(1, [9; 10]),
+                },
+            },
+        ),
         (
             "undrain",
             Fact::Released {

@@ -17,7 +17,7 @@ use longhaul_core::fact::{Fact, News, Release};
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::policy::Policy;
 use longhaul_core::schedule::Capacity;
-use longhaul_core::task::{ParkCause, State, StateWord, Task};
+use longhaul_core::task::{AssignStep, ParkCause, State, StateWord, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_core::window::Window;
 use longhaul_store::{Applied, Reader, Refusal, Store, StoreError, Write};
@@ -260,6 +260,7 @@ impl<S: Store> Machine<S> {
         }
         step.shutdown |= stop;
         self.release_strays(now);
+        self.rest_launches(now);
         self.wake_due(now);
         self.release_dependents(now);
         self.schedule(now);
@@ -596,6 +597,28 @@ impl<S: Store> Machine<S> {
                 _ => continue,
             };
             let _outcome = self.fact(id, &Fact::Released { by }, now);
+        }
+    }
+
+    /// Sessions that would start now although a limit of their harness became known after they got
+    /// their slot (I15).
+    fn rest_launches(&mut self, now: Now) {
+        let moved: BTreeSet<TaskId> = self.edit.before.keys().copied().collect();
+        for id in moved {
+            let launch = |t: &&Task| {
+                let step = AssignStep::Launch;
+                t.halt.is_none() && t.state == State::Assigned { step }
+            };
+            let began = self.edit.before.get(&id).and_then(Option::as_ref);
+            if began.as_ref().is_some_and(launch) {
+                // It may have started already.
+                continue;
+            }
+            let task = self.index.get(id).filter(launch);
+            let window = task.and_then(|t| self.windows.get(&t.terms.harness));
+            if let Some(window) = window.filter(|w| w.until > now.wall).cloned() {
+                let _outcome = self.fact(id, &Fact::ScopeRests { window }, now);
+            }
         }
     }
 

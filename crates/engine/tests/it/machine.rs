@@ -450,6 +450,7 @@ fn a4_a_session_from_before_the_reset_does_not_stand_in_the_probes_way() {
     for _ in 0..6 {
         w.todo
             .retain(|d| d.effect.task != id(1) || d.effect.act != Act::Attend);
+        w.todo.sort_by_key(|d| std::cmp::Reverse(d.effect.task));
         w.one();
     }
     assert_eq!(state(&mut w, 1), StateWord::Running);
@@ -458,4 +459,85 @@ fn a4_a_session_from_before_the_reset_does_not_stand_in_the_probes_way() {
     w.settle();
     assert_eq!(state(&mut w, 2), StateWord::Done);
     assert_eq!(state(&mut w, 1), StateWord::Running);
+}
+
+#[test]
+fn i15_no_session_starts_inside_a_window_that_became_known_after_its_slot() {
+    let mut w = world();
+    let script = Script {
+        quota_until: Some(500_000),
+        ..Script::default()
+    };
+    w.scripts.insert(id(2), script);
+    w.command(submit(&[
+        (id(1), spec("slow", &[])),
+        (id(2), spec("b", &[])),
+    ]));
+    // The first one's workspace is still being made when the second meets the limit.
+    for _ in 0..4 {
+        w.todo.sort_by_key(|d| d.effect.task);
+        w.one();
+    }
+    assert_eq!(state(&mut w, 2), StateWord::Parked);
+    assert_eq!(state(&mut w, 1), StateWord::Assigned);
+    w.one();
+    assert_eq!(state(&mut w, 1), StateWord::Parked);
+    assert!(w.launches.iter().all(|(task, _)| *task != id(1)));
+    w.settle();
+    assert_eq!(state(&mut w, 1), StateWord::Done);
+}
+
+#[test]
+fn t16_a_task_that_stops_after_thaw_or_undrain_goes_on() {
+    for (stop, go) in [
+        (Command::Estop, Command::Thaw),
+        (Command::Drain { stop: true }, Command::Undrain),
+    ] {
+        let mut w = world();
+        w.command(submit(&[(id(1), spec("a", &[]))]));
+        w.command(stop);
+        w.command(go);
+        w.settle();
+        assert_eq!(state(&mut w, 1), StateWord::Done);
+    }
+}
+
+#[test]
+fn t17_estop_and_thaw_do_not_take_a_cancel_back() {
+    let mut w = world();
+    w.command(submit(&[(id(1), spec("a", &[]))]));
+    w.one();
+    w.one();
+    let cancel = Command::Order {
+        tasks: vec![id(1)],
+        order: Order::Cancel,
+    };
+    w.command(cancel);
+    // The session ends; its work is still to be secured.
+    w.todo.retain(|d| matches!(d.effect.act, Act::Halt { .. }));
+    w.one();
+    assert_eq!(state(&mut w, 1), StateWord::Running);
+    w.command(Command::Estop);
+    w.settle();
+    assert_eq!(state(&mut w, 1), StateWord::Cancelled);
+}
+
+#[test]
+fn t3_a_task_resumed_after_its_dependency_ended_goes_on() {
+    let mut w = world();
+    w.command(submit(&[
+        (id(1), spec("a", &[])),
+        (id(2), spec("b", &[id(1)])),
+    ]));
+    for (order, after) in [
+        (Order::Stop, StateWord::Parked),
+        (Order::Resume, StateWord::Done),
+    ] {
+        w.command(Command::Order {
+            tasks: vec![id(2)],
+            order,
+        });
+        w.settle();
+        assert_eq!(state(&mut w, 2), after);
+    }
 }
