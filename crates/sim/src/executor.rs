@@ -206,7 +206,12 @@ impl Sim {
     }
 
     pub(crate) fn send(&mut self, epoch: u64, note: Note) {
-        let repeated = !self.options.calm && self.rng.permille(self.scenario.malice.repeats);
+        let often = if self.is(Mutant::OldFence) {
+            700
+        } else {
+            self.scenario.malice.repeats
+        };
+        let repeated = !self.options.calm && self.rng.permille(often);
         if repeated
             && !matches!(
                 note,

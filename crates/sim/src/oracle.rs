@@ -98,6 +98,16 @@ impl Sim {
             .into_iter()
             .map(|w| (w.scope.clone(), w))
             .collect();
+        if self.options.trace && windows != self.oracle.windows {
+            let text = format!(
+                "windows {:?}",
+                windows
+                    .values()
+                    .map(|w| (&w.scope, w.until.0 - wall.0))
+                    .collect::<Vec<_>>()
+            );
+            self.note(|| text);
+        }
         self.oracle.new_tasks.clear();
         for row in &rows {
             if row.entry.cause == Cause::Submitted {
@@ -256,7 +266,13 @@ impl Sim {
         } else {
             match windows.get(&terms.harness) {
                 Some(w) if w.until > wall => Some(("I15", "it starts inside a window")),
-                Some(_) if count(&|t| t.terms.harness == terms.harness) > 1 => {
+                // Sessions from before the reset prove nothing and do not count.
+                Some(w)
+                    if count(&|t| {
+                        t.terms.harness == terms.harness
+                            && t.attempt.as_ref().is_some_and(|a| a.assigned_at >= w.until)
+                    }) > 1 =>
+                {
                     Some(("A4", "two probes at the same time"))
                 }
                 _ => None,

