@@ -108,7 +108,7 @@ impl Sim {
         self.set_step(epoch, 0);
         if self.lacking.is_some() {
             let lacking = self.lacking.clone();
-            self.at(50, Item::Deliver(epoch, Note::Floors(lacking)));
+            self.at(0, Item::Deliver(epoch, Note::Floors(lacking)));
         }
         self.check_accepted();
     }
