@@ -77,7 +77,7 @@ impl FaultStore {
         let mutant = self.faults().mutant;
         self.faults().stored += 1;
         match mutant {
-            Some(Mutant::LostCommit) if self.faults().stored % 7 == 0 => {
+            Some(Mutant::LostCommit) if self.faults().stored.is_multiple_of(7) => {
                 // Says yes and keeps nothing: an acknowledgement before the disk has it.
                 Ok(batch.iter().map(|_| Ok(Applied::Stored)).collect())
             }

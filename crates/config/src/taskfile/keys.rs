@@ -165,7 +165,11 @@ pub const TASK_KEYS: [TaskKey; 41] = [
         "command",
         "prepares a new workspace, before any token is spent",
     ),
-    key("teardown", "command", "runs before a workspace is removed"),
+    key(
+        "teardown",
+        "command",
+        "kept for the time before a workspace is removed; not run by this version",
+    ),
     key("check", "`[[task.check]]`", "a verifier"),
     key("cwd", "path", "another tool's spelling of `dir`"),
     key(

@@ -1,7 +1,5 @@
 //! Seeds that must hold, and wrong parts that must be noticed.
 
-#![expect(clippy::print_stderr, reason = "a test says what it did")]
-
 use longhaul_sim::{Mutant, Options, run, run_twice};
 
 /// How many seeds: `LONGHAUL_SIM_SEEDS`, else as many as a debug build runs in a few seconds.
