@@ -10,7 +10,7 @@ use longhaul_core::task::WorkspaceRef;
 use super::Desk;
 
 /// Variables that come from whoever submitted a task: exact names, or prefixes that end in `*`.
-pub const CALLER_ENV: &[&str] = &[
+const CALLER_ENV: &[&str] = &[
     "PATH",
     "HOME",
     "USER",

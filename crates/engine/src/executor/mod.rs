@@ -30,7 +30,7 @@ use crate::machine::Dispatch;
 use crate::runtime::Executor;
 
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, Profile};
-pub use env::{CALLER_ENV, is_caller_variable};
+pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
 pub use tidy::prune_snapshots;
 
