@@ -13,8 +13,9 @@ use longhaul_hosts::ExitRecord;
 use longhaul_vcs::{ChangeKind, Oid};
 
 use super::job::{self, JobEnd};
-use super::prepare::{log_tail, outcome_words, rules, shell_job};
-use super::seal::Trouble;
+use super::prepare::rules;
+use super::shell::{log_tail, outcome_words, shell_job};
+use super::trouble::Trouble;
 use super::{Desk, again, env, judge, prepare, reviewer, seal, tidy};
 use crate::event::Event;
 use crate::machine::Dispatch;

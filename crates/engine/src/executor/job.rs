@@ -9,7 +9,7 @@ use longhaul_hosts::{
 
 use super::Desk;
 use super::desk::chain;
-use super::seal::write_whole;
+use super::files::write_whole;
 
 /// How often a running job is looked at beside its news.
 const LOOK: Duration = Duration::from_secs(1);

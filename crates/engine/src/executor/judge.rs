@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Finding, Ruling, Subject};
 use super::desk::{Desk, JudgeKey, JudgeKind};
+use super::files::write_private;
 use super::job::{self, JobEnd};
-use super::seal::Trouble;
-use super::{prepare, seal};
+use super::prepare;
+use super::trouble::Trouble;
 
 /// The internal verb of the judge's process.
 pub const JUDGE_VERB: &str = "__judge";
@@ -105,7 +106,7 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
     let folder = desk.dirs.jobs().join(s.key.as_str());
     let written = fs::create_dir_all(&folder).and_then(|()| {
         let bytes = serde_json::to_vec(&order)?;
-        seal::write_private(&folder.join("order.json"), &bytes)
+        write_private(&folder.join("order.json"), &bytes)
     });
     if let Err(error) = written {
         return Finding::Unsettled(format!("cannot write the judge's order: {error}"));

@@ -4,6 +4,7 @@
 mod check;
 mod desk;
 mod env;
+mod files;
 mod halt;
 mod job;
 mod judge;
@@ -14,8 +15,10 @@ mod reviewer;
 mod sandbox;
 mod seal;
 mod session;
+mod shell;
 mod sight;
 mod tidy;
+mod trouble;
 mod vigil;
 
 use std::collections::HashSet;

@@ -63,7 +63,7 @@ fn lease_one_of(
     let Some((port, _)) = over else {
         return Ok(None);
     };
-    super::seal::write_whole(&folder.join(port.to_string()), owner.as_bytes())?;
+    super::files::write_whole(&folder.join(port.to_string()), owner.as_bytes())?;
     Ok(Some(*port))
 }
 

@@ -19,9 +19,9 @@ use super::check::{Finding, Ruling, Subject};
 use super::desk::{Desk, chain};
 use super::job::{self, JobEnd};
 use super::judge::{VerdictFile, diff, of_file};
-use super::prepare::workdir;
-use super::seal::Trouble;
 use super::session::{Order, end_of, exit_of, start};
+use super::shell::workdir;
+use super::trouble::Trouble;
 
 /// Where the reviewer leaves its verdict, in its checkout.
 const VERDICT_FILE: &str = "longhaul-verdict.json";

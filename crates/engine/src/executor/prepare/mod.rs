@@ -1,0 +1,124 @@
+//! The workspace of an attempt: made or found (`worktree`, `in_place`), files placed (`files`), ports
+//! leased, `setup` run (`setup`), drift noticed.
+
+mod fault;
+mod files;
+mod in_place;
+mod setup;
+mod worktree;
+
+use camino::Utf8Path;
+use longhaul_core::fact::{News, WorkspaceFault};
+use longhaul_core::ids::TaskId;
+use longhaul_core::spec::{TaskSpec, WorkspaceKind};
+use longhaul_core::task::WorkspaceRef;
+use longhaul_vcs::{FileRules, Oid, Repo, Worktree};
+
+use super::{Desk, again, ports};
+use crate::event::Event;
+use crate::machine::Dispatch;
+
+use fault::Fault;
+pub(super) use files::rules;
+pub(super) use in_place::in_place_repo_of;
+
+/// What the next step needs of a prepared workspace.
+struct Prepared {
+    workspace: WorkspaceRef,
+    drift: Option<String>,
+    conflict: Option<String>,
+}
+
+pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
+    let spec = match desk.spec(d.effect.task) {
+        Ok(spec) => spec,
+        Err(unread) if !unread.for_good => return vec![again(&d.effect, &unread.why)],
+        Err(unread) => {
+            let news = News::WorkspaceFailed {
+                fault: WorkspaceFault::Permanent,
+                detail: unread.why,
+                remedy: "cancel the task and add it again".to_owned(),
+            };
+            return vec![Event::news(d.effect.task, d.effect.fence, news)];
+        }
+    };
+    let news = match prepared(desk, d, &spec) {
+        Ok(p) => News::WorkspaceReady {
+            workspace: p.workspace,
+            drift: p.drift,
+            conflict: p.conflict,
+        },
+        Err(fault) if fault.unsettled => return vec![again(&d.effect, &fault.detail)],
+        Err(Fault {
+            fault,
+            detail,
+            remedy,
+            ..
+        }) => News::WorkspaceFailed {
+            fault,
+            detail,
+            remedy,
+        },
+    };
+    vec![Event::news(d.effect.task, d.effect.fence, news)]
+}
+
+fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Fault> {
+    let mut prepared = match spec.workspace {
+        WorkspaceKind::Worktree => worktree::worktree(desk, &d.task, spec)?,
+        WorkspaceKind::InPlace => in_place::in_place(desk, &d.task, spec)?,
+    };
+    if prepared.workspace.port_base.is_none() {
+        prepared.workspace.port_base = ports::lease(&desk.dirs.ports(), d.effect.task, |owner| {
+            is_over(desk, owner)
+        })
+        .map_err(|error| Fault::io("cannot lease ports", &error))?;
+    }
+    if let Some(dir) = &spec.dir {
+        let folder = Utf8Path::new(&prepared.workspace.path).join(dir);
+        if !folder.is_dir() {
+            return Err(Fault::new(
+                WorkspaceFault::Permanent,
+                format!("`dir` {dir} does not exist in the workspace"),
+                "name a folder that exists on the base branch, and add the task again",
+            ));
+        }
+    }
+    setup::setup(desk, d, spec, &prepared.workspace)?;
+    Ok(prepared)
+}
+
+fn drift(
+    repo: &Repo,
+    worktree: &Worktree,
+    files: &FileRules,
+    end: &str,
+) -> Result<Option<String>, Fault> {
+    let end = oid(end)?;
+    let now = repo.tree_of(worktree, files).map_err(|e| Fault::git(&e))?;
+    if now == end {
+        return Ok(None);
+    }
+    let changes = repo.changes(&end, &now).map_err(|e| Fault::git(&e))?;
+    Ok(Some(changes.summary(10)))
+}
+
+fn oid(text: &str) -> Result<Oid, Fault> {
+    text.parse().map_err(|_| {
+        let detail = format!("{text:?} is stored as an object id and is none");
+        Fault::new(
+            WorkspaceFault::Permanent,
+            detail,
+            "cancel the task and add it again",
+        )
+    })
+}
+
+/// True if a task needs no ports any more; what cannot be read is in use.
+fn is_over(desk: &Desk, task: TaskId) -> bool {
+    match desk.read(|r| r.task(task)) {
+        Ok(Some(stored)) => stored.task.state.word().is_final(),
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,122 @@
+//! The end of a session: what is left of its output, and what its last words mean for the attempt.
+
+use longhaul_agents::{ExitStatusInfo, FailureKind, TurnEnd, TurnOutcome};
+use longhaul_core::attempt::{AttemptEnd, Denial, Halt, LostWhy};
+use longhaul_core::fact::News;
+use longhaul_core::time::UnixMs;
+use longhaul_hosts::{ExitRecord, Outcome, SpawnStep};
+
+use super::reading::Reading;
+use crate::event::Event;
+
+impl Reading<'_> {
+    pub(super) fn ended(mut self, record: &ExitRecord) -> Vec<Event> {
+        if let Outcome::SpawnFailed { step, message, .. } = &record.outcome {
+            let end = AttemptEnd::LaunchFailed {
+                detail: format!("the agent could not be run: {message}"),
+                permanent: matches!(step, SpawnStep::Exec | SpawnStep::Cwd),
+            };
+            return self.say(end);
+        }
+        let exit = exit_of(&record.outcome);
+        let turn = self.finish(exit, UnixMs(record.ended_ms));
+        let end = end_of(turn);
+        self.say(end)
+    }
+
+    pub(super) fn lost(mut self, why: LostWhy) -> Vec<Event> {
+        let now = self.desk.now();
+        let turn = self.finish(ExitStatusInfo::default(), now);
+        // A turn that was finished before its shim died is finished.
+        let end = match end_of(turn) {
+            AttemptEnd::Crashed { .. } | AttemptEnd::AgentError { .. } => AttemptEnd::Lost { why },
+            end => end,
+        };
+        self.say(end)
+    }
+
+    fn finish(&mut self, exit: ExitStatusInfo, at: UnixMs) -> TurnEnd {
+        while self.take_in() {}
+        let mut events = Vec::new();
+        let turn = self.parser.finish(exit, at, &mut events);
+        for event in events {
+            self.take(&event);
+        }
+        let zone = self.spec.caller_env.get("TZ").map(String::as_str);
+        self.record.correct(turn, at, zone)
+    }
+
+    fn say(mut self, end: AttemptEnd) -> Vec<Event> {
+        let usage = self.parser.usage();
+        self.live.usage = usage;
+        self.report(true);
+        let news = News::SessionEnded {
+            end,
+            usage,
+            conversation_usage: self.parser.conversation_usage(),
+        };
+        let event = |news| Event::news(self.d.effect.task, self.d.effect.fence, news);
+        let mut last_words = vec![event(news)];
+        // A session that was over before its start was known is named with its end.
+        last_words.extend(self.conversation_news().map(event));
+        last_words
+    }
+}
+
+/// An exit record's outcome in the parsers' words.
+pub(in crate::executor) fn exit_of(outcome: &Outcome) -> ExitStatusInfo {
+    match outcome {
+        Outcome::Exited { code } => ExitStatusInfo::exited(i32::from(*code)),
+        Outcome::Signalled { signal, .. } => ExitStatusInfo::signalled(*signal),
+        Outcome::SpawnFailed { .. } => ExitStatusInfo::default(),
+    }
+}
+
+/// What the end of a turn means for the attempt.
+pub(in crate::executor) fn end_of(turn: TurnEnd) -> AttemptEnd {
+    let denials: Vec<Denial> = turn
+        .denials
+        .into_iter()
+        .map(|d| Denial {
+            tool: d.tool,
+            detail: d.detail,
+        })
+        .collect();
+    match turn.outcome {
+        TurnOutcome::Completed { summary } => AttemptEnd::Completed { summary, denials },
+        TurnOutcome::Failed {
+            kind: FailureKind::Budget,
+            ..
+        } => AttemptEnd::Halted { why: Halt::Budget },
+        TurnOutcome::Failed {
+            kind: FailureKind::Launch,
+            message,
+        } => AttemptEnd::LaunchFailed {
+            detail: message,
+            permanent: true,
+        },
+        TurnOutcome::Failed { kind, message } => {
+            let what = match kind {
+                FailureKind::MaxTurns => "reached its limit of turns: ",
+                _ => "",
+            };
+            AttemptEnd::AgentError {
+                message: format!("{what}{message}"),
+            }
+        }
+        TurnOutcome::Limited(notice) => AttemptEnd::Limited { notice },
+        TurnOutcome::Interrupted => AttemptEnd::Crashed {
+            detail: "interrupted".to_owned(),
+        },
+        TurnOutcome::NoTerminalEvent { exit, stderr_tail } => {
+            let words = stderr_tail.trim();
+            let detail = if words.is_empty() {
+                exit.to_string()
+            } else {
+                format!("{exit}: {words}")
+            };
+            AttemptEnd::Crashed { detail }
+        }
+        TurnOutcome::NotResumable { .. } => AttemptEnd::NotResumable,
+    }
+}

@@ -1,0 +1,307 @@
+//! Starting a session: its plan, its environment, its folder, its confinement. Started once for a key,
+//! whoever asks again.
+
+use std::fs;
+use std::path::Path;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_agents::{Harness, LaunchOptions, LaunchPlan, LaunchRefusal, LaunchRequest};
+use longhaul_core::ids::SpawnKey;
+use longhaul_core::prompt::{Material, compose};
+use longhaul_core::spec::{Sandbox, TaskSpec};
+use longhaul_core::task::{RetryReason, WorkspaceRef};
+use longhaul_core::usage::MicroUsd;
+use longhaul_hosts::{BundleState, ConfinementLevel, JobSpec, LaunchErrorClass, Stdin};
+use uuid::Uuid;
+
+use super::super::desk::{Profile, chain};
+use super::super::files::write_private;
+use super::super::shell::{workdir, workspace_paths};
+use super::super::{Desk, env, sandbox, seal};
+use crate::machine::Dispatch;
+
+/// Why a session is not started.
+pub(in crate::executor) struct NotLaunched {
+    pub(in crate::executor) detail: String,
+    pub(in crate::executor) remedy: String,
+    pub(in crate::executor) transient: bool,
+    /// Nobody knows whether it runs: ask again under the same fence, never start another (I2).
+    pub(in crate::executor) unsettled: bool,
+}
+
+impl NotLaunched {
+    fn for_good(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            remedy: remedy.into(),
+            transient: false,
+            unsettled: false,
+        }
+    }
+
+    fn for_now(detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            remedy: String::new(),
+            transient: true,
+            unsettled: false,
+        }
+    }
+
+    fn unsettled(detail: impl Into<String>) -> Self {
+        Self {
+            unsettled: true,
+            ..Self::for_now(detail)
+        }
+    }
+}
+
+/// Plans and starts the session (I4: its bundle is the durable mark of the start).
+pub(super) fn launch(
+    desk: &Desk,
+    d: &Dispatch,
+    spec: &TaskSpec,
+    harness: &Harness,
+    key: &SpawnKey,
+) -> Result<BundleState, NotLaunched> {
+    let task = &d.task;
+    let Some(workspace) = &task.carry.workspace else {
+        return Err(NotLaunched::for_now("it has no workspace"));
+    };
+    seal::mark(desk, d, spec).map_err(NotLaunched::for_now)?;
+    let verdict = match &task.carry.reason {
+        Some(RetryReason::CheckFailed { fence, check }) => desk
+            .read(|r| r.verdict(task.id, *fence, check))
+            .map_err(|e| NotLaunched::for_now(e.to_string()))?,
+        _ => None,
+    };
+    let material = Material {
+        verdict: verdict.as_ref(),
+        drift: task.carry.drift.as_deref(),
+        inline_system: None,
+    };
+    let prompt = compose(task, spec, material);
+    let resume = task
+        .carry
+        .conversation
+        .clone()
+        .filter(|_| harness.capabilities().resume);
+    let order = Order {
+        key,
+        workspace,
+        prompt,
+        resume,
+        attempt: task.attempt.as_ref().map_or(1, |a| a.number),
+        model: spec.model.clone(),
+        left: task
+            .terms
+            .budget
+            .map(|b| MicroUsd(b.0.saturating_sub(task.tally.least_cost().0))),
+    };
+    start(desk, spec, harness, &order, task.id).map(|(state, _)| state)
+}
+
+/// What is to be started.
+pub(in crate::executor) struct Order<'a> {
+    pub(in crate::executor) key: &'a SpawnKey,
+    pub(in crate::executor) workspace: &'a WorkspaceRef,
+    pub(in crate::executor) prompt: String,
+    pub(in crate::executor) resume: Option<String>,
+    pub(in crate::executor) attempt: u32,
+    pub(in crate::executor) model: Option<String>,
+    pub(in crate::executor) left: Option<MicroUsd>,
+}
+
+/// Starts an agent in a workspace.
+pub(in crate::executor) fn start(
+    desk: &Desk,
+    spec: &TaskSpec,
+    harness: &Harness,
+    order: &Order<'_>,
+    task: longhaul_core::ids::TaskId,
+) -> Result<(BundleState, LaunchPlan), NotLaunched> {
+    let mut environment = env::of_task(desk, task, spec, order.workspace)
+        .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
+    // The agent's own credentials, for the session only (T26).
+    for name in &harness.capabilities().credentials {
+        if let Some(value) = desk.environment.get(name) {
+            environment
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
+        }
+    }
+    let program = if harness.is_builtin_script() {
+        Utf8PathBuf::from_path_buf(desk.exe.clone())
+            .map_err(|_| NotLaunched::for_good("the path of longhaul is not UTF-8", "move it"))?
+    } else {
+        find_program(harness.program(), environment.get("PATH").map(String::as_str)).ok_or_else(
+            || {
+                NotLaunched::for_good(
+                    format!("{} is not installed: there is no `{}` on PATH", harness.name(), harness.program()),
+                    "install it, or name its path with `[harness.NAME] program` in the config, then `longhaul retry`",
+                )
+            },
+        )?
+    };
+    let bundle = desk.dirs.jobs().join(order.key.as_str());
+    let files = bundle.join("files");
+    let temp = bundle.join("tmp");
+    let confined = spec.sandbox == Sandbox::Write
+        && longhaul_hosts::confinement_support() != ConfinementLevel::None;
+    environment.insert("TMPDIR".to_owned(), temp.to_string());
+    let mut request = LaunchRequest {
+        task: spec.name.clone(),
+        options: options(desk, spec, order)?,
+        prompt: order.prompt.clone(),
+        original_prompt: spec.prompt.clone(),
+        attempt: order.attempt,
+        resume: order.resume.clone(),
+        fresh_conversation: fresh_conversation(order.key).to_string(),
+        workdir: workdir(spec, order.workspace),
+        bundle_dir: files.clone(),
+        program,
+        longhaul: Utf8PathBuf::from_path_buf(desk.exe.clone()).unwrap_or_default(),
+        is_root: desk.is_root,
+        confined,
+        sandboxed: desk.practice.sandboxed,
+        env: environment.clone(),
+    };
+    let plan = match harness.launch(&request) {
+        Err(LaunchRefusal::ResumeUnsupported { .. } | LaunchRefusal::BadConversation { .. }) => {
+            request.resume = None;
+            harness.launch(&request)
+        }
+        other => other,
+    }
+    .map_err(|refusal| NotLaunched::for_good(refusal.to_string(), refusal.remedy()))?;
+    let placed = place(&bundle, &files, &temp, &plan);
+    placed.map_err(|e| NotLaunched::for_now(format!("cannot write the session's folder: {e}")))?;
+    for name in &plan.env_remove {
+        environment.remove(name);
+    }
+    environment.extend(plan.env.clone());
+    environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
+    // So that the agent's own `longhaul show` asks this daemon, whatever its other folders are (I17).
+    environment.extend(desk.own_folders.clone());
+    let mut writable = workspace_paths(desk, spec, order.workspace);
+    writable.push(temp);
+    make_homes(&plan.writable);
+    writable.extend(plan.writable.iter().chain(&plan.writable_files).cloned());
+    let mut job = JobSpec::new(
+        order.key.as_str(),
+        plan.argv.clone(),
+        request.workdir.clone(),
+    );
+    job.env = environment.into_iter().collect();
+    job.stdin = Stdin::File(bundle.join("stdin"));
+    // A harness that brings a sandbox of its own, which cannot work inside ours, says so.
+    job.sandbox =
+        sandbox::confinement(desk, spec, writable, vec![files]).filter(|_| !plan.needs_unconfined);
+    job.max_log_bytes = desk.practice.max_log_bytes;
+    job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
+    match desk.launcher.launch(&job) {
+        Ok(launched) => Ok((launched.state, plan)),
+        Err(error) => {
+            let detail = chain(&error);
+            Err(match error.class() {
+                LaunchErrorClass::Permanent => {
+                    NotLaunched::for_good(detail, "correct the task and add it again")
+                }
+                LaunchErrorClass::Retry => NotLaunched::for_now(detail),
+                LaunchErrorClass::Unsettled => NotLaunched::unsettled(detail),
+            })
+        }
+    }
+}
+
+/// Makes the folders of an agent's home that are missing: the kernel's rules hold only for what is there.
+fn make_homes(folders: &[Utf8PathBuf]) {
+    use std::os::unix::fs::DirBuilderExt as _;
+    for folder in folders {
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder);
+        if let Err(error) = made {
+            // The agent may do without it, or says so itself.
+            tracing::warn!(%folder, %error, "cannot make a folder of the agent's own");
+        }
+    }
+}
+
+/// What the agent may do: the profile, overridden by the task (S12).
+fn options(desk: &Desk, spec: &TaskSpec, order: &Order<'_>) -> Result<LaunchOptions, NotLaunched> {
+    let profile = match &spec.profile {
+        None => Profile::default(),
+        Some(name) => desk.practice.profiles.get(name).cloned().ok_or_else(|| {
+            NotLaunched::for_good(
+                format!("there is no profile {name:?} in the config"),
+                "add `[profile.NAME]`, run `longhaul daemon restart`, then `longhaul retry`",
+            )
+        })?,
+    };
+    let max_budget = match (order.left, profile.max_budget) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    Ok(LaunchOptions {
+        model: order.model.clone().or(profile.model),
+        allowed_tools: profile.allowed_tools,
+        disallowed_tools: profile.disallowed_tools,
+        permission: spec.permission,
+        allow: spec.allow.clone(),
+        add_dirs: profile
+            .add_dirs
+            .into_iter()
+            .map(Utf8PathBuf::from)
+            .collect(),
+        max_budget,
+        append_system_prompt: profile.append_system_prompt,
+    })
+}
+
+/// A conversation id that the same attempt always gets.
+fn fresh_conversation(key: &SpawnKey) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_str().as_bytes())
+}
+
+fn place(
+    bundle: &Utf8Path,
+    files: &Utf8Path,
+    temp: &Utf8Path,
+    plan: &LaunchPlan,
+) -> std::io::Result<()> {
+    fs::create_dir_all(files)?;
+    fs::create_dir_all(temp)?;
+    write_private(&bundle.join("stdin"), &plan.stdin)?;
+    for file in &plan.files {
+        let name = Path::new(&file.name)
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or("file");
+        write_private(&files.join(name), &file.bytes)?;
+    }
+    // Kept with the bundle, so that a later daemon knows what to expect of the stream (T23).
+    let expected = serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation, "records": plan.records });
+    write_private(
+        &bundle.join("expected.json"),
+        expected.to_string().as_bytes(),
+    )
+}
+
+/// Looks a program up like a shell does.
+fn find_program(name: &str, path: Option<&str>) -> Option<Utf8PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let executable = |p: &Utf8Path| {
+        fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        let path = Utf8PathBuf::from(name);
+        return (path.is_absolute() && executable(&path)).then_some(path);
+    }
+    path.unwrap_or("/usr/local/bin:/usr/bin:/bin")
+        .split(':')
+        .filter(|dir| dir.starts_with('/'))
+        .map(|dir| Utf8Path::new(dir).join(name))
+        .find(|p| executable(p))
+}
