@@ -117,6 +117,7 @@ impl Sim {
         if self.daemons.remove(&epoch).is_some() {
             self.note(|| format!("daemon {epoch} dies: {why}"));
             self.people_forget(epoch);
+            self.take_switches();
             // A zombie does not outlive its successor: its picture is old, and the lock is real.
             let older: Vec<u64> = self.daemons.range(..epoch).map(|(e, _)| *e).collect();
             for zombie in older {

@@ -15,7 +15,7 @@ use longhaul_engine::machine::Dispatch;
 use longhaul_store::{Chain, Reader};
 
 use crate::disk::{JobId, JobKind};
-use crate::people::Promise;
+use crate::people::{Promise, What};
 use crate::sim::Sim;
 
 /// What the checks remember.
@@ -33,6 +33,15 @@ pub(crate) struct Oracle {
     pub(crate) idle_looks: u32,
     /// Tasks that the last step accepted.
     pub(crate) new_tasks: BTreeSet<TaskId>,
+    /// The switches as they were stored after the last step.
+    switches: Switches,
+}
+
+/// `drain` and `estop`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Switches {
+    pub(crate) drain: bool,
+    pub(crate) estop: bool,
 }
 
 /// The whole ledger and the end states as text, and the number of rows.
@@ -345,6 +354,42 @@ impl Sim {
         }
     }
 
+    /// The switches as they are stored.
+    fn switches(&self) -> Switches {
+        let flags = self.reader.flags().unwrap_or_default();
+        let on = |name: &str| flags.get(name).and_then(serde_json::Value::as_bool) == Some(true);
+        Switches {
+            drain: on("drain"),
+            estop: on("estop"),
+        }
+    }
+
+    /// What was acknowledged of `drain` and `estop` is stored, and nothing else switches them (T16).
+    /// `said` are the commands of a step that were followed, in their order; `doubtful` where one was
+    /// answered with a refusal that leaves open whether it was stored.
+    pub(crate) fn check_switches(&mut self, said: &[What], doubtful: bool) {
+        let stored = self.switches();
+        let mut wanted = self.oracle.switches;
+        for what in said {
+            match what {
+                What::Drain { .. } => wanted.drain = true,
+                What::Undrain => wanted.drain = false,
+                What::Estop => wanted.estop = true,
+                What::Thaw => wanted.estop = false,
+                What::Submit { .. } | What::Order(..) | What::Status => {}
+            }
+        }
+        if stored != wanted && !doubtful && !self.shadow_anywhere() {
+            self.violate("T16", format!("stored are {stored:?}, said was {wanted:?}"));
+        }
+        self.oracle.switches = stored;
+    }
+
+    /// Whoever died took its answers along: what it stored stands.
+    pub(crate) fn take_switches(&mut self) {
+        self.oracle.switches = self.switches();
+    }
+
     /// What must hold between steps.
     pub(crate) fn check_step(&mut self, epoch: u64, trouble: bool) {
         let Some(daemon) = self.daemons.get(&epoch) else {
@@ -413,7 +458,9 @@ impl Sim {
                 wrong = Some(("I16", format!("{} was tried too often", task.name)));
             }
         }
-        for (_, file) in &self.scenario.files {
+        // Only a submission makes a file live.
+        let files = &self.scenario.files;
+        for (_, file) in files.iter().filter(|_| !self.oracle.new_tasks.is_empty()) {
             let live = self.reader.live_from(&file.source).unwrap_or_default();
             if live.windows(2).any(|w| w[0].submission != w[1].submission) {
                 wrong = Some(("submit", format!("{} is live twice", file.source)));

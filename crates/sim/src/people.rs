@@ -214,6 +214,7 @@ impl Sim {
             .lock()
             .map(|mut r| std::mem::take(&mut *r))
             .unwrap_or_default();
+        let (mut said, mut doubtful) = (Vec::new(), false);
         for (number, reply) in replies {
             let Some((_, what)) = self.people.asked.remove(&number) else {
                 self.violate("replies", format!("question {number} was answered twice"));
@@ -249,11 +250,15 @@ impl Sim {
                         self.promise(task, &order);
                     }
                 }
-                (what, Reply::Refused { .. }) => self.ask_again(what),
-                // An acknowledged drain or estop shows in what starts afterwards (see the oracle).
+                (what, Reply::Refused { message, .. }) => {
+                    doubtful |= message.contains("cannot say");
+                    self.ask_again(what);
+                }
+                (what, Reply::Ok(_)) => said.push(what),
                 _ => {}
             }
         }
+        self.check_switches(&said, doubtful);
     }
 
     fn promise(&mut self, task: TaskId, order: &Order) {

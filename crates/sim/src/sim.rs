@@ -46,11 +46,15 @@ pub enum Mutant {
     UnknownIsGone,
     /// A thread that breaks says nothing.
     SilentThread,
+    /// A halt says that it is over before the process is.
+    HastyHalt,
+    /// A drain or estop is acknowledged and not kept.
+    ForgottenSwitch,
 }
 
 impl Mutant {
     /// All of them, with the words of the command line.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::NoCompareAndSet, "no-compare-and-set"),
         (Self::LostCommit, "lost-commit"),
         (Self::TornCommit, "torn-commit"),
@@ -60,6 +64,8 @@ impl Mutant {
         (Self::OpenCheck, "open-check"),
         (Self::UnknownIsGone, "unknown-is-gone"),
         (Self::SilentThread, "silent-thread"),
+        (Self::HastyHalt, "hasty-halt"),
+        (Self::ForgottenSwitch, "forgotten-switch"),
     ];
 }
 

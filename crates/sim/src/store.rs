@@ -81,6 +81,11 @@ impl FaultStore {
                 // Says yes and keeps nothing: an acknowledgement before the disk has it.
                 Ok(batch.iter().map(|_| Ok(Applied::Stored)).collect())
             }
+            Some(Mutant::ForgottenSwitch) if matches!(batch, [Write::Flag { .. }, ..]) => {
+                let mut results = vec![Ok(Applied::Stored)];
+                results.extend(self.inner.commit(&batch[1..])?);
+                Ok(results)
+            }
             Some(Mutant::TornCommit) if batch.len() > 1 => {
                 let (last, first) = batch.split_last().unwrap_or((&batch[0], &[]));
                 let mut results = self.inner.commit(first)?;

@@ -436,14 +436,15 @@ impl Sim {
                 ..place
             })
         });
-        if busy {
+        let hasty = self.is(Mutant::HastyHalt);
+        if busy && !hasty {
             return self.again(epoch, id, "waiting for its end");
         }
         match &thread.dispatch.task.state {
             State::Assigned {
                 step: AssignStep::Workspace,
             } => {
-                if !self.end_leftovers(job) {
+                if !hasty && !self.end_leftovers(job) {
                     return self.again(epoch, id, "the set-up is still ending");
                 }
                 let news = News::WorkspaceFailed {
@@ -468,7 +469,7 @@ impl Sim {
             }
             State::Verifying { check, run, .. } => {
                 let (check, run) = (*check, *run);
-                if !self.end_leftovers(job) {
+                if !hasty && !self.end_leftovers(job) {
                     return self.again(epoch, id, "the check is still ending");
                 }
                 let news = News::CheckLost {
