@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diag::{Diagnostics, Finding, Located, Sink, Site, Source, quoted};
-use crate::nearest::did_you_mean;
+use crate::nearest::nearest;
 
 /// Bytes as text: UTF-8, an optional byte order mark left out, at most `limit` bytes.
 pub(crate) fn decode<'a>(
@@ -88,21 +88,24 @@ impl<'t> Entry<'t> {
         Site::Span(self.value.span())
     }
 
-    /// Reports that this key is none of `known`.
+    /// Reports that this key is none of `known`; gives the one that was meant, if one is near enough:
+    /// whoever would miss that key says nothing more.
     pub(crate) fn unknown<'k>(
         &self,
         what: &str,
         known: impl IntoIterator<Item = &'k str>,
         sink: &mut Sink,
-    ) {
-        let known: Vec<&str> = known.into_iter().collect();
-        let near = did_you_mean(self.key, known.iter().copied());
+    ) -> Option<&'k str> {
+        let known: Vec<&'k str> = known.into_iter().collect();
+        let meant = nearest(self.key, known.iter().copied());
+        let near = meant.map_or_else(String::new, |k| format!("; did you mean `{k}`?"));
         let message = format!("unknown key {} in {what}{near}", quoted(self.key));
         let mut finding = Finding::error(&self.key_site(), message).key(self.key);
         if near.is_empty() && known.len() <= 16 {
             finding = finding.help(format!("known keys: {}", known.join(", ")));
         }
         sink.push(finding);
+        meant
     }
 
     /// Reports that the value has the wrong type.

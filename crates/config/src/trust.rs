@@ -127,7 +127,10 @@ impl TrustStore {
                                         .string("a string", sink)
                                         .and_then(|t| ContentHash::parse(&t.value))
                                 }
-                                _ => key.unknown("a trusted repository", ["path", "hash"], sink),
+                                _ => {
+                                    let _meant =
+                                        key.unknown("a trusted repository", ["path", "hash"], sink);
+                                }
                             }
                         }
                         let path = path.map(Utf8PathBuf::from).filter(|p| p.is_absolute());
@@ -142,11 +145,10 @@ impl TrustStore {
                         }
                     }
                 }
-                _ => entry.unknown(
-                    "the list of trusted repositories",
-                    ["version", "repo"],
-                    sink,
-                ),
+                _ => {
+                    let what = "the list of trusted repositories";
+                    let _meant = entry.unknown(what, ["version", "repo"], sink);
+                }
             }
         }
     }

@@ -2,15 +2,12 @@
 
 use std::collections::HashSet;
 
-use longhaul_core::ids::TaskId;
 use uuid::Uuid;
 
 use crate::read::{Candidate, Resolution};
 
 /// Fewest hexadecimal digits that are taken for the beginning of an id.
 const MIN_PREFIX: usize = 4;
-/// Fewest hexadecimal digits that an id is shown with.
-pub(crate) const MIN_SHOWN: usize = 8;
 /// At most so many tasks are named when a text is ambiguous.
 pub(crate) const MAX_CANDIDATES: usize = 10;
 /// At most so many names are suggested.
@@ -89,20 +86,6 @@ fn nearest(text: &str, names: Vec<String>) -> Vec<String> {
     scored.into_iter().map(|(_, n)| n).collect()
 }
 
-/// The shortest beginning of `id` that tells it from its neighbours in order.
-pub(crate) fn short_prefix(id: TaskId, neighbours: [Option<Uuid>; 2]) -> String {
-    let own = id.uuid().simple().to_string();
-    let shared = neighbours.into_iter().flatten().map(|n| {
-        let other = n.simple().to_string();
-        own.bytes()
-            .zip(other.bytes())
-            .take_while(|(a, b)| a == b)
-            .count()
-    });
-    let len = shared.max().map_or(MIN_SHOWN, |n| (n + 1).max(MIN_SHOWN));
-    own[..len.min(own.len())].to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,16 +112,5 @@ mod tests {
             ["fix-login", "fix-logon"]
         );
         assert!(nearest("zzz", names.to_vec()).is_empty());
-    }
-
-    #[test]
-    fn a_prefix_is_as_long_as_its_neighbours_demand() {
-        let id = |n: u128| TaskId::from_uuid(Uuid::from_u128(n));
-        let a = 0x0192_0000_0000_7000_8000_0000_0000_0000_u128;
-        assert_eq!(short_prefix(id(a), [None, None]), "01920000");
-        let close = Uuid::from_u128(a + 1);
-        assert_eq!(short_prefix(id(a), [None, Some(close)]).len(), 32);
-        let far = Uuid::from_u128(a + (1 << 72));
-        assert_eq!(short_prefix(id(a), [Some(far), None]), "01920000000070");
     }
 }

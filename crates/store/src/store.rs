@@ -100,12 +100,10 @@ pub trait Reader: Send {
     fn counts(&self) -> Result<Counts, StoreError>;
 
     /// The task that a person means: a full id, the first digits of one (four at least), its
-    /// eight-digit short form ([`TaskId::short`]), or a name (the newest live task of that name, else
-    /// the newest).
+    /// eight-digit short form ([`TaskId::short`]), or a name. Of a name, live tasks come first; where
+    /// several are live, none of them is guessed ([`Resolution::Ambiguous`]); where none is, the newest
+    /// finished one is meant.
     fn resolve(&self, text: &str) -> Result<Resolution, StoreError>;
-
-    /// The shortest beginning of an id, eight hexadecimal digits at least, that no other task shares.
-    fn short_prefix(&self, id: TaskId) -> Result<String, StoreError>;
 
     /// The ledger of a task, oldest row first.
     fn ledger(&self, task: TaskId) -> Result<Vec<LedgerRow>, StoreError>;
@@ -133,13 +131,6 @@ pub trait Reader: Send {
 
     /// A submission by its id.
     fn submission(&self, id: Uuid) -> Result<Option<SubmissionRow>, StoreError>;
-
-    /// The newest submission of the same content from the same source.
-    fn submission_like(
-        &self,
-        source: &str,
-        digest: &str,
-    ) -> Result<Option<SubmissionRow>, StoreError>;
 
     /// Tasks from this source, of any submission, that are not final; oldest id first.
     fn live_from(&self, source: &str) -> Result<Vec<StoredTask>, StoreError>;

@@ -179,7 +179,7 @@ impl Walk<'_, '_> {
             [] => "the configuration".to_owned(),
             before => quoted(&format!("[{}]", before.join("."))),
         };
-        entry.unknown(&what, below(before), self.sink);
+        let _meant = entry.unknown(&what, below(before), self.sink);
     }
 
     /// Names of the user's choice become parts of dotted keys, so they hold no dot.

@@ -88,7 +88,10 @@ pub(super) fn check(
                     .integer(sink)
                     .and_then(|n| count(key, &n, 0, MAX_FLAKY, sink));
             }
-            _ => entry.unknown("a check", check_names(), sink),
+            _ => {
+                let meant = entry.unknown("a check", check_names(), sink);
+                keys.refused |= matches!(meant, Some("run" | "model" | "agent"));
+            }
         }
     }
     keys.into_check(site, sink)

@@ -89,7 +89,7 @@ fn one(
         }
         "name" => {
             v.name = text(entry, bad_name, sink);
-            v.name_refused = v.name.is_none();
+            v.name_refused |= v.name.is_none();
         }
         "prompt" => {
             v.prompt = entry.string("a string", sink);
@@ -189,8 +189,18 @@ fn one(
                 .filter_map(|(site, keys)| check(site, &keys, context, sink))
                 .collect();
         }
-        _ if owner == Owner::Defaults => entry.unknown("`[defaults]`", task_names(), sink),
-        _ => entry.unknown("a task", task_names(), sink),
+        _ => {
+            let what = match owner {
+                Owner::Defaults => "`[defaults]`",
+                Owner::Task => "a task",
+            };
+            // Mistyped, not missing: one finding is enough.
+            match entry.unknown(what, task_names(), sink) {
+                Some("name") => v.name_refused = true,
+                Some("prompt" | "prompt_file") => v.prompt_refused = true,
+                _ => {}
+            }
+        }
     }
 }
 
@@ -391,7 +401,7 @@ pub(crate) fn env_value(var: &Entry<'_>, sink: &mut Sink) -> Option<Located<EnvV
             from = key.string("a variable's name", sink);
             good &= from.is_some();
         } else {
-            key.unknown("a variable", ["from"], sink);
+            let _meant = key.unknown("a variable", ["from"], sink);
             good = false;
         }
     }

@@ -141,7 +141,7 @@ fn tables(
                             .help(help),
                     );
                 } else {
-                    entry.unknown("the file", ["task", "defaults"], sink);
+                    let _meant = entry.unknown("the file", ["task", "defaults"], sink);
                 }
             }
         }

@@ -42,6 +42,7 @@ wrong! {
     empty_and_long_names: format!("[[task]]\nname = \"\"\nprompt = \"x\"\n[[task]]\nname = \"{}\"\nprompt = \"x\"\n", "n".repeat(101));
     invalid_names: "[[task]]\nname = \"fix it\"\nprompt = \"x\"\n[[task]]\nname = \"a/b\"\nprompt = \"x\"\n[[task]]\nname = \"-x\"\nprompt = \"x\"\n[[task]]\nname = \"a..b\"\nprompt = \"x\"\n";
     duplicate_names: format!("{}\n{}", task(""), task(""));
+    mistyped_required_keys: "[[task]]\nnmae = \"a\"\npromt = \"x\"\n[[task.check]]\nrnu = \"make\"\n";
     missing_name_and_prompt: "[[task]]\nrepo = \".\"\n";
     both_prompts: task("prompt_file = \"prompts/ok.md\"");
     empty_prompt: "[[task]]\nname = \"a\"\nprompt = \"  \\n\"\n";

@@ -98,7 +98,14 @@ impl ViewError {
                     format!("did you mean `{best}`, or {}?", more.join(", "))
                 }
             },
-            Self::Ambiguous { .. } => "give more digits of the id".to_owned(),
+            Self::Ambiguous { text, candidates } => {
+                // A name that several live tasks have; of a name and an id, the id can be longer.
+                if candidates.iter().all(|c| c.name == *text) {
+                    "several tasks of this name are in the queue: say which by its id".to_owned()
+                } else {
+                    "give more digits of the id".to_owned()
+                }
+            }
             Self::NoSubmission(_) => "`longhaul ls --all` lists the tasks".to_owned(),
             Self::NoAttempt { name, .. } => format!("`longhaul show {name}` lists its attempts"),
             Self::NoState { .. } => format!(

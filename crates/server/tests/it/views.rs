@@ -288,6 +288,23 @@ fn a_text_means_a_task_or_says_why_not() {
 }
 
 #[test]
+fn a_name_means_the_live_task_and_never_one_of_several() {
+    let mut h = History::new();
+    h.submit((0..3).map(|_| spec("twin", &[])).collect());
+    let resolve = |h: &History| look(h, |v| v.resolve("twin"));
+    let body = resolve(&h).unwrap_err().body();
+    assert_eq!(body.code, "task_ambiguous");
+    let listed: Vec<_> = body.candidates.iter().map(|c| (c.id, c.state)).collect();
+    assert_eq!(listed, [0, 1, 2].map(|n| (id(n), TaskState::Ready)));
+    assert!(body.hint.unwrap().contains("by its id"));
+    h.order(id(2), Order::Cancel);
+    h.order(id(1), Order::Cancel);
+    assert_eq!(resolve(&h).unwrap(), id(0), "the live one, though older");
+    h.order(id(0), Order::Cancel);
+    assert_eq!(resolve(&h).unwrap(), id(2), "else the newest");
+}
+
+#[test]
 fn events_tell_the_ledger_and_go_on_after_a_number() {
     let h = all_states();
     let all = look(&h, |v| v.events_after(0, 1_000)).unwrap();

@@ -54,9 +54,11 @@ impl Reader for MemoryReader {
         let model = self.0.lock();
         let needle = Needle::parse(text);
         let all = || model.tasks.values().map(|k| &k.stored);
-        let named = all()
-            .filter(|t| t.task.name == text)
-            .max_by_key(|t| (t.final_at.is_none(), t.task.id));
+        let named = || all().filter(|t| t.task.name == text);
+        let mut meant: Vec<_> = named().filter(|t| t.final_at.is_none()).collect();
+        if meant.is_empty() {
+            meant.extend(named().max_by_key(|t| t.task.id));
+        }
         let fitting = all().filter(|t| {
             let id = t.task.id.uuid();
             needle
@@ -66,18 +68,11 @@ impl Reader for MemoryReader {
                     .tail
                     .is_some_and(|tail| id.as_bytes().ends_with(&tail))
         });
-        let found = named.into_iter().chain(fitting).map(candidate).collect();
+        let found = meant.into_iter().chain(fitting).map(candidate).collect();
         resolve::settle(found, text, || {
             let names = model.tasks.values().rev().take(MAX_COMPARED);
             Ok(names.map(|k| k.stored.task.name.clone()).collect())
         })
-    }
-
-    fn short_prefix(&self, id: TaskId) -> Result<String, StoreError> {
-        let model = self.0.lock();
-        let before = model.tasks.range(..id).next_back().map(|(id, _)| id.uuid());
-        let after = model.tasks.keys().find(|k| **k > id).map(|k| k.uuid());
-        Ok(resolve::short_prefix(id, [before, after]))
     }
 
     fn ledger(&self, task: TaskId) -> Result<Vec<LedgerRow>, StoreError> {
@@ -126,17 +121,6 @@ impl Reader for MemoryReader {
     fn submission(&self, id: Uuid) -> Result<Option<SubmissionRow>, StoreError> {
         let model = self.0.lock();
         Ok(model.submissions.iter().find(|s| s.id == id).cloned())
-    }
-
-    fn submission_like(
-        &self,
-        source: &str,
-        digest: &str,
-    ) -> Result<Option<SubmissionRow>, StoreError> {
-        let model = self.0.lock();
-        let mut newest_first = model.submissions.iter().rev();
-        let found = newest_first.find(|s| s.source == source && s.digest == digest);
-        Ok(found.cloned())
     }
 
     fn live_from(&self, source: &str) -> Result<Vec<StoredTask>, StoreError> {

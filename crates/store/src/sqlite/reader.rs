@@ -8,7 +8,7 @@ use longhaul_core::spec::TaskSpec;
 use longhaul_core::time::UnixMs;
 use longhaul_core::verdict::Verdict;
 use longhaul_core::window::Window;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
+use rusqlite::{Connection, Params, Row, params, params_from_iter};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -102,10 +102,15 @@ impl Reader for SqliteReader {
     fn resolve(&self, wanted: &str) -> Result<Resolution, StoreError> {
         self.at_once(|conn| {
             let needle = Needle::parse(wanted);
-            let by_name = "SELECT id, name, state FROM task WHERE name = ?1
-                 ORDER BY final_at IS NULL DESC, id DESC LIMIT 1";
-            let mut found = rows(conn, by_name, [wanted], candidate)?;
             let most = capped(MAX_CANDIDATES + 1);
+            let live = "SELECT id, name, state FROM task WHERE name = ?1 AND final_at IS NULL
+                 ORDER BY id LIMIT ?2";
+            let mut found = rows(conn, live, params![wanted, most], candidate)?;
+            if found.is_empty() {
+                let last = "SELECT id, name, state FROM task WHERE name = ?1
+                     ORDER BY id DESC LIMIT 1";
+                found = rows(conn, last, [wanted], candidate)?;
+            }
             if let Some((low, high)) = needle.range {
                 let sql = "SELECT id, name, state FROM task WHERE id BETWEEN ?1 AND ?2
                      ORDER BY id LIMIT ?3";
@@ -120,18 +125,6 @@ impl Reader for SqliteReader {
                 let sql = "SELECT name FROM task ORDER BY id DESC LIMIT ?1";
                 rows(conn, sql, [capped(MAX_COMPARED)], |r| Ok(r.get(0)?))
             })
-        })
-    }
-
-    fn short_prefix(&self, id: TaskId) -> Result<String, StoreError> {
-        self.at_once(|conn| {
-            let neighbour = |sql| -> Result<Option<Uuid>, StoreError> {
-                let mut sql = conn.prepare_cached(sql)?;
-                Ok(sql.query_row([id.uuid()], |r| r.get(0)).optional()?)
-            };
-            let before = neighbour("SELECT id FROM task WHERE id < ?1 ORDER BY id DESC LIMIT 1")?;
-            let after = neighbour("SELECT id FROM task WHERE id > ?1 ORDER BY id LIMIT 1")?;
-            Ok(resolve::short_prefix(id, [before, after]))
         })
     }
 
@@ -179,16 +172,6 @@ impl Reader for SqliteReader {
     fn submission(&self, id: Uuid) -> Result<Option<SubmissionRow>, StoreError> {
         let sql = "SELECT id, source, digest, created_at, tasks FROM submission WHERE id = ?1";
         Ok(rows(&self.conn, sql, [id], submission)?.pop())
-    }
-
-    fn submission_like(
-        &self,
-        source: &str,
-        digest: &str,
-    ) -> Result<Option<SubmissionRow>, StoreError> {
-        let sql = "SELECT id, source, digest, created_at, tasks FROM submission
-             WHERE source = ?1 AND digest = ?2 ORDER BY seq DESC LIMIT 1";
-        Ok(rows(&self.conn, sql, [source, digest], submission)?.pop())
     }
 
     fn live_from(&self, source: &str) -> Result<Vec<StoredTask>, StoreError> {

@@ -147,7 +147,6 @@ fn dump(reader: &dyn Reader) -> Result<Vec<String>, StoreError> {
         told.push(format!("{:?}", reader.verdicts(id)?));
         told.push(format!("{:?}", reader.verdict(id, t.task.fence, "unit")?));
         told.push(format!("{:?}", reader.dependents(id)?));
-        told.push(format!("{:?}", reader.short_prefix(id)?));
         told.push(format!("{:?}", reader.resolve(&id.short())?));
         told.push(format!("{:?}", reader.tasks_of(t.submission)?));
         told.push(format!("{:?}", reader.submission(t.submission)?));
@@ -157,10 +156,6 @@ fn dump(reader: &dyn Reader) -> Result<Vec<String>, StoreError> {
     }
     for n in 0..6 {
         let s = submission(n, Vec::new());
-        told.push(format!(
-            "{:?}",
-            reader.submission_like(&s.source, &s.digest)?
-        ));
         told.push(format!("{:?}", reader.live_from(&s.source)?));
     }
     for since in [0, 1_005, 1_030] {
