@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use longhaul_core::limit::LimitNotice;
+use longhaul_core::spec::EnvValue;
 use longhaul_core::time::UnixMs;
 
 use crate::capabilities::Capabilities;
@@ -21,7 +22,7 @@ pub struct Harness {
     kind: Kind,
     capabilities: Capabilities,
     extra_args: Vec<String>,
-    env: BTreeMap<String, String>,
+    env: BTreeMap<String, EnvValue>,
 }
 
 #[derive(Clone, Debug)]
@@ -167,7 +168,7 @@ impl Harness {
         };
         // After the program: in front of subcommands and of flags that take all that follows.
         plan.argv.splice(1..1, self.extra_args.iter().cloned());
-        plan.env.extend(self.env.clone());
+        plan.set(&self.env);
         Ok(plan)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use longhaul_core::spec::Permission;
+use longhaul_core::spec::{EnvValue, Permission};
 use longhaul_core::usage::MicroUsd;
 use thiserror::Error;
 
@@ -76,6 +76,9 @@ pub struct LaunchPlan {
     pub argv: Vec<String>,
     /// Variables to set, last.
     pub env: BTreeMap<String, String>,
+    /// Variables to set, last, to what the variable of this other name holds where the session is
+    /// started: the value itself is never part of a plan (I12).
+    pub env_from: BTreeMap<String, String>,
     /// Variables to take out of the environment before.
     pub env_remove: Vec<String>,
     /// Bytes for stdin, which is closed after them.
@@ -99,6 +102,24 @@ pub struct LaunchPlan {
     /// What [`AgentEvent::Started`](crate::AgentEvent::Started) must report as mode, for agents that
     /// report one; anything else stops the session before it spends (T23).
     pub expected_mode: Option<String>,
+}
+
+impl LaunchPlan {
+    /// Sets variables as the configuration says; a later word for the same name holds.
+    pub(crate) fn set(&mut self, variables: &BTreeMap<String, EnvValue>) {
+        for (name, value) in variables {
+            match value {
+                EnvValue::Literal(text) => {
+                    self.env_from.remove(name);
+                    self.env.insert(name.clone(), text.clone());
+                }
+                EnvValue::From { from } => {
+                    self.env.remove(name);
+                    self.env_from.insert(name.clone(), from.clone());
+                }
+            }
+        }
+    }
 }
 
 /// A file of a launch plan.

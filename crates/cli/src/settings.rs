@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_agents::Registry;
 use longhaul_config::files::{ReadError, read_bounded};
 use longhaul_config::settings::{
-    FileLayer, FlagSetting, Layer, Layers, MAX_FILE_BYTES, Resolved, Settings, resolve,
+    FileLayer, FlagSetting, Layer, Layers, MAX_FILE_BYTES, Resolved, resolve,
 };
 use longhaul_config::trust::{ContentHash, Trust, TrustStore};
 
@@ -164,21 +164,4 @@ pub(crate) fn content(repo: &Utf8Path) -> Result<ContentHash, Failure> {
             .iter()
             .map(|(path, bytes)| (path.as_str(), bytes.as_slice())),
     ))
-}
-
-/// All harnesses: the built-in ones and those of the configuration.
-///
-/// # Errors
-/// Every table that is no harness.
-pub(crate) fn registry(settings: &Settings) -> Result<Registry, Failure> {
-    let custom = settings
-        .harnesses
-        .iter()
-        .map(|(name, t)| crate::submit::harness::custom(name, t));
-    Registry::with_custom(custom.collect()).map_err(|errors| {
-        let all: Vec<String> = errors.iter().map(|e| format!("  {e}\n")).collect();
-        Failure::usage("the configured harnesses have mistakes")
-            .detail(all.concat())
-            .help("`longhaul config list --origin` says where each value came from")
-    })
 }

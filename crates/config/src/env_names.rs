@@ -41,7 +41,7 @@ pub const PLAIN: [&str; 11] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 29] = [
+pub const SETTINGS: [(&str, &str); 28] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -64,7 +64,6 @@ pub const SETTINGS: [(&str, &str); 29] = [
     ("LONGHAUL_SANDBOX_WRITABLE", "sandbox.writable"),
     ("LONGHAUL_RETRY_BACKOFF_MIN", "retry.backoff_min"),
     ("LONGHAUL_RETRY_BACKOFF_MAX", "retry.backoff_max"),
-    ("LONGHAUL_LIMITS_POLL", "limits.poll"),
     ("LONGHAUL_LIMITS_UNKNOWN_RESET", "limits.unknown_reset"),
     ("LONGHAUL_LIMITS_WAKE_JITTER", "limits.wake_jitter"),
     ("LONGHAUL_LIMITS_THROTTLE_PAUSE", "limits.throttle_pause"),

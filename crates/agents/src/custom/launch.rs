@@ -127,7 +127,6 @@ pub(crate) fn launch(
     }
 
     let mut plan = LaunchPlan {
-        env: custom.env.clone(),
         conversation: resume.map(str::to_owned),
         writable: custom
             .writable
@@ -139,6 +138,7 @@ pub(crate) fn launch(
         .then_some(mode),
         ..LaunchPlan::default()
     };
+    plan.set(&custom.env);
     if custom.uses_prompt_file() {
         plan.files.push(PlacedFile {
             name: PROMPT_FILE.to_owned(),

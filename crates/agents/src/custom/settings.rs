@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_core::spec::EnvValue;
 use serde::{Deserialize, Serialize};
 
 /// A harness of the config, or changes to a built-in one (then only `aliases`, `program`, `base_args`,
@@ -49,8 +50,8 @@ pub struct CustomHarness {
     pub inline_system_prompt_for_task: bool,
     /// Files or folders in a project that show it is used there (S9).
     pub project_markers: Vec<String>,
-    /// Variables to set.
-    pub env: BTreeMap<String, String>,
+    /// Variables to set; one that is named is read when the session starts (T26).
+    pub env: BTreeMap<String, EnvValue>,
     /// Arguments that resume a conversation, with the placeholder `{id}`; empty: it cannot.
     pub resume_args: Vec<String>,
     /// How its stdout is read.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use longhaul_agents::{
     CustomHarness, LaunchPlan, LaunchRefusal, LaunchRequest, OutputFormat, Registry,
 };
-use longhaul_core::spec::Permission;
+use longhaul_core::spec::{EnvValue, Permission};
 use longhaul_core::usage::MicroUsd;
 
 const FRESH: &str = "018f0000-0000-7000-8000-000000000001";
@@ -49,6 +49,14 @@ fn render(plan: &Result<LaunchPlan, LaunchRefusal>) -> String {
     line("argv", format!("{:?}", plan.argv));
     let env: Vec<String> = plan.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     line("env", env.join(" "));
+    let from: Vec<String> = plan
+        .env_from
+        .iter()
+        .map(|(k, v)| format!("{k}=${v}"))
+        .collect();
+    if !from.is_empty() {
+        line("env from", from.join(" "));
+    }
     line("unset", plan.env_remove.join(" "));
     line(
         "stdin",
@@ -287,7 +295,15 @@ fn s8_a_custom_harness_says_all_by_its_flags() {
         permission_modes: BTreeMap::from([("edits".to_owned(), "write".to_owned())]),
         max_budget_usd_flag: flag("budget"),
         append_system_prompt_flag: flag("system"),
-        env: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
+        env: BTreeMap::from([
+            ("A".to_owned(), EnvValue::Literal("b".to_owned())),
+            (
+                "KEY".to_owned(),
+                EnvValue::From {
+                    from: "MINE_KEY".to_owned(),
+                },
+            ),
+        ]),
         resume_args: vec!["--resume={id}".to_owned()],
         output: OutputFormat::ClaudeStream,
         writable: vec!["~/.mine".to_owned(), "/var/mine".to_owned()],
@@ -347,7 +363,10 @@ fn a_builtin_harness_takes_the_configs_program_arguments_and_variables() {
         name: "claude".to_owned(),
         program: Some("/opt/claude/bin/claude".to_owned()),
         base_args: vec!["--debug".to_owned()],
-        env: BTreeMap::from([("DISABLE_AUTOUPDATER".to_owned(), "0".to_owned())]),
+        env: BTreeMap::from([(
+            "DISABLE_AUTOUPDATER".to_owned(),
+            EnvValue::Literal("0".to_owned()),
+        )]),
         ..CustomHarness::default()
     };
     let registry = Registry::with_custom(vec![changed]).expect("sound");

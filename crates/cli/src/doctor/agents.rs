@@ -12,15 +12,14 @@ use super::{Grade, Row, advisory, fail, pass, skipped};
 use crate::context::Context;
 use crate::env::Env;
 use crate::output::text::one_line;
-use crate::settings;
-use crate::submit::harness::installed;
+use crate::submit::harness::{installed, registry};
 
 /// How long an agent may take to say its version.
 const VERSION_TIME: Duration = Duration::from_secs(10);
 
 /// A row per harness; one more if none is installed.
 pub(super) fn rows(context: &Context, settings: Option<&Settings>) -> Vec<Row> {
-    let registry = match settings.map(settings::registry) {
+    let registry = match settings.map(registry) {
         Some(Ok(registry)) => registry,
         Some(Err(e)) => {
             return vec![fail(

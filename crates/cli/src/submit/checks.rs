@@ -1,10 +1,12 @@
 //! What would fail every attempt of a task, seen before it is stored: scripts with mistakes, checks
 //! that nobody here can judge. Not the checks of the file itself, which the config crate makes.
 
-use longhaul_config::taskfile::{HarnessFacts as _, TaskDraft};
+use camino::Utf8Path;
+use longhaul_agents::Registry;
+use longhaul_config::taskfile::TaskDraft;
 use longhaul_core::spec::{CheckKind, CheckSpec, WorkspaceKind};
+use longhaul_engine::executor::Practice;
 
-use super::harness::{self, Known};
 use super::spec::Resolver;
 use crate::failure::Failure;
 
@@ -12,8 +14,8 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// Its first mistake.
-pub(super) fn script(draft: &TaskDraft, name: &str, known: &Known) -> Result<(), Failure> {
-    if !is_script(name, known) {
+pub(super) fn script(draft: &TaskDraft, name: &str, registry: &Registry) -> Result<(), Failure> {
+    if !is_script(name, registry) {
         return Ok(());
     }
     longhaul_script::parse(&draft.prompt)
@@ -34,16 +36,17 @@ pub(super) fn can_be_judged(
     check: &CheckSpec,
     draft: &TaskDraft,
     own: &str,
-    resolver: &Resolver<'_>,
+    repo: &Utf8Path,
+    practice: &Practice,
+    resolver: &mut Resolver<'_>,
 ) -> Result<(), Failure> {
     let name = &check.name;
     match &check.kind {
         CheckKind::Run { .. } => Ok(()),
         CheckKind::Model { model: judge, .. } => {
-            let settings = resolver.settings;
-            let judge = judge.as_ref().or(settings.default_judge.as_ref());
+            let judge = judge.as_ref().or(practice.default_judge.as_ref());
             match judge {
-                Some(judge) if settings.judges.contains_key(judge) => Ok(()),
+                Some(judge) if practice.judges.contains_key(judge) => Ok(()),
                 Some(judge) => Err(Failure::usage(format!(
                     "check `{name}` has the judge `{judge}`, which the configuration does not have"
                 ))
@@ -62,26 +65,19 @@ pub(super) fn can_be_judged(
                 .help("leave out `workspace = \"in-place\"`, or check with `run` or `model`"));
             }
             let reviewer = harness.as_deref().unwrap_or(own);
-            if is_script(reviewer, resolver.known) {
+            if is_script(reviewer, &practice.registry) {
                 return Err(Failure::usage(format!(
                     "check `{name}` is a review, which harness `script` cannot do"
                 ))
                 .help("name an agent beside it, such as `harness = \"claude\"`"));
             }
-            harness::pick(
-                reviewer,
-                &resolver.home,
-                resolver.known,
-                &resolver.context.env,
-            )
-            .map(drop)
+            resolver.agent(reviewer, repo, practice).map(drop)
         }
     }
 }
 
-fn is_script(name: &str, known: &Known) -> bool {
-    known
-        .find(name)
-        .and_then(|info| known.registry().resolve(&info.name).ok())
-        .is_some_and(|h| h.is_builtin_script())
+fn is_script(name: &str, registry: &Registry) -> bool {
+    registry
+        .resolve(name)
+        .is_ok_and(longhaul_agents::Harness::is_builtin_script)
 }

@@ -1,19 +1,19 @@
 //! A task file, from its path to a request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_api::SubmitRequest;
 use longhaul_config::diag::Diagnostics;
 use longhaul_config::files::{ReadError, read_bounded};
-use longhaul_config::settings::Settings;
+use longhaul_config::settings::{Profile, Settings};
 use longhaul_config::taskfile::{
     self, DepRef, DiskFiles, ParsedTaskFile, TaskContext, TaskDefaults, TaskDraft, TaskFileInput,
 };
 use longhaul_config::trust::Trust;
 use sha2::{Digest as _, Sha256};
 
-use super::harness::Known;
+use super::harness::{Known, registry};
 use super::repo;
 use super::spec::{Planned, Resolver};
 use crate::context::Context;
@@ -38,7 +38,7 @@ pub(crate) struct TaskFile {
 pub(crate) struct Facts {
     pub(crate) settings: Settings,
     pub(crate) known: Known,
-    profiles: Vec<String>,
+    profiles: BTreeMap<String, Profile>,
     judges: Vec<String>,
     defaults: TaskDefaults,
     trusted: bool,
@@ -63,9 +63,9 @@ impl Facts {
                 }
             };
         let settings = resolved.settings;
-        let known = Known::new(settings::registry(&settings)?, &settings.harnesses);
+        let known = Known::new(registry(&settings)?);
         Ok(Self {
-            profiles: settings.profiles.keys().cloned().collect(),
+            profiles: settings.profiles.clone(),
             judges: settings.judges.keys().cloned().collect(),
             defaults: settings.task_defaults(),
             settings,
@@ -156,17 +156,27 @@ pub(crate) struct Wish<'w> {
     pub(crate) again: bool,
     /// In place of every task's harness.
     pub(crate) harness: Option<&'static str>,
+    /// Agents that are not installed here are no mistake of the file: they are named in `absent`.
+    pub(crate) anywhere: bool,
 }
 
-/// The request that hands the file in.
+/// What the file comes to: its tasks as they would be handed in.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The tasks.
+    pub(crate) planned: Vec<Planned>,
+    /// Agents that are not installed here; empty unless that was wished.
+    pub(crate) absent: BTreeSet<String>,
+    source: Utf8PathBuf,
+    digest: String,
+}
+
+/// Everything that is looked at before a file is handed in: the one way for `validate`, `run`,
+/// `--dry-run` and `--rehearse`.
 ///
 /// # Errors
 /// Every reason of every task at once; nothing was stored.
-pub(crate) fn request(
-    context: &Context,
-    file: TaskFile,
-    wish: &Wish<'_>,
-) -> Result<(SubmitRequest, Vec<Planned>), Failure> {
+pub(crate) fn plan(context: &Context, file: TaskFile, wish: &Wish<'_>) -> Result<Plan, Failure> {
     let TaskFile {
         path,
         mut digest,
@@ -179,20 +189,39 @@ pub(crate) fn request(
         digest = part_digest(&digest, &drafts);
     }
     let folder = path.parent().unwrap_or(Utf8Path::new("/")).to_owned();
-    let known = Known::new(settings::registry(&settings)?, &settings.harnesses);
     let reads = context.reads()?;
     let git = repo::git(&context.env)?;
-    let mut resolver = Resolver::new(context, git, &settings, &known, &reads, folder);
+    let mut resolver = Resolver::new(context, git, &settings, &reads, folder);
     resolver.task_file = Some(path.clone());
     resolver.harness = wish.harness;
+    resolver.anywhere = wish.anywhere;
     let planned = resolver.all(drafts)?;
-    let request = SubmitRequest {
-        source: path.into_string(),
+    let absent = resolver.absent;
+    Ok(Plan {
+        planned,
+        absent,
+        source: path,
         digest,
+    })
+}
+
+/// The request that hands the file in.
+///
+/// # Errors
+/// Every reason of every task at once; nothing was stored.
+pub(crate) fn request(
+    context: &Context,
+    file: TaskFile,
+    wish: &Wish<'_>,
+) -> Result<(SubmitRequest, Vec<Planned>), Failure> {
+    let plan = plan(context, file, wish)?;
+    let request = SubmitRequest {
+        source: plan.source.into_string(),
+        digest: plan.digest,
         again: wish.again,
-        tasks: planned.iter().map(|p| p.task.clone()).collect(),
+        tasks: plan.planned.iter().map(|p| p.task.clone()).collect(),
     };
-    Ok((request, planned))
+    Ok((request, plan.planned))
 }
 
 fn part_digest(whole: &str, drafts: &[TaskDraft]) -> String {

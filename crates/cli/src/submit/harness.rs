@@ -1,57 +1,89 @@
 //! Harnesses as the submitter sees them: configured, installed, picked by what a repository holds.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_agents::{CustomHarness, Harness, OutputFormat, Registry};
-use longhaul_config::settings::HarnessTable;
+use longhaul_config::settings::{HarnessTable, Settings};
 use longhaul_config::taskfile::{HarnessFacts, HarnessInfo};
-use longhaul_core::spec::EnvValue;
 
 use crate::env::Env;
 use crate::failure::Failure;
 
-/// The agents crate's table of a harness, from the configuration's.
-pub(crate) fn custom(name: &str, t: &HarnessTable) -> CustomHarness {
-    let mut first = t.base_args.clone();
-    first.extend(t.args.iter().cloned());
-    let literal = t.env.iter().filter_map(|(name, value)| match value {
-        EnvValue::Literal(text) => Some((name.clone(), text.clone())),
-        // Read when the session starts (T26); not part of the launch table.
-        EnvValue::From { .. } => None,
-    });
+/// Every harness there is: the built-in ones and those of the configuration. The one way from settings
+/// to harnesses, for the checks of a submission and for the daemon alike.
+///
+/// # Errors
+/// Every table that is no harness.
+pub(crate) fn registry(settings: &Settings) -> Result<Registry, Failure> {
+    let custom = settings.harnesses.iter().map(|(name, t)| custom(name, t));
+    Registry::with_custom(custom.collect()).map_err(|errors| {
+        let all: Vec<String> = errors.iter().map(|e| format!("  {e}\n")).collect();
+        Failure::usage("the configured harnesses have mistakes")
+            .detail(all.concat())
+            .help("`longhaul config list --origin` says where each value came from")
+    })
+}
+
+/// The agents crate's table of a harness, from the configuration's. Every key of it is named here, so
+/// that a new one cannot be forgotten.
+fn custom(name: &str, table: &HarnessTable) -> CustomHarness {
+    let HarnessTable {
+        program,
+        args,
+        base_args,
+        aliases,
+        cwd_flag,
+        session_name_flag,
+        task_flag,
+        model_flag,
+        add_dir_flag,
+        include_directories_flag,
+        allowed_tools_flag,
+        disallowed_tools_flag,
+        permission_mode_flag,
+        max_budget_usd_flag,
+        append_system_prompt_flag,
+        inline_system_prompt_for_task,
+        project_markers,
+        permission_modes,
+        credentials,
+        writable,
+        resume_flag,
+        output_format,
+        cost_known,
+        env,
+    } = table.clone();
     CustomHarness {
         name: name.to_owned(),
-        program: t.program.clone(),
-        base_args: first,
-        cwd_flag: t.cwd_flag.clone(),
-        session_name_flag: t.session_name_flag.clone(),
-        task_flag: t.task_flag.clone(),
-        model_flag: t.model_flag.clone(),
-        add_dir_flag: t.add_dir_flag.clone(),
-        include_directories_flag: t.include_directories_flag.clone(),
-        allowed_tools_flag: t.allowed_tools_flag.clone(),
-        disallowed_tools_flag: t.disallowed_tools_flag.clone(),
-        permission_mode_flag: t.permission_mode_flag.clone(),
-        max_budget_usd_flag: t.max_budget_usd_flag.clone(),
-        append_system_prompt_flag: t.append_system_prompt_flag.clone(),
-        inline_system_prompt_for_task: t.inline_system_prompt_for_task.unwrap_or(true),
-        project_markers: t.project_markers.clone(),
-        env: literal.collect(),
-        resume_args: t
-            .resume_flag
-            .as_ref()
-            .map(|flag| vec![flag.clone(), "{id}".to_owned()])
-            .unwrap_or_default(),
-        output: match t.output_format.as_deref() {
+        aliases,
+        program,
+        base_args: base_args.into_iter().chain(args).collect(),
+        cwd_flag,
+        session_name_flag,
+        task_flag,
+        model_flag,
+        add_dir_flag,
+        include_directories_flag,
+        allowed_tools_flag,
+        disallowed_tools_flag,
+        permission_mode_flag,
+        permission_modes,
+        max_budget_usd_flag,
+        append_system_prompt_flag,
+        inline_system_prompt_for_task: inline_system_prompt_for_task.unwrap_or(true),
+        project_markers,
+        env,
+        resume_args: resume_flag.map_or_else(Vec::new, |flag| vec![flag, "{id}".to_owned()]),
+        output: match output_format.as_deref() {
             Some("claude") => OutputFormat::ClaudeStream,
             Some("codex") => OutputFormat::CodexJson,
             Some("gemini") => OutputFormat::GeminiStream,
             Some("opencode") => OutputFormat::OpencodeJson,
+            Some("script") => OutputFormat::Script,
             _ => OutputFormat::Text,
         },
-        ..CustomHarness::default()
+        cost_known,
+        credentials,
+        writable,
     }
 }
 
@@ -59,53 +91,43 @@ pub(crate) fn custom(name: &str, t: &HarnessTable) -> CustomHarness {
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     registry: Registry,
-    /// Of the configuration, by harness.
-    aliases: BTreeMap<String, String>,
-    cost_known: BTreeMap<String, bool>,
 }
 
 impl Known {
-    /// The built-in ones and those of the configuration.
-    pub(crate) fn new(registry: Registry, tables: &BTreeMap<String, HarnessTable>) -> Self {
-        let alias = |(name, t): (&String, &HarnessTable)| {
-            t.aliases
-                .iter()
-                .map(|a| (a.clone(), name.clone()))
-                .collect::<Vec<_>>()
-        };
-        Self {
-            aliases: tables.iter().flat_map(alias).collect(),
-            cost_known: tables
-                .iter()
-                .filter_map(|(name, t)| Some((name.clone(), t.cost_known?)))
-                .collect(),
-            registry,
-        }
+    /// These.
+    pub(crate) const fn new(registry: Registry) -> Self {
+        Self { registry }
     }
+}
 
-    /// The harnesses.
-    pub(crate) const fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    fn info(&self, harness: &Harness) -> HarnessInfo {
-        let configured = self.cost_known.get(harness.name()).copied();
-        HarnessInfo {
-            name: harness.name().to_owned(),
-            cost_known: configured.unwrap_or(harness.capabilities().cost_known),
-        }
+fn info(harness: &Harness) -> HarnessInfo {
+    HarnessInfo {
+        name: harness.name().to_owned(),
+        cost_known: harness.capabilities().cost_known,
     }
 }
 
 impl HarnessFacts for Known {
     fn find(&self, name: &str) -> Option<HarnessInfo> {
-        let name = self.aliases.get(name).map_or(name, String::as_str);
-        self.registry.resolve(name).ok().map(|h| self.info(h))
+        self.registry.resolve(name).ok().map(info)
     }
 
     fn names(&self) -> Vec<String> {
-        let own = self.registry.names().map(str::to_owned);
-        own.chain(self.aliases.keys().cloned()).collect()
+        let spellings = |h: &Harness| {
+            let aliases: Vec<String> = h.aliases().into_iter().map(str::to_owned).collect();
+            std::iter::once(h.name().to_owned()).chain(aliases)
+        };
+        // The spellings of the built-in ones are too many to be listed.
+        let plain = Registry::builtin();
+        self.registry
+            .iter()
+            .flat_map(spellings)
+            .filter(|name| {
+                plain
+                    .resolve(name)
+                    .map_or(true, |known| known.name() == name)
+            })
+            .collect()
     }
 }
 
@@ -119,49 +141,55 @@ pub(crate) fn installed(harness: &Harness, env: &Env) -> Option<Utf8PathBuf> {
     find_program(harness.program(), env)
 }
 
-/// A program by path, or by name on PATH.
+/// A program by path, or by name on PATH: as the daemon looks for it.
 pub(crate) fn find_program(program: &str, env: &Env) -> Option<Utf8PathBuf> {
-    let runnable = |path: &Utf8Path| {
-        path.metadata()
-            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    if program.contains('/') {
-        let path = match program.strip_prefix("~/") {
-            Some(rest) => Utf8Path::new(env.lossy("HOME")?).join(rest),
-            None => Utf8PathBuf::from(program),
-        };
-        return runnable(&path).then_some(path);
-    }
-    env.lossy("PATH")?
-        .split(':')
-        .filter(|dir| dir.starts_with('/'))
-        .map(|dir| Utf8Path::new(dir).join(program))
-        .find(|path| runnable(path))
+    longhaul_engine::executor::find_program(program, env.lossy("PATH"), env.lossy("HOME"))
 }
 
-/// The harness of a task: the named one if it is installed; for `auto` the first installed one whose
-/// marker the repository holds (S9), else the first installed one.
+/// The harness of a task.
+#[derive(Debug)]
+pub(crate) enum Picked {
+    /// It can be started here.
+    Here(HarnessInfo),
+    /// The named one, which is not installed here.
+    Absent(HarnessInfo, Failure),
+    /// None that `auto` could take.
+    Nobody(Failure),
+}
+
+impl Picked {
+    /// One that can be started here.
+    ///
+    /// # Errors
+    /// There is none; says what to install or to write instead.
+    pub(crate) fn here(self) -> Result<HarnessInfo, Failure> {
+        match self {
+            Self::Here(info) => Ok(info),
+            Self::Absent(_, why) | Self::Nobody(why) => Err(why),
+        }
+    }
+}
+
+/// The harness of a task: the named one; for `auto` the first installed one whose marker the repository
+/// holds (S9), else the first installed one.
 ///
 /// # Errors
-/// Not installed; says what to install or to write instead.
+/// There is no harness of this name.
 pub(crate) fn pick(
     name: &str,
     repo: &Utf8Path,
-    known: &Known,
+    registry: &Registry,
     env: &Env,
-) -> Result<HarnessInfo, Failure> {
-    let registry = known.registry();
-    let unknown = |name: &str| Failure::usage(format!("there is no harness `{name}`"));
+) -> Result<Picked, Failure> {
     if name != "auto" {
-        let info = known.find(name).ok_or_else(|| unknown(name))?;
         let harness = registry
-            .resolve(&info.name)
+            .resolve(name)
             .map_err(|e| Failure::usage(e.to_string()))?;
-        return if installed(harness, env).is_some() {
-            Ok(info)
+        return Ok(if installed(harness, env).is_some() {
+            Picked::Here(info(harness))
         } else {
-            Err(not_installed(harness))
-        };
+            Picked::Absent(info(harness), not_installed(harness))
+        });
     }
     // `script` does what its prompt says, letter by letter: never a guess.
     let agents: Vec<&Harness> = registry
@@ -174,12 +202,16 @@ pub(crate) fn pick(
             .iter()
             .any(|m| repo.join(m).exists())
     });
-    let picked = marked.or(agents.first()).ok_or_else(|| {
-        Failure::usage("no agent is installed for harness `auto`")
-            .help("install claude, codex, gemini or opencode, and log in once")
-            .help("or try your file without a model: `longhaul run --rehearse FILE`")
-    })?;
-    Ok(known.info(picked))
+    Ok(marked.or(agents.first()).map_or_else(
+        || {
+            Picked::Nobody(
+                Failure::usage("no agent is installed for harness `auto`")
+                    .help("install claude, codex, gemini or opencode, and log in once")
+                    .help("or try your file without a model: `longhaul run --rehearse FILE`"),
+            )
+        },
+        |harness| Picked::Here(info(harness)),
+    ))
 }
 
 fn not_installed(harness: &Harness) -> Failure {
@@ -190,6 +222,11 @@ fn not_installed(harness: &Harness) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use longhaul_core::spec::EnvValue;
+
     use super::*;
 
     #[test]
@@ -199,19 +236,90 @@ mod tests {
         let (bin, repo) = (root.join("bin"), root.join("repo"));
         std::fs::create_dir_all(&bin).unwrap();
         std::fs::create_dir_all(repo.join(".gemini")).unwrap();
-        let known = Known::new(Registry::builtin(), &BTreeMap::new());
+        let known = Registry::builtin();
         let env = Env::fake(&[("PATH", bin.as_str())]);
-        let none = pick("auto", &repo, &known, &env).unwrap_err();
+        let pick = |name: &str, repo: &Utf8Path| {
+            pick(name, repo, &known, &env)
+                .and_then(Picked::here)
+                .map(|info| info.name)
+        };
+        let none = pick("auto", &repo).unwrap_err();
         assert!(none.message().contains("no agent is installed"), "{none}");
         for name in ["claude", "gemini"] {
             let path = bin.join(name);
             std::fs::write(&path, "").unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        assert_eq!(pick("auto", &repo, &known, &env).unwrap().name, "gemini");
-        assert_eq!(pick("auto", root, &known, &env).unwrap().name, "claude");
-        let codex = pick("codex", &repo, &known, &env).unwrap_err();
+        assert_eq!(pick("auto", &repo).unwrap(), "gemini");
+        assert_eq!(pick("auto", root).unwrap(), "claude");
+        let codex = pick("codex", &repo).unwrap_err();
         assert!(codex.message().contains("not installed"), "{codex}");
-        assert_eq!(pick("script", &repo, &known, &env).unwrap().name, "script");
+        assert_eq!(pick("script", &repo).unwrap(), "script");
+    }
+
+    /// Settings with these harnesses.
+    fn settings(toml: &str) -> Settings {
+        use longhaul_config::settings::{FileLayer, Layer, Layers, resolve};
+        let file = FileLayer {
+            layer: Layer::User,
+            path: Utf8Path::new("config.toml"),
+            bytes: toml.as_bytes(),
+        };
+        let built_in: Vec<&str> = vec!["claude", "codex", "gemini", "opencode", "script"];
+        resolve(&Layers {
+            files: &[file],
+            repo_trusted: false,
+            env: &BTreeMap::new(),
+            flags: &[],
+            built_in_harnesses: &built_in,
+        })
+        .unwrap()
+        .settings
+    }
+
+    #[test]
+    fn s8_what_the_config_says_of_a_harness_reaches_its_launch() {
+        let settings = settings(
+            "[harness.mine]\nprogram = \"/bin/mine\"\naliases = [\"my-own\"]\nbase_args = [\"a\"]\nargs = [\"b\"]\n\
+             cost_known = true\ncredentials = [\"MINE_KEY\"]\noutput_format = \"script\"\nresume_flag = \"--go-on\"\n\
+             permission_mode_flag = \"--mode\"\npermission_modes.edits = \"write\"\nwritable = [\"~/.mine\"]\n\
+             [harness.mine.env]\nPLAIN = \"x\"\nNAMED = { from = \"ELSEWHERE\" }\n\
+             [harness.claude]\ncost_known = false\naliases = [\"cc\"]\n",
+        );
+        let registry = registry(&settings).unwrap();
+        let known = Known::new(registry.clone());
+        let mine = registry.resolve("my-own").unwrap();
+        let found = known.find("my-own").unwrap();
+        assert_eq!((found.name.as_str(), found.cost_known), ("mine", true));
+        let found = known.find("cc").unwrap();
+        assert_eq!((found.name.as_str(), found.cost_known), ("claude", false));
+        assert!(
+            known.names().contains(&"cc".to_owned()),
+            "{:?}",
+            known.names()
+        );
+        let request = longhaul_agents::LaunchRequest {
+            program: "/bin/mine".into(),
+            resume: Some("c1".to_owned()),
+            env: [("HOME".to_owned(), "/home/u".to_owned())].into(),
+            ..longhaul_agents::LaunchRequest::default()
+        };
+        let plan = mine.launch(&request).unwrap();
+        assert_eq!(
+            plan.argv,
+            ["/bin/mine", "a", "b", "--mode", "write", "--go-on", "c1"]
+        );
+        assert_eq!(plan.env["PLAIN"], "x");
+        assert_eq!(plan.env_from["NAMED"], "ELSEWHERE");
+        assert_eq!(plan.writable, ["/home/u/.mine"]);
+        assert_eq!(mine.capabilities().credentials, ["MINE_KEY"]);
+        // Only the script's own stream reports a mode and its cost.
+        assert!(mine.capabilities().mode_reported);
+        assert_eq!(
+            settings.harnesses["mine"].env["NAMED"],
+            EnvValue::From {
+                from: "ELSEWHERE".to_owned()
+            }
+        );
     }
 }

@@ -5,6 +5,7 @@ mod checks;
 pub(crate) mod file;
 pub(crate) mod gitrun;
 pub(crate) mod harness;
+mod launch;
 pub(crate) mod rehearse;
 pub(crate) mod repo;
 pub(crate) mod spec;

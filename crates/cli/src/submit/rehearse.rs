@@ -67,6 +67,7 @@ fn play(
         only,
         again: true,
         harness: Some("script"),
+        ..Wish::default()
     };
     let (mut request, _) = request(context, file, &wish)?;
     let mut left_out = 0;

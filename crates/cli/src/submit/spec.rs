@@ -1,36 +1,44 @@
 //! Drafts become tasks: each with its repository, base, harness and ids, or every reason why not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_api::SubmitTask;
 use longhaul_config::settings::Settings;
-use longhaul_config::taskfile::{DepRef, Resolution, TaskDraft};
+use longhaul_config::taskfile::{DepRef, HarnessInfo, Resolution, TaskDraft};
 use longhaul_core::ids::TaskId;
-use longhaul_core::spec::WorkspaceKind;
+use longhaul_core::spec::{TaskSpec, WorkspaceKind};
+use longhaul_engine::executor::Practice;
 use longhaul_vcs::{Git, OpenError, Repo};
 use uuid::Uuid;
 
-use super::harness::Known;
-use super::{checks, harness, repo};
+use super::harness::Picked;
+use super::{checks, harness, launch, repo};
 use crate::client::Reads;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::{settings, wire};
 
 /// What drafts are resolved against.
 pub(crate) struct Resolver<'c> {
     pub(crate) context: &'c Context,
     pub(crate) git: Git,
     pub(crate) settings: &'c Settings,
-    pub(crate) known: &'c Known,
     pub(crate) reads: &'c Reads,
     /// Where a draft without `repo` belongs.
     pub(crate) home: Utf8PathBuf,
     pub(crate) task_file: Option<Utf8PathBuf>,
     /// In place of every task's harness (`--rehearse`).
     pub(crate) harness: Option<&'static str>,
+    /// Agents that are not installed here are noted and do not stop anything.
+    pub(crate) anywhere: bool,
+    /// Those that were noted.
+    pub(crate) absent: BTreeSet<String>,
     /// Bases by repository, looked up once.
     bases: BTreeMap<Utf8PathBuf, Base>,
+    /// What the daemon will follow there, by repository.
+    practices: BTreeMap<Utf8PathBuf, Arc<Practice>>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,7 +71,6 @@ impl<'c> Resolver<'c> {
         context: &'c Context,
         git: Git,
         settings: &'c Settings,
-        known: &'c Known,
         reads: &'c Reads,
         home: Utf8PathBuf,
     ) -> Self {
@@ -71,11 +78,13 @@ impl<'c> Resolver<'c> {
             context,
             git,
             settings,
-            known,
             reads,
             home,
             task_file: None,
             harness: None,
+            anywhere: false,
+            absent: BTreeSet::new(),
+            practices: BTreeMap::new(),
             bases: BTreeMap::new(),
         }
     }
@@ -102,7 +111,8 @@ impl<'c> Resolver<'c> {
             });
             let after: Vec<String> = after.collect();
             match self.one(draft, &ids) {
-                Ok(spec) => planned.push(Planned {
+                Ok(None) => {}
+                Ok(Some(spec)) => planned.push(Planned {
                     task: SubmitTask { id: *id, spec },
                     after,
                 }),
@@ -116,27 +126,22 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    fn one(
-        &mut self,
-        draft: TaskDraft,
-        ids: &[TaskId],
-    ) -> Result<longhaul_core::spec::TaskSpec, Failure> {
+    fn one(&mut self, draft: TaskDraft, ids: &[TaskId]) -> Result<Option<TaskSpec>, Failure> {
         let wanted = draft.repo.clone().unwrap_or_else(|| self.home.clone());
         let (checkout, base) = match draft.workspace {
             WorkspaceKind::Worktree => self.worktree(&wanted, draft.base.as_deref())?,
             WorkspaceKind::InPlace => self.in_place(&wanted)?,
         };
-        let harness = harness::pick(
-            self.harness.unwrap_or(&draft.harness),
-            &checkout,
-            self.known,
-            &self.context.env,
-        )?;
+        let practice = self.practice(&checkout)?;
+        let name = self.harness.unwrap_or(&draft.harness);
+        let Some(harness) = self.agent(name, &checkout, &practice)? else {
+            return Ok(None);
+        };
         // A rehearsal replaces prompts and leaves out what models and agents judge.
         if self.harness.is_none() {
-            checks::script(&draft, &harness.name, self.known)?;
+            checks::script(&draft, &harness.name, &practice.registry)?;
             for check in &draft.checks {
-                checks::can_be_judged(check, &draft, &harness.name, self)?;
+                checks::can_be_judged(check, &draft, &harness.name, &checkout, &practice, self)?;
             }
         }
         let mut depends_on = Vec::with_capacity(draft.depends_on.len());
@@ -155,9 +160,54 @@ impl<'c> Resolver<'c> {
             task_file: self.task_file.clone(),
             caller_env: self.context.env.for_sessions(),
         };
-        draft
+        let spec = draft
             .into_spec(resolution)
-            .map_err(|e| Failure::usage(e.to_string()))
+            .map_err(|e| Failure::usage(e.to_string()))?;
+        // A rehearsal has neither the task's profile nor its agent.
+        if self.harness.is_none() {
+            launch::possible(&spec, &practice, &self.context.env)?;
+        }
+        Ok(Some(spec))
+    }
+
+    /// The harness of a task or a review; `None` if nobody is here who could be taken and that is no
+    /// mistake.
+    pub(super) fn agent(
+        &mut self,
+        name: &str,
+        repo: &Utf8Path,
+        practice: &Practice,
+    ) -> Result<Option<HarnessInfo>, Failure> {
+        let picked = harness::pick(name, repo, &practice.registry, &self.context.env)?;
+        match picked {
+            Picked::Absent(info, _) if self.anywhere => {
+                self.absent.insert(info.name.clone());
+                Ok(Some(info))
+            }
+            Picked::Nobody(_) if self.anywhere => {
+                self.absent.insert("auto".to_owned());
+                Ok(None)
+            }
+            other => other.here().map(Some),
+        }
+    }
+
+    /// What the daemon will follow for tasks of this repository.
+    fn practice(&mut self, repo: &Utf8Path) -> Result<Arc<Practice>, Failure> {
+        if let Some(known) = self.practices.get(repo) {
+            return Ok(Arc::clone(known));
+        }
+        let context = self.context;
+        let (paths, env, printer) = (context.paths(), &context.env, &context.printer);
+        let practice = match wire::practice_of(paths, env, printer, repo)? {
+            Some(own) => own,
+            // As the daemon has it: without any repository.
+            None => wire::practice(&settings::load(context, None)?.settings, env)?,
+        };
+        let practice = Arc::new(practice);
+        self.practices
+            .insert(repo.to_owned(), Arc::clone(&practice));
+        Ok(practice)
     }
 
     /// The checkout and the base branch of worktree tasks.

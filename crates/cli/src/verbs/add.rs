@@ -232,7 +232,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         })?;
     say_notes(context, &task.notes);
     let git = repo::git(&context.env)?;
-    let mut resolver = Resolver::new(context, git, &facts.settings, &facts.known, &reads, folder);
+    let mut resolver = Resolver::new(context, git, &facts.settings, &reads, folder);
     let planned = resolver.all(vec![task.draft])?;
     let tasks: Vec<_> = planned.into_iter().map(|p| p.task).collect();
     let name = tasks

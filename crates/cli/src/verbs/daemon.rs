@@ -160,8 +160,8 @@ fn foreground(context: &Context, detached: bool) -> Outcome {
     let resolved = settings::load(context, None)?;
     crate::submit::file::say_notes(context, &resolved.notes);
     // Misconfigured harnesses are said before anything is bound or opened.
-    settings::registry(&resolved.settings)?;
-    wire::daemon_main(paths, &resolved.settings, &context.env)
+    crate::submit::harness::registry(&resolved.settings)?;
+    wire::daemon_main(paths, &resolved.settings, &context.env, &context.printer)
 }
 
 /// A database on a network file system loses locks and writes (T30).

@@ -53,7 +53,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let settings = [
         ("LONGHAUL_LIMITS_WAKE_JITTER", "0s"),
-        ("LONGHAUL_LIMITS_POLL", "500ms"),
         ("LONGHAUL_RETRY_BACKOFF_MIN", "300ms"),
         ("LONGHAUL_CONCURRENCY", "4"),
         ("GIT_CONFIG_GLOBAL", "/dev/null"),

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let wish = Wish {
         only: &args.only,
         again: args.again,
-        harness: None,
+        ..Wish::default()
     };
     let (request, planned) = file::request(context, file, &wish)?;
     if args.dry_run {

@@ -7,12 +7,12 @@ use crate::context::Context;
 use crate::failure::Outcome;
 use crate::output::palette;
 use crate::output::text::count;
-use crate::submit::file;
+use crate::submit::file::{self, Wish};
 
 /// Look for mistakes in a task file, all at once
 ///
-/// Every mistake is shown with its line and what to write instead. Nothing is stored and no agent is
-/// needed; `longhaul run --dry-run` also looks at repositories and agents.
+/// Everything that `longhaul run` would refuse is refused here, and nothing is stored. An agent that is
+/// not installed on this machine is only named: the file may be meant for another one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul validate                tasks.toml
@@ -27,24 +27,44 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let file = file::read(context, &args.file)?;
     file::say_notes(context, &file.parsed.notes);
-    let tasks = &file.parsed.tasks;
+    let notes = file.parsed.notes.clone();
+    let path = file.path.clone();
+    let names: Vec<String> = file.parsed.tasks.iter().map(|t| t.name.clone()).collect();
+    let unchecked = file
+        .parsed
+        .tasks
+        .iter()
+        .filter(|t| t.checks.is_empty())
+        .count();
+    let wish = Wish {
+        anywhere: true,
+        ..Wish::default()
+    };
+    let absent = file::plan(context, file, &wish)?.absent;
     if context.json {
-        let names: Vec<&str> = tasks.iter().map(|t| t.name.as_str()).collect();
         context.printer.json(&serde_json::json!({
             "longhaul": longhaul_api::API_VERSION,
             "kind": "valid",
-            "data": { "file": file.path, "tasks": names, "notes": file.parsed.notes },
+            "data": { "file": path, "tasks": names, "notes": notes, "not_installed": absent },
         }))?;
         return Ok(ExitCode::Done);
     }
-    let unchecked = tasks.iter().filter(|t| t.checks.is_empty()).count();
     let p = &context.printer;
     p.line(&format!(
         "{} {} is valid: {}",
         p.paint(palette::GOOD, "✓"),
         args.file,
-        count(tasks.len(), "task")
+        count(names.len(), "task")
     ))?;
+    for name in &absent {
+        let what = match name.as_str() {
+            "auto" => {
+                "no agent is installed here, so nobody knows whom `auto` would pick".to_owned()
+            }
+            name => format!("harness `{name}` is not installed here; `run` would refuse it"),
+        };
+        p.line(&p.paint(palette::WARN, &format!("  {what}")))?;
+    }
     if unchecked > 0 {
         p.line(&p.paint(
             palette::WARN,

@@ -30,11 +30,11 @@ use tokio::sync::watch;
 
 use crate::env::Env;
 use crate::failure::{Failure, Outcome};
-use crate::output::clock;
+use crate::output::{Printer, clock};
 use crate::paths::Paths;
-use crate::settings;
 
 pub(crate) use judge::judge_main;
+pub(crate) use practice::{practice, practice_of};
 
 /// How often free space and memory are looked at.
 const FLOOR_LOOK: Duration = Duration::from_secs(5);
@@ -46,10 +46,15 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// # Errors
 /// Another daemon serves this state folder (T19), or a part cannot be set up; nothing was started
 /// then.
-pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outcome {
+pub(crate) fn daemon_main(
+    paths: &Paths,
+    settings: &Settings,
+    env: &Env,
+    printer: &Printer,
+) -> Outcome {
     let _single = single::take(paths)?;
     logging(env);
-    let registry = settings::registry(settings)?;
+    let practice = practice::practice(settings, env)?;
     let git = Git::new(GitSettings::new(env.all())).map_err(|e| {
         Failure::new("git cannot be used")
             .because(e)
@@ -78,9 +83,14 @@ pub(crate) fn daemon_main(paths: &Paths, settings: &Settings, env: &Env) -> Outc
             config: paths.config_dir.clone(),
         },
         exe,
-        registry,
         git,
-        practice: practice::practice(settings, env),
+        practice,
+        practice_of: {
+            let (paths, env, printer) = (paths.clone(), env.clone(), printer.clone());
+            Box::new(move |repo| {
+                practice_of(&paths, &env, &printer, repo).map_err(|e| e.body().message)
+            })
+        },
         environment: text_only(env),
         own_folders: paths.as_variables(),
         reader,

@@ -13,6 +13,11 @@ use longhaul_engine::executor::{Judge, JudgeKey, JudgeKind, Practice, Profile};
 use longhaul_engine::machine::Limits;
 
 use crate::env::Env;
+use crate::failure::Failure;
+use crate::output::Printer;
+use crate::paths::Paths;
+use crate::settings;
+use crate::submit::harness::registry;
 
 /// Between TERM and KILL (A15's ten seconds).
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -52,11 +57,33 @@ fn refusals(s: &Settings) -> u32 {
     n.max(1)
 }
 
+/// What effects follow for the tasks of a repository whose own files say anything: the same settings
+/// that its tasks are checked against when they are handed in.
+///
+/// # Errors
+/// Every problem of every file at once.
+pub(crate) fn practice_of(
+    paths: &Paths,
+    env: &Env,
+    printer: &Printer,
+    repo: &Utf8Path,
+) -> Result<Option<Practice>, Failure> {
+    if !repo.join(settings::REPO_FOLDER).exists() {
+        return Ok(None);
+    }
+    let resolved = settings::layered(paths, env, printer, Some(repo), &[])?;
+    practice(&resolved.settings, env).map(Some)
+}
+
 /// What effects follow.
-pub(super) fn practice(s: &Settings, env: &Env) -> Practice {
+///
+/// # Errors
+/// Every harness of the settings that is none.
+pub(crate) fn practice(s: &Settings, env: &Env) -> Result<Practice, Failure> {
     let home = env.lossy("HOME");
     let at = |path: &String| expand(path, home);
-    Practice {
+    Ok(Practice {
+        registry: registry(s)?,
         branch_prefix: s.branch_prefix.clone(),
         sign: s.sign,
         max_log_bytes: s.max_log_bytes,
@@ -100,14 +127,14 @@ pub(super) fn practice(s: &Settings, env: &Env) -> Practice {
                     model: p.model.clone(),
                     allowed_tools: p.allowed_tools.clone(),
                     disallowed_tools: p.disallowed_tools.clone(),
-                    add_dirs: p.add_dirs.clone(),
+                    add_dirs: p.add_dirs.iter().map(at).collect(),
                     max_budget: p.max_budget_usd,
                     append_system_prompt: p.append_system_prompt.clone(),
                 };
                 (name.clone(), profile)
             })
             .collect(),
-    }
+    })
 }
 
 /// `~/x` below the user's home.

@@ -6,9 +6,24 @@ use crate::stage::Stage;
 #[track_caller]
 fn refused(name: &str, text: &str) -> Stage {
     let stage = Stage::with_tasks(text);
-    stage.tells(name, 2, &["run"]);
-    stage.nothing_stored();
+    refused_on(&stage, name);
     stage
+}
+
+/// The stage's file is refused whole, in the same words by everything that looks at it.
+#[track_caller]
+fn refused_on(stage: &Stage, name: &str) {
+    let told = stage.tells(name, 2, &["run"]);
+    for others in [
+        &["validate"][..],
+        &["run", "--dry-run"],
+        &["run", "--detach"],
+    ] {
+        let ran = stage.run(others);
+        assert_eq!(ran.code(), 2, "{others:?}: {}", ran.stderr);
+        assert_eq!(ran.stderr, told.stderr, "{others:?}");
+    }
+    stage.nothing_stored();
 }
 
 #[test]
@@ -76,8 +91,72 @@ fn money_that_cannot_be_counted() {
         "[[task]]\nname = \"a\"\nprompt = \"x\"\nharness = \"codex\"\nbudget_usd = 5\n",
     );
     stage.world.program("codex", "exit 0").unwrap();
-    stage.tells("budget_usd_with_codex", 2, &["run"]);
+    refused_on(&stage, "budget_usd_with_codex");
+    // Nor with the one that `auto` finds.
+    stage.write(
+        "tasks.toml",
+        "[[task]]\nname = \"a\"\nprompt = \"x\"\nbudget_usd = 5\n",
+    );
+    refused_on(&stage, "budget_usd_with_auto");
+}
+
+#[test]
+fn s12_profiles_that_a_task_cannot_have() {
+    let stage = Stage::with_tasks(
+        "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\nprofile = \"carefull\"\n\
+         [[task]]\nname = \"b\"\nprompt = \"say x\"\nprofile = \"nobody\"\n\
+         [[task]]\nname = \"c\"\nprompt = \"say x\"\nharness = \"script\"\nprofile = \"wild\"\n\
+         [[task]]\nname = \"d\"\nprompt = \"say x\"\nharness = \"codex\"\nprofile = \"careful\"\n",
+    );
+    stage.config(
+        "[profile.careful]\nmax_budget_usd = 1\n[profile.nobody]\nagent = \"cluade\"\n\
+         [profile.wild]\npermission_mode = \"bypass\"\n",
+    );
+    refused_on(&stage, "profiles");
+}
+
+#[test]
+fn t25_bypass_as_root_without_a_sandbox() {
+    let flags = [
+        "add",
+        "--name",
+        "a",
+        "--prompt",
+        "x",
+        "--harness",
+        "claude",
+        "--permission",
+        "bypass",
+        "--sandbox",
+        "off",
+    ];
+    let stage = Stage::with_tasks(
+        "[[task]]\nname = \"a\"\nprompt = \"x\"\nharness = \"claude\"\npermission = \"bypass\"\nsandbox = \"off\"\n",
+    );
+    stage.world.program("claude", "exit 0").unwrap();
+    assert_eq!(stage.run(["trust", "--yes"]).code(), 0);
+    if !rustix::process::geteuid().is_root() {
+        // Anyone else may: their rights are their own.
+        assert_eq!(stage.run(["validate"]).code(), 0);
+        return;
+    }
+    refused_on(&stage, "bypass_as_root");
+    stage.tells("bypass_as_root_add", 2, &flags);
     stage.nothing_stored();
+    // The user's own word about the machine.
+    stage.config("sandboxed = true\n");
+    assert_eq!(stage.run(["validate"]).code(), 0);
+}
+
+#[test]
+fn t7_a_prompt_that_no_command_line_takes() {
+    let stage = Stage::with_tasks(format!(
+        "[[task]]\nname = \"a\"\nprompt = \"{}\"\nharness = \"mine\"\n",
+        "x".repeat(70_000)
+    ));
+    stage.world.program("mine", "exit 0").unwrap();
+    stage.config("[harness.mine]\nprogram = \"mine\"\ntask_flag = \"--task\"\n");
+    refused_on(&stage, "prompt_too_long_for_a_flag");
 }
 
 #[test]
@@ -140,14 +219,15 @@ fn an_unknown_harness() {
 
 #[test]
 fn an_agent_that_is_not_installed() {
-    refused(
-        "agent_not_installed",
-        "[[task]]\nname = \"a\"\nprompt = \"x\"\nharness = \"claude\"\n",
-    );
-    refused(
-        "no_agent_installed",
-        "[[task]]\nname = \"a\"\nprompt = \"x\"\n",
-    );
+    let stage = Stage::with_tasks("[[task]]\nname = \"a\"\nprompt = \"x\"\nharness = \"claude\"\n");
+    stage.tells("agent_not_installed", 2, &["run"]);
+    // The file is no worse for it: it may be meant for another machine.
+    stage.tells("agent_not_installed_validate", 0, &["validate"]);
+    stage.nothing_stored();
+    stage.write("tasks.toml", "[[task]]\nname = \"a\"\nprompt = \"x\"\n");
+    stage.tells("no_agent_installed", 2, &["run"]);
+    stage.tells("no_agent_installed_validate", 0, &["validate"]);
+    stage.nothing_stored();
 }
 
 #[test]
@@ -176,10 +256,12 @@ fn checks_that_nobody_here_can_judge() {
         "check_reviewed_by_script",
         "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\n[[task.check]]\nname = \"review\"\nagent = \"good?\"\n",
     );
-    refused(
-        "check_reviewer_not_installed",
+    let stage = Stage::with_tasks(
         "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\n[[task.check]]\nname = \"review\"\nagent = \"good?\"\nharness = \"codex\"\n",
     );
+    stage.tells("check_reviewer_not_installed", 2, &["run"]);
+    assert_eq!(stage.run(["validate"]).code(), 0);
+    stage.nothing_stored();
     refused(
         "check_review_in_place",
         "[[task]]\nname = \"a\"\nprompt = \"say x\"\nharness = \"script\"\nworkspace = \"in-place\"\n[[task.check]]\nname = \"review\"\nagent = \"good?\"\nharness = \"claude\"\n",

@@ -78,7 +78,6 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
             max: map.span("retry.backoff_max"),
         },
         limits: Limits {
-            poll: map.span("limits.poll"),
             unknown_reset: map.span("limits.unknown_reset"),
             wake_jitter: map.span("limits.wake_jitter"),
             throttle_pause: map.span("limits.throttle_pause"),
@@ -126,6 +125,15 @@ fn harnesses(map: &Map, built_in: &[&str], sink: &mut Sink) -> BTreeMap<String, 
             append_system_prompt_flag: text("append_system_prompt_flag"),
             inline_system_prompt_for_task: map.flag(&at("inline_system_prompt_for_task")),
             project_markers: list("project_markers"),
+            permission_modes: ["edits", "plan", "bypass"]
+                .into_iter()
+                .filter_map(|mode| {
+                    let word = text(&format!("permission_modes.{mode}"))?;
+                    Some((mode.to_owned(), word))
+                })
+                .collect(),
+            credentials: list("credentials"),
+            writable: list("writable"),
             resume_flag: text("resume_flag"),
             output_format: text("output_format"),
             cost_known: map.flag(&at("cost_known")),

@@ -126,8 +126,6 @@ pub struct RetryBackoff {
 /// Waits at limits and overloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Between two looks at a limit.
-    pub poll: SpanMs,
     /// At a limit without a known reset.
     pub unknown_reset: SpanMs,
     /// The most that is added to a reset.

@@ -30,6 +30,10 @@ pub struct HarnessTable {
     /// `None` = the default, true.
     pub inline_system_prompt_for_task: Option<bool>,
     pub project_markers: Vec<String>,
+    /// Its words for our modes.
+    pub permission_modes: BTreeMap<String, String>,
+    pub credentials: Vec<String>,
+    pub writable: Vec<String>,
     pub resume_flag: Option<String>,
     pub output_format: Option<String>,
     /// `None` = the harness's own default; false for a custom one.

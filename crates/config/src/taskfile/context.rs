@@ -9,7 +9,7 @@ use longhaul_core::spec::Permission;
 
 use super::MAX_PROMPT_FILE_BYTES;
 use crate::files::{ReadError, read_bounded};
-use crate::settings::HarnessTable;
+use crate::settings::Profile;
 
 /// A harness as far as a task file is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,35 +46,6 @@ impl HarnessList {
             self.by_name.insert((*alias).to_owned(), info.clone());
         }
         self.by_name.insert(name.to_owned(), info);
-        self
-    }
-}
-
-impl HarnessList {
-    /// Adds what the configuration says: custom harnesses, whose cost is unknown unless their table
-    /// says otherwise, and changes to those already here. An alias never hides a harness's name.
-    #[must_use]
-    pub fn with_configured(mut self, tables: &BTreeMap<String, HarnessTable>) -> Self {
-        for (name, table) in tables {
-            let known = self.by_name.get(name).is_some_and(|info| info.cost_known);
-            let info = HarnessInfo {
-                name: name.clone(),
-                cost_known: table.cost_known.unwrap_or(known),
-            };
-            for entry in self
-                .by_name
-                .values_mut()
-                .filter(|entry| entry.name == *name)
-            {
-                entry.cost_known = info.cost_known;
-            }
-            for alias in &table.aliases {
-                self.by_name
-                    .entry(alias.clone())
-                    .or_insert_with(|| info.clone());
-            }
-            self.by_name.insert(name.clone(), info);
-        }
         self
     }
 }
@@ -137,8 +108,8 @@ impl Default for TaskDefaults {
 pub struct TaskContext<'a> {
     /// Known harnesses.
     pub harnesses: &'a dyn HarnessFacts,
-    /// Names of the configured profiles; `None` = do not check.
-    pub profiles: Option<&'a [String]>,
+    /// The configured profiles; `None` = do not check.
+    pub profiles: Option<&'a BTreeMap<String, Profile>>,
     /// Names of the configured judges; `None` = do not check.
     pub judges: Option<&'a [String]>,
     /// Whether a stored task has this id, id prefix or name; `None` = cannot be asked now, and
@@ -157,7 +128,7 @@ impl fmt::Debug for TaskContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskContext")
             .field("harnesses", &self.harnesses.names())
-            .field("profiles", &self.profiles)
+            .field("profiles", &self.profiles.map(BTreeMap::len))
             .field("judges", &self.judges)
             .field("stored", &self.stored.is_some())
             .field("defaults", &self.defaults)

@@ -304,10 +304,10 @@ pub(super) fn known_profile(
     let Some(profiles) = context.profiles else {
         return Some(text);
     };
-    if profiles.contains(&text.value) {
+    if profiles.contains_key(&text.value) {
         return Some(text);
     }
-    let near = did_you_mean(&text.value, profiles.iter().map(String::as_str));
+    let near = did_you_mean(&text.value, profiles.keys().map(String::as_str));
     let message = format!(
         "no profile {} in the configuration{near}",
         quoted(&text.value)

@@ -9,6 +9,7 @@ use longhaul_core::time::SpanMs;
 
 use super::context::TaskContext;
 use super::draft::TaskDraft;
+use super::fields::{known_harness, users_word};
 use super::prompt::Prompts;
 use super::values::Values;
 use crate::diag::{Finding, Located, Sink, Site, quoted};
@@ -54,6 +55,7 @@ pub(super) fn draft(
     if inherited_teardown {
         own.teardown = None;
     }
+    profile(&mut own, context, sink);
     let prompt_from = if own.has_prompt() { &own } else { defaults };
     let files = context.prompt_files;
     let prompt = prompts.read(prompt_from, site, folder, files, sink);
@@ -92,6 +94,44 @@ fn refuse_in_place(own: &Values, word: &Located<WorkspaceKind>, sink: &mut Sink)
             let finding = Finding::error(&value.site, message).key(key);
             sink.push(finding.also(&word.site, "the workspace is chosen here"));
         }
+    }
+}
+
+/// What the task's profile says where neither the task nor `[defaults]` does (S12): its agent, model,
+/// permission and budgets. Tools, folders and instructions join at the launch.
+fn profile(own: &mut Values, context: &TaskContext<'_>, sink: &mut Sink) {
+    let Some(named) = own.profile.clone() else {
+        return;
+    };
+    let Some(profile) = context.profiles.and_then(|all| all.get(&named.value)) else {
+        return;
+    };
+    let at = |text: &String| Located {
+        value: text.clone(),
+        site: named.site.clone(),
+    };
+    if own.harness.is_none()
+        && let Some(agent) = &profile.agent
+    {
+        own.harness = known_harness("profile", at(agent), context, sink);
+    }
+    if own.model.is_none() {
+        own.model = profile.model.as_ref().map(at);
+    }
+    if own.permission.is_none()
+        && let Some(mode) = profile.permission_mode
+    {
+        // The profile is the user's; that this task runs under it is the file's word (T23).
+        let weak = mode == Permission::Bypass;
+        if users_word("profile", &named.value, weak, &named.site, context, sink) {
+            own.permission = Some(named.clone().map(|_| mode));
+        }
+    }
+    if own.budget_usd.is_none() {
+        own.budget_usd = profile.max_budget_usd.map(|usd| named.clone().map(|_| usd));
+    }
+    if own.budget_tokens.is_none() {
+        own.budget_tokens = profile.token_budget.map(|n| named.clone().map(|_| n));
     }
 }
 

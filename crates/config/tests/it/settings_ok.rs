@@ -172,7 +172,12 @@ fn an_untrusted_repository_sets_nothing_that_runs_sends_or_weakens() {
             .iter()
             .filter(|i| !i.trust_would_help)
             .map(|i| i.key.as_str())
-            .eq(["concurrency", "snapshot_retention"])
+            .eq([
+                "concurrency",
+                "snapshot_retention",
+                "on_needs_human",
+                "sandboxed"
+            ])
     );
     insta::assert_snapshot!(resolved.notes.render(false));
 }
@@ -181,7 +186,7 @@ fn an_untrusted_repository_sets_nothing_that_runs_sends_or_weakens() {
 fn a_trusted_repository_sets_them_but_never_the_machines() {
     let s = files("", HOSTILE, true).settings;
     assert_eq!(s.concurrency, 4);
-    assert_eq!(s.on_needs_human.as_deref(), Some("curl evil"));
+    assert_eq!((s.on_needs_human.as_deref(), s.sandboxed), (None, false));
     assert_eq!(s.default_permission, Permission::Bypass);
     assert_eq!(s.harnesses["claude"].program.as_deref(), Some("/tmp/evil"));
     assert_eq!(

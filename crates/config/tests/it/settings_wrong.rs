@@ -55,7 +55,7 @@ fn variables_and_flags() {
     let env = [
         ("LONGHAUL_CONCURRENCY", "many"),
         ("LONGHAUL_SIGN", "maybe"),
-        ("LONGHAUL_LIMITS_POLL", "5"),
+        ("LONGHAUL_LIMITS_THROTTLE_PAUSE", "5"),
     ];
     let flags = [
         FlagSetting {

@@ -306,23 +306,26 @@ fn wrong_flags_are_named_all_at_once() {
 }
 
 #[test]
-fn configured_harnesses_join_the_built_in_ones() {
-    use longhaul_config::settings::HarnessTable;
-    use longhaul_config::taskfile::{HarnessFacts as _, HarnessList};
-    let custom = HarnessTable {
-        aliases: vec!["a".into(), "codex".into()],
-        ..HarnessTable::default()
+fn s12_a_profile_speaks_where_the_task_does_not() {
+    let world = World::default();
+    let said = |keys: &str| {
+        let text = format!("[[task]]\nname = \"a\"\nprompt = \"x\"\nprofile = \"cheap\"\n{keys}");
+        world.parse(text.as_bytes()).unwrap().tasks.remove(0)
     };
-    let changed = HarnessTable {
-        cost_known: Some(false),
-        ..HarnessTable::default()
-    };
-    let list = HarnessList::default()
-        .with("claude", &["claude-code"], true)
-        .with("codex", &[], true)
-        .with_configured(&[("aider".to_owned(), custom), ("claude".to_owned(), changed)].into());
-    let found = |name| list.find(name).map(|info| (info.name, info.cost_known));
-    assert_eq!(found("a"), Some(("aider".into(), false)));
-    assert_eq!(found("codex"), Some(("codex".into(), true)));
-    assert_eq!(found("claude-code"), Some(("claude".into(), false)));
+    let task = said("");
+    assert_eq!(task.harness, "claude");
+    assert_eq!(task.model.as_deref(), Some("small"));
+    assert_eq!(task.permission, Permission::Plan);
+    // What a plan leaves behind is no failure.
+    assert_eq!(task.expect, Expect::Any);
+    assert_eq!(task.budget, Some(MicroUsd(500_000)));
+    assert_eq!(task.budget_tokens, Some(9_000));
+    let own = said(
+        "harness = \"opencode\"\nmodel = \"big\"\npermission = \"edits\"\nbudget_usd = 2\nbudget_tokens = 5\n",
+    );
+    assert_eq!(own.harness, "opencode");
+    assert_eq!(own.model.as_deref(), Some("big"));
+    assert_eq!(own.permission, Permission::Edits);
+    assert_eq!(own.budget, Some(MicroUsd(2_000_000)));
+    assert_eq!(own.budget_tokens, Some(5));
 }

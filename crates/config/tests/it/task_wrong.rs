@@ -62,6 +62,7 @@ wrong! {
     i10_budget_without_known_cost: task("harness = \"gemini-cli\"\nbudget_usd = 5");
     i10_reviewer_budget_without_known_cost: task("[[task.check]]\nagent = \"look\"\nharness = \"aider\"\nbudget_usd = 1\n");
     unknown_harness: task("harness = \"cluade\"");
+    s12_profile_that_cannot_be_kept: task("profile = \"odd\"\n[[task]]\nname = \"b\"\nprompt = \"x\"\nprofile = \"cheap\"\nharness = \"gemini\"\n");
     unknown_profile_and_judge: task("profile = \"carefull\"\n[[task.check]]\nmodel = \"good?\"\njudge = \"lokal\"\n");
     landing_is_refused_by_name: format!("{}[[task]]\nname = \"b\"\nprompt = \"x\"\nland = \"pr\"\nland_check = [\"make\"]\n", task("land = true"));
     account_is_refused_by_name: task("account = \"work\"");

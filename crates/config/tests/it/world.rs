@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use longhaul_config::diag::Diagnostics;
 use longhaul_config::files::ReadError;
+use longhaul_config::settings::Profile;
 use longhaul_config::taskfile::{
     HarnessList, ParsedTaskFile, PromptFiles, TaskContext, TaskDefaults, TaskFileInput, parse,
 };
+use longhaul_core::spec::Permission;
+use longhaul_core::usage::MicroUsd;
 
 /// Prompt files in memory.
 #[derive(Default)]
@@ -22,7 +25,7 @@ impl PromptFiles for Memory {
 /// Everything a context borrows.
 pub(crate) struct World {
     pub(crate) harnesses: HarnessList,
-    pub(crate) profiles: Vec<String>,
+    pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) judges: Vec<String>,
     pub(crate) files: Memory,
     pub(crate) defaults: TaskDefaults,
@@ -47,7 +50,29 @@ impl Default for World {
                 .with("opencode", &[], true)
                 .with("script", &[], true)
                 .with("aider", &[], false),
-            profiles: vec!["careful".into(), "cheap".into()],
+            profiles: [
+                ("careful".to_owned(), Profile::default()),
+                (
+                    "cheap".to_owned(),
+                    Profile {
+                        model: Some("small".to_owned()),
+                        agent: Some("claude-code".to_owned()),
+                        permission_mode: Some(Permission::Plan),
+                        max_budget_usd: Some(MicroUsd(500_000)),
+                        token_budget: Some(9_000),
+                        ..Profile::default()
+                    },
+                ),
+                (
+                    "odd".to_owned(),
+                    Profile {
+                        agent: Some("cluade".to_owned()),
+                        max_budget_usd: Some(MicroUsd(1)),
+                        ..Profile::default()
+                    },
+                ),
+            ]
+            .into(),
             judges: vec!["local".into()],
             files: Memory(files.map(|(k, v)| (k.to_owned(), v)).into()),
             defaults: TaskDefaults::default(),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use longhaul_agents::Registry;
+use longhaul_agents::{LaunchOptions, Registry};
 use longhaul_core::fact::News;
 use longhaul_core::ids::TaskId;
 use longhaul_core::spec::TaskSpec;
@@ -62,9 +62,11 @@ impl Dirs {
     }
 }
 
-/// Settings that effects follow.
+/// Settings that effects follow: the machine's, or those that hold for the tasks of one repository.
 #[derive(Clone, Debug)]
 pub struct Practice {
+    /// Harnesses.
+    pub registry: Registry,
     /// First part of branch names.
     pub branch_prefix: String,
     /// Sign the commits of leftovers as the user's git config says.
@@ -96,13 +98,49 @@ pub struct Profile {
     pub allowed_tools: Vec<String>,
     /// Tools that are refused.
     pub disallowed_tools: Vec<String>,
-    /// Further folders.
-    pub add_dirs: Vec<String>,
+    /// Further folders to work in, absolute; sessions may write there.
+    pub add_dirs: Vec<Utf8PathBuf>,
     /// Money for one session, where the harness has a flag.
     pub max_budget: Option<MicroUsd>,
     /// Added to the system prompt.
     pub append_system_prompt: Option<String>,
 }
+
+impl Practice {
+    /// What a session of a task may do: its profile, overridden by the task (S12). `model` and `left`,
+    /// the money that may still be spent, are this session's.
+    ///
+    /// # Errors
+    /// The name of a profile that the settings do not have.
+    pub fn options(
+        &self,
+        spec: &TaskSpec,
+        model: Option<String>,
+        left: Option<MicroUsd>,
+    ) -> Result<LaunchOptions, String> {
+        let profile = match &spec.profile {
+            None => Profile::default(),
+            Some(name) => self.profiles.get(name).ok_or(name)?.clone(),
+        };
+        let max_budget = match (left, profile.max_budget) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Ok(LaunchOptions {
+            model: model.or(profile.model),
+            allowed_tools: profile.allowed_tools,
+            disallowed_tools: profile.disallowed_tools,
+            permission: spec.permission,
+            allow: spec.allow.clone(),
+            add_dirs: profile.add_dirs,
+            max_budget,
+            append_system_prompt: profile.append_system_prompt,
+        })
+    }
+}
+
+/// The settings for a repository's tasks where its own files say anything, `None` where they do not.
+pub type PracticeOf = Box<dyn Fn(&Utf8Path) -> Result<Option<Practice>, String> + Send + Sync>;
 
 /// An endpoint that judges `model` checks (T10).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,12 +187,10 @@ pub struct Desk {
     pub exe: PathBuf,
     /// Starts and adopts jobs.
     pub launcher: Launcher,
-    /// Harnesses.
-    pub registry: Registry,
     /// Git.
     pub git: Git,
-    /// Settings.
-    pub practice: Practice,
+    /// The machine's settings. What a repository may set is asked by [`Desk::practice_of`].
+    pub practice: Arc<Practice>,
     /// The daemon's environment, for what tasks name.
     pub environment: BTreeMap<String, String>,
     /// Variables that name the daemon's own folders: what lets a session's `longhaul` find it.
@@ -163,6 +199,7 @@ pub struct Desk {
     pub boot: BootId,
     /// True if we run as root.
     pub is_root: bool,
+    practice_of: PracticeOf,
     reader: Mutex<Box<dyn Reader>>,
     events: Sender<Event>,
 }
@@ -173,12 +210,12 @@ pub struct DeskParts {
     pub dirs: Dirs,
     /// See [`Desk::exe`].
     pub exe: PathBuf,
-    /// See [`Desk::registry`].
-    pub registry: Registry,
     /// See [`Desk::git`].
     pub git: Git,
     /// See [`Desk::practice`].
     pub practice: Practice,
+    /// Reads the settings for a repository's tasks.
+    pub practice_of: PracticeOf,
     /// See [`Desk::environment`].
     pub environment: BTreeMap<String, String>,
     /// See [`Desk::own_folders`].
@@ -204,11 +241,29 @@ impl Desk {
             events: parts.events,
             dirs: parts.dirs,
             exe: parts.exe,
-            registry: parts.registry,
             git: parts.git,
-            practice: parts.practice,
+            practice: Arc::new(parts.practice),
+            practice_of: parts.practice_of,
             environment: parts.environment,
             own_folders: parts.own_folders,
+        })
+    }
+
+    /// The settings for the tasks of a repository: the machine's, and what the repository's own files
+    /// may add to them once they are trusted. Read anew each time, since trust is in what the files say
+    /// now.
+    ///
+    /// # Errors
+    /// The files cannot be read or have mistakes; in words.
+    pub(crate) fn practice_of(&self, repo: &Utf8Path) -> Result<Arc<Practice>, String> {
+        (self.practice_of)(repo).map(|own| own.map_or_else(|| Arc::clone(&self.practice), Arc::new))
+    }
+
+    /// The same, and the machine's alone where the repository's cannot be had: for what has to go on.
+    pub(crate) fn practice_or_own(&self, repo: &Utf8Path) -> Arc<Practice> {
+        self.practice_of(repo).unwrap_or_else(|why| {
+            tracing::warn!(%repo, %why, "only the machine's own settings are followed");
+            Arc::clone(&self.practice)
         })
     }
 

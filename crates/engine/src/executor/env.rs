@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_agents::LaunchPlan;
 use longhaul_core::ids::TaskId;
 use longhaul_core::spec::{EnvValue, TaskSpec};
 use longhaul_core::task::WorkspaceRef;
@@ -62,7 +63,8 @@ pub(crate) fn of_job(
     workspace: &WorkspaceRef,
 ) -> Result<BTreeMap<String, String>, Missing> {
     let mut env = of_task(desk, id, spec, workspace)?;
-    if let Ok(harness) = desk.registry.resolve(&spec.harness) {
+    let practice = desk.practice_or_own(&spec.repo);
+    if let Ok(harness) = practice.registry.resolve(&spec.harness) {
         for name in &harness.capabilities().credentials {
             env.remove(name);
         }
@@ -107,6 +109,26 @@ pub(crate) fn of_task(
     }
     env.insert("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
     Ok(env)
+}
+
+/// Adds what a launch plan says to a session's environment; values that it only names are read now.
+pub(crate) fn add_plan(
+    desk: &Desk,
+    plan: &LaunchPlan,
+    env: &mut BTreeMap<String, String>,
+) -> Result<(), Missing> {
+    for name in &plan.env_remove {
+        env.remove(name);
+    }
+    env.extend(plan.env.clone());
+    for (name, from) in &plan.env_from {
+        let value = desk
+            .environment
+            .get(from)
+            .ok_or_else(|| Missing { name: from.clone() })?;
+        env.insert(name.clone(), value.clone());
+    }
+    Ok(())
 }
 
 /// Whether a variable of this name comes from the submitter.

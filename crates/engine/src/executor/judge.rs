@@ -82,8 +82,12 @@ pub enum VerdictWord {
 }
 
 pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<&str>) -> Finding {
-    let name = name.or(desk.practice.default_judge.as_deref());
-    let Some(judge) = name.and_then(|n| desk.practice.judges.get(n)) else {
+    let practice = match desk.practice_of(&s.spec.repo) {
+        Ok(practice) => practice,
+        Err(why) => return Finding::Judged(Ruling::fail(why)),
+    };
+    let name = name.or(practice.default_judge.as_deref());
+    let Some(judge) = name.and_then(|n| practice.judges.get(n)) else {
         return Finding::Judged(Ruling::fail(match name {
             Some(name) => format!("there is no judge {name:?} in the config"),
             None => "there is no judge in the config; add `[judge.NAME]`".to_owned(),

@@ -32,9 +32,10 @@ use crate::event::Event;
 use crate::machine::Dispatch;
 use crate::runtime::Executor;
 
-pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, Profile};
+pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
+pub use session::find_program;
 pub use tidy::prune_snapshots;
 
 /// Stack of an effect's thread; only touched pages count. Deeply nested JSON of an agent needs some.

@@ -71,7 +71,10 @@ fn disposable(desk: &Desk, s: &Subject<'_>, repo: &Repo) -> Result<WorkspaceRef,
         .parent()
         .map_or_else(|| desk.dirs.workspaces(), Utf8Path::to_owned)
         .join(&name);
-    let branch = format!("{}/{name}", desk.practice.branch_prefix);
+    let branch = format!(
+        "{}/{name}",
+        desk.practice_or_own(&s.spec.repo).branch_prefix
+    );
     let plan = WorkspacePlan {
         path: path.clone().into_std_path_buf(),
         branch: branch.clone(),
@@ -109,7 +112,11 @@ fn review(
     checkout: &WorkspaceRef,
 ) -> Finding {
     let name = harness.unwrap_or(&s.spec.harness);
-    let harness = match desk.registry.resolve(name) {
+    let practice = match desk.practice_of(&s.spec.repo) {
+        Ok(practice) => practice,
+        Err(why) => return Finding::Judged(Ruling::fail(why)),
+    };
+    let harness = match practice.registry.resolve(name) {
         Ok(harness) => harness,
         Err(error) => return Finding::Judged(Ruling::fail(error.to_string())),
     };

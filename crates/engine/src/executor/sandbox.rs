@@ -47,7 +47,7 @@ pub(crate) fn confinement(
             }
         }
     }
-    all.extend(desk.practice.writable.iter().cloned());
+    all.extend(desk.practice_or_own(&spec.repo).writable.iter().cloned());
     Some(Confinement {
         writable: all,
         readable,

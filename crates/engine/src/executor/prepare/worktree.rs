@@ -19,6 +19,13 @@ pub(super) fn worktree(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prep
         Some(known) => (oid(&known.base)?, oid(&known.start)?, None),
         None => start_point(desk, &repo, task, spec)?,
     };
+    let practice = desk.practice_of(&spec.repo).map_err(|why| {
+        Fault::new(
+            WorkspaceFault::Permanent,
+            why,
+            "mend the repository's `.longhaul` files, then `longhaul retry`",
+        )
+    })?;
     let (path, branch) = match &task.carry.workspace {
         Some(known) => (
             Utf8PathBuf::from(&known.path),
@@ -31,7 +38,7 @@ pub(super) fn worktree(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prep
                 .join(format!("{}-{}", spec.name, task.id.short())),
             format!(
                 "{}/{}-{}",
-                desk.practice.branch_prefix,
+                practice.branch_prefix,
                 spec.name,
                 task.id.short()
             ),

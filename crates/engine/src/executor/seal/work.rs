@@ -66,7 +66,7 @@ pub(super) fn worktree(
         } else {
             CommitMode::Agent
         },
-        sign: desk.practice.sign,
+        sign: desk.practice_or_own(&spec.repo).sign,
         protect: protection(&repo, spec)?,
         diff_limit: DIFF_BYTES,
     };

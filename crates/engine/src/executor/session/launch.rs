@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use longhaul_agents::{Harness, LaunchOptions, LaunchPlan, LaunchRefusal, LaunchRequest};
+use longhaul_agents::{Harness, LaunchPlan, LaunchRefusal, LaunchRequest};
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::prompt::{Material, compose};
 use longhaul_core::spec::{Sandbox, TaskSpec};
@@ -14,7 +14,7 @@ use longhaul_core::usage::MicroUsd;
 use longhaul_hosts::{BundleState, ConfinementLevel, JobSpec, LaunchErrorClass, Stdin};
 use uuid::Uuid;
 
-use super::super::desk::{Profile, chain};
+use super::super::desk::chain;
 use super::super::files::write_private;
 use super::super::shell::{workdir, workspace_paths};
 use super::super::{Desk, env, sandbox, seal};
@@ -134,7 +134,11 @@ pub(in crate::executor) fn start(
         Utf8PathBuf::from_path_buf(desk.exe.clone())
             .map_err(|_| NotLaunched::for_good("the path of longhaul is not UTF-8", "move it"))?
     } else {
-        find_program(harness.program(), environment.get("PATH").map(String::as_str)).ok_or_else(
+        find_program(
+            harness.program(),
+            environment.get("PATH").map(String::as_str),
+            environment.get("HOME").map(String::as_str),
+        ).ok_or_else(
             || {
                 NotLaunched::for_good(
                     format!("{} is not installed: there is no `{}` on PATH", harness.name(), harness.program()),
@@ -143,6 +147,20 @@ pub(in crate::executor) fn start(
             },
         )?
     };
+    let practice = desk.practice_of(&spec.repo).map_err(|why| {
+        NotLaunched::for_good(
+            why,
+            "mend the repository's `.longhaul` files, then `longhaul retry`",
+        )
+    })?;
+    let options = practice
+        .options(spec, order.model.clone(), order.left)
+        .map_err(|name| {
+            NotLaunched::for_good(
+                format!("there is no profile {name:?} in the config"),
+                "add `[profile.NAME]`, run `longhaul daemon restart`, then `longhaul retry`",
+            )
+        })?;
     let bundle = desk.dirs.jobs().join(order.key.as_str());
     let files = bundle.join("files");
     let temp = bundle.join("tmp");
@@ -151,7 +169,7 @@ pub(in crate::executor) fn start(
     environment.insert("TMPDIR".to_owned(), temp.to_string());
     let mut request = LaunchRequest {
         task: spec.name.clone(),
-        options: options(desk, spec, order)?,
+        options,
         prompt: order.prompt.clone(),
         original_prompt: spec.prompt.clone(),
         attempt: order.attempt,
@@ -163,7 +181,7 @@ pub(in crate::executor) fn start(
         longhaul: Utf8PathBuf::from_path_buf(desk.exe.clone()).unwrap_or_default(),
         is_root: desk.is_root,
         confined,
-        sandboxed: desk.practice.sandboxed,
+        sandboxed: practice.sandboxed,
         env: environment.clone(),
     };
     let plan = match harness.launch(&request) {
@@ -176,15 +194,14 @@ pub(in crate::executor) fn start(
     .map_err(|refusal| NotLaunched::for_good(refusal.to_string(), refusal.remedy()))?;
     let placed = place(&bundle, &files, &temp, &plan);
     placed.map_err(|e| NotLaunched::for_now(format!("cannot write the session's folder: {e}")))?;
-    for name in &plan.env_remove {
-        environment.remove(name);
-    }
-    environment.extend(plan.env.clone());
+    env::add_plan(desk, &plan, &mut environment)
+        .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
     environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
     // So that the agent's own `longhaul show` asks this daemon, whatever its other folders are (I17).
     environment.extend(desk.own_folders.clone());
     let mut writable = workspace_paths(desk, spec, order.workspace);
     writable.push(temp);
+    writable.extend(request.options.add_dirs.iter().cloned());
     make_homes(&plan.writable);
     writable.extend(plan.writable.iter().chain(&plan.writable_files).cloned());
     let mut job = JobSpec::new(
@@ -229,37 +246,6 @@ fn make_homes(folders: &[Utf8PathBuf]) {
     }
 }
 
-/// What the agent may do: the profile, overridden by the task (S12).
-fn options(desk: &Desk, spec: &TaskSpec, order: &Order<'_>) -> Result<LaunchOptions, NotLaunched> {
-    let profile = match &spec.profile {
-        None => Profile::default(),
-        Some(name) => desk.practice.profiles.get(name).cloned().ok_or_else(|| {
-            NotLaunched::for_good(
-                format!("there is no profile {name:?} in the config"),
-                "add `[profile.NAME]`, run `longhaul daemon restart`, then `longhaul retry`",
-            )
-        })?,
-    };
-    let max_budget = match (order.left, profile.max_budget) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
-    Ok(LaunchOptions {
-        model: order.model.clone().or(profile.model),
-        allowed_tools: profile.allowed_tools,
-        disallowed_tools: profile.disallowed_tools,
-        permission: spec.permission,
-        allow: spec.allow.clone(),
-        add_dirs: profile
-            .add_dirs
-            .into_iter()
-            .map(Utf8PathBuf::from)
-            .collect(),
-        max_budget,
-        append_system_prompt: profile.append_system_prompt,
-    })
-}
-
 /// A conversation id that the same attempt always gets.
 fn fresh_conversation(key: &SpawnKey) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_str().as_bytes())
@@ -289,14 +275,19 @@ fn place(
     )
 }
 
-/// Looks a program up like a shell does.
-fn find_program(name: &str, path: Option<&str>) -> Option<Utf8PathBuf> {
+/// Looks a program up like a shell does: a path, one below the home (`~/`), or a name on `path`, of
+/// which only absolute folders count.
+#[must_use]
+pub fn find_program(name: &str, path: Option<&str>, home: Option<&str>) -> Option<Utf8PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let executable = |p: &Utf8Path| {
         fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
     };
     if name.contains('/') {
-        let path = Utf8PathBuf::from(name);
+        let path = match name.strip_prefix("~/") {
+            Some(below) => Utf8Path::new(home?).join(below),
+            None => Utf8PathBuf::from(name),
+        };
         return (path.is_absolute() && executable(&path)).then_some(path);
     }
     path.unwrap_or("/usr/local/bin:/usr/bin:/bin")

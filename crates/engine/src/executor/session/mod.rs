@@ -22,6 +22,7 @@ use crate::machine::Dispatch;
 
 pub(super) use ending::{end_of, exit_of};
 use launch::NotLaunched;
+pub use launch::find_program;
 pub(super) use launch::{Order, start};
 use reading::Reading;
 
@@ -43,7 +44,18 @@ pub(super) fn attend(desk: &Desk, d: &Dispatch) -> Vec<Event> {
             return unattendable(desk, d, &key, &state, unread.why, remedy);
         }
     };
-    let harness = match desk.registry.resolve(&spec.harness) {
+    let practice = match desk.practice_of(&spec.repo) {
+        Ok(practice) => practice,
+        Err(detail)
+            if d.effect.act == Act::Launch
+                && matches!(state, BundleState::Absent | BundleState::NotStarted) =>
+        {
+            let remedy = "mend the repository's `.longhaul` files, then `longhaul retry`";
+            return unattendable(desk, d, &key, &state, detail, remedy);
+        }
+        Err(_) => desk.practice_or_own(&spec.repo),
+    };
+    let harness = match practice.registry.resolve(&spec.harness) {
         Ok(harness) => harness,
         Err(error) => {
             let remedy = "add it to the config, then `longhaul retry`";
