@@ -18,7 +18,8 @@ pub struct Capabilities {
     pub budget_flag: bool,
     /// It says what it costs; without that `budget_usd` is refused (I10).
     pub cost_known: bool,
-    /// When spending becomes visible in its stream, which is how late a budget can stop it.
+    /// When spending becomes visible, in its stream or in its own record of the conversation, which is
+    /// how late a budget can stop it (codex notes a call when its tools have ended). Money is seen at the turn's end only, but for `opencode`.
     pub spending_seen: SpendingSeen,
     /// What its usage numbers count.
     pub usage_counts: UsageCounts,

@@ -10,6 +10,7 @@ use crate::capabilities::Capabilities;
 use crate::custom::{CustomHarness, OutputFormat, TextStream};
 use crate::launch::{LaunchPlan, LaunchRefusal, LaunchRequest};
 use crate::limits::Zone;
+use crate::record::RecordReader;
 use crate::stream::{LineParser, ParserContext, StreamParser};
 use crate::{claude, codex, custom, gemini, opencode, script};
 
@@ -184,11 +185,25 @@ impl Harness {
         match self.output() {
             OutputFormat::CodexJson => {
                 let mut rollout = codex::CodexRollout::default();
-                rollout.push(record);
+                rollout.push(record, &mut Vec::new());
                 rollout.refusal(now, &Zone::named(time_zone))
             }
             OutputFormat::Text
             | OutputFormat::ClaudeStream
+            | OutputFormat::GeminiStream
+            | OutputFormat::OpencodeJson
+            | OutputFormat::Script => None,
+        }
+    }
+
+    /// A reader for the agent's own record of a conversation ([`LaunchPlan::records`]), where it keeps
+    /// one that says what was used.
+    #[must_use]
+    pub fn record_reader(&self) -> Option<Box<dyn RecordReader>> {
+        match self.output() {
+            OutputFormat::ClaudeStream => Some(Box::new(claude::ClaudeTranscript::default())),
+            OutputFormat::CodexJson => Some(Box::new(codex::CodexRollout::default())),
+            OutputFormat::Text
             | OutputFormat::GeminiStream
             | OutputFormat::OpencodeJson
             | OutputFormat::Script => None,

@@ -92,8 +92,10 @@ pub struct LaunchPlan {
     pub writable: Vec<Utf8PathBuf>,
     /// Files that the agent itself writes outside those folders; one that does not exist is not needed.
     pub writable_files: Vec<Utf8PathBuf>,
-    /// Folder with the agent's own record of every conversation, `…-<conversation>.jsonl` somewhere
-    /// below it, where that tells more than the stream; for [`Harness::refusal_of_record`](crate::Harness::refusal_of_record).
+    /// Folder with the agent's own record of every conversation, `<conversation>.jsonl` or
+    /// `…-<conversation>.jsonl` somewhere below it, where that tells more than the stream; for
+    /// [`Harness::record_reader`](crate::Harness::record_reader) and
+    /// [`Harness::refusal_of_record`](crate::Harness::refusal_of_record).
     pub records: Option<Utf8PathBuf>,
     /// The agent's own sandbox is what its permission mode means, and it cannot be set up inside ours:
     /// start the session without our confinement. If that is ignored the agent's commands fail; they

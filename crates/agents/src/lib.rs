@@ -16,6 +16,7 @@ mod harness;
 mod launch;
 pub mod limits;
 mod opencode;
+mod record;
 mod refusal;
 mod registry;
 pub mod script;
@@ -32,6 +33,7 @@ pub use harness::Harness;
 pub use launch::{
     ARGV_TEXT_LIMIT, LaunchOptions, LaunchPlan, LaunchRefusal, LaunchRequest, PlacedFile,
 };
+pub use record::{RecordReader, Spent};
 pub use registry::{Registry, RegistryError};
 pub use stream::{MAX_LINE_BYTES, ParserContext, StreamParser};
 pub use text::{clean_text, excerpt, snippet};

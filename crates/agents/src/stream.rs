@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::event::{AgentEvent, Denial, ExitStatusInfo, TurnEnd, TurnOutcome};
 use crate::limits::Zone;
+use crate::record::Spent;
 use crate::text::{clean_text, excerpt, snippet};
 
 /// A longer line is skipped and reported as a warning.
@@ -32,8 +33,11 @@ pub trait StreamParser: Send {
     /// `now` is when the process ended; it turns `resets 3pm` into a time.
     fn finish(&mut self, exit: ExitStatusInfo, now: UnixMs, out: &mut Vec<AgentEvent>) -> TurnEnd;
 
-    /// This attempt's own usage so far. After a kill it is what the stream had said until then; the
-    /// transcript may know more.
+    /// Takes what the agent's own record says was used: each API message counts once, whether stream,
+    /// record or both tell of it (T13).
+    fn recorded(&mut self, spent: &Spent);
+
+    /// This attempt's own usage so far. After a kill it is what stream and record had said until then.
     fn usage(&self) -> Usage;
 
     /// The conversation's usage over all its attempts, for agents that count so (codex): to be stored
@@ -63,6 +67,7 @@ pub(crate) trait Dialect: Send {
     /// How the turn ended.
     fn outcome(&mut self, end: &Ending<'_>, out: &mut Vec<AgentEvent>) -> TurnOutcome;
     fn usage(&self) -> Usage;
+    fn recorded(&mut self, _spent: &Spent) {}
     fn conversation_usage(&self) -> Option<Usage> {
         None
     }
@@ -184,6 +189,10 @@ impl<D: Dialect> StreamParser for LineParser<D> {
             outcome,
             denials: std::mem::take(&mut self.denials),
         }
+    }
+
+    fn recorded(&mut self, spent: &Spent) {
+        self.dialect.recorded(spent);
     }
 
     fn usage(&self) -> Usage {

@@ -1,54 +1,85 @@
 //! Counting usage that a stream repeats: once per API message (T13). Not pricing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use longhaul_core::usage::{MicroUsd, Usage};
 use serde_json::Value;
 
 use crate::stream::u64_at;
 
-/// Ids of messages whose lines may still be repeated; older ones are settled. Lines of one message
-/// stand together, but those of parallel sub-agents are mixed.
-const RECENT: usize = 256;
+/// Ids of messages that are remembered: no attempt has more. Lines of one message stand together in a
+/// stream, but its record is read beside it, and from its beginning by a later daemon.
+const REMEMBERED: usize = 16_384;
 
 /// Sums usage per message, each message once, with the largest numbers any of its lines had.
 #[derive(Debug, Default)]
 pub(crate) struct PerMessage {
-    settled: Usage,
-    recent: VecDeque<(String, Usage)>,
+    sum: Usage,
+    /// What each message had; `None` once it is settled.
+    known: BTreeMap<String, Option<Usage>>,
+    order: VecDeque<String>,
 }
 
 impl PerMessage {
     /// Takes one line's usage; true if its message is a new one.
     pub(crate) fn note(&mut self, id: &str, usage: Usage) -> bool {
-        if let Some((_, known)) = self.recent.iter_mut().rev().find(|(known, _)| known == id) {
-            *known = Usage {
-                input: known.input.max(usage.input),
-                output: known.output.max(usage.output),
-                cache_read: known.cache_read.max(usage.cache_read),
-                cache_write: known.cache_write.max(usage.cache_write),
-                cost: known.cost.max(usage.cost),
-            };
-            return false;
+        let id: String = id.chars().take(128).collect();
+        match self.known.get_mut(&id) {
+            Some(None) => false,
+            Some(Some(known)) => {
+                let most = most(*known, usage);
+                self.sum += beyond(most, *known);
+                *known = most;
+                false
+            }
+            None => {
+                self.remember(id, Some(usage));
+                self.sum += usage;
+                true
+            }
         }
-        if self.recent.len() >= RECENT
-            && let Some((_, oldest)) = self.recent.pop_front()
-        {
-            self.settled += oldest;
+    }
+
+    /// Takes the usage of a message that a record tells of. One that the stream has not named counts
+    /// unless `complete`: then the stream's own sum has it.
+    pub(crate) fn note_recorded(&mut self, id: &str, usage: Usage, complete: bool) {
+        let short: String = id.chars().take(128).collect();
+        if complete && !self.known.contains_key(&short) {
+            self.remember(short, None);
+        } else {
+            self.note(id, usage);
         }
-        self.recent
-            .push_back((id.chars().take(128).collect(), usage));
-        true
     }
 
     pub(crate) fn total(&self) -> Usage {
-        self.recent
-            .iter()
-            .fold(self.settled, |sum, (_, usage)| sum + *usage)
+        self.sum
     }
 
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+    /// What was noted until now is counted elsewhere; later words on the same messages count nothing.
+    pub(crate) fn settle(&mut self) {
+        self.sum = Usage::default();
+        self.known.values_mut().for_each(|known| *known = None);
+    }
+
+    fn remember(&mut self, id: String, usage: Option<Usage>) {
+        if self.order.len() >= REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.order.push_back(id.clone());
+        self.known.insert(id, usage);
+    }
+}
+
+/// The larger of each number.
+pub(crate) fn most(a: Usage, b: Usage) -> Usage {
+    Usage {
+        input: a.input.max(b.input),
+        output: a.output.max(b.output),
+        cache_read: a.cache_read.max(b.cache_read),
+        cache_write: a.cache_write.max(b.cache_write),
+        cost: a.cost.max(b.cost),
     }
 }
 
@@ -123,10 +154,29 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_nothing_is_forgotten() {
         let mut tally = PerMessage::default();
-        for i in 0..10 * RECENT {
+        for i in 0..2 * REMEMBERED {
             tally.note(&format!("m{i}"), usage(1, 2));
         }
-        assert_eq!(tally.recent.len(), RECENT);
-        assert_eq!(tally.total(), usage(2560, 5120));
+        assert_eq!(tally.known.len(), REMEMBERED);
+        assert_eq!(tally.total(), usage(32_768, 65_536));
+    }
+
+    #[test]
+    fn t13_stream_and_record_count_a_message_once_in_any_order() {
+        let mut tally = PerMessage::default();
+        tally.note("a", usage(1000, 1));
+        tally.note_recorded("a", usage(1000, 50), false);
+        tally.note_recorded("b", usage(7, 7), false);
+        tally.note("b", usage(7, 1));
+        assert_eq!(tally.total(), usage(1007, 57));
+        // A result has said the sum of both, and of one that only the record will name.
+        tally.settle();
+        tally.note_recorded("a", usage(1000, 60), true);
+        tally.note_recorded("sub", usage(9, 9), true);
+        assert!(tally.total().is_zero());
+        // The next turn of the same process.
+        tally.note_recorded("sub", usage(9, 9), false);
+        tally.note("c", usage(3, 1));
+        assert_eq!(tally.total(), usage(3, 1));
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn capabilities() -> Capabilities {
         hooks: true,
         budget_flag: true,
         cost_known: true,
-        spending_seen: SpendingSeen::InputEachCall,
+        spending_seen: SpendingSeen::EachCall,
         usage_counts: UsageCounts::Process,
         tool_flags: true,
         add_dir_flag: true,
@@ -148,6 +148,7 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
             None => request.home(".claude.json").into_iter().collect(),
         },
         expected_mode: Some(mode.to_owned()),
+        records: home(request).map(|home| home.join("projects")),
         ..LaunchPlan::default()
     })
 }
@@ -175,10 +176,14 @@ fn bash_rule(command: &str) -> String {
 }
 
 fn writable(request: &LaunchRequest) -> Vec<camino::Utf8PathBuf> {
-    let own = match request.var("CLAUDE_CONFIG_DIR") {
+    let cache = request.home(".cache/claude-cli-nodejs");
+    home(request).into_iter().chain(cache).collect()
+}
+
+/// Claude's own home.
+fn home(request: &LaunchRequest) -> Option<camino::Utf8PathBuf> {
+    match request.var("CLAUDE_CONFIG_DIR") {
         Some(dir) => Some(dir.into()),
         None => request.home(".claude"),
-    };
-    let cache = request.home(".cache/claude-cli-nodejs");
-    own.into_iter().chain(cache).collect()
+    }
 }

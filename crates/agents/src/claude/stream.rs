@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
 use crate::limits::{Client, SNIPPET_CHARS};
+use crate::record::Spent;
 use crate::refusal::{Failure, without_terminal_event};
 use crate::stream::{
     Dialect, Ending, json_object, named, sound_conversation, str_at, tool_summary, u64_at, words,
@@ -83,6 +84,12 @@ impl Dialect for ClaudeStream {
 
     fn usage(&self) -> Usage {
         self.settled + self.running.total()
+    }
+
+    fn recorded(&mut self, spent: &Spent) {
+        if let Spent::Message { id, usage } = spent {
+            self.running.note_recorded(id, *usage, self.end.is_some());
+        }
     }
 }
 
@@ -303,7 +310,7 @@ impl ClaudeStream {
         };
         total.cost = usd_at(event, "/total_cost_usd");
         self.settled = total;
-        self.running.clear();
+        self.running.settle();
     }
 }
 

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::event::FailureKind;
 use crate::limits::{Client, Zone};
+use crate::record::{Entries, JsonLines, RecordReader, Spent};
 use crate::refusal::Failure;
-use crate::stream::{Line, LineBuffer, named, sound_conversation, str_at};
+use crate::stream::{named, sound_conversation, str_at};
 use crate::tally::{PerMessage, anthropic_usage};
 
 /// Reads what one attempt appended to a transcript, as it grows. A torn last line waits for its rest.
@@ -17,10 +18,7 @@ use crate::tally::{PerMessage, anthropic_usage};
 /// counted once per API message; sub-agents have files of their own (`subagents/agent-*.jsonl`), which
 /// need a reader each.
 #[derive(Default)]
-pub struct ClaudeTranscript {
-    lines: LineBuffer,
-    seen: Seen,
-}
+pub struct ClaudeTranscript(JsonLines<Seen>);
 
 #[derive(Default)]
 struct Seen {
@@ -32,53 +30,51 @@ struct Seen {
     entries: u64,
 }
 
-impl ClaudeTranscript {
-    /// Takes the next bytes of the file.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let seen = &mut self.seen;
-        self.lines.push(bytes, |line| {
-            if let Line::Whole(line) = line
-                && let Ok(entry) = serde_json::from_slice::<Value>(line)
-            {
-                seen.take(&entry);
-            }
-        });
+impl RecordReader for ClaudeTranscript {
+    fn push(&mut self, bytes: &[u8], spent: &mut Vec<Spent>) {
+        self.0.push(bytes, spent);
     }
 
+    fn finish(&mut self, spent: &mut Vec<Spent>) {
+        self.0.finish(spent);
+    }
+}
+
+impl ClaudeTranscript {
     /// Tokens so far; the cost is not in a transcript.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.seen.tally.total()
+        self.0.seen.tally.total()
     }
 
     /// The conversation's id.
     #[must_use]
     pub fn conversation(&self) -> Option<&str> {
-        self.seen.conversation.as_deref()
+        self.0.seen.conversation.as_deref()
     }
 
     /// The model that answered last.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.seen.model.as_deref()
+        self.0.seen.model.as_deref()
     }
 
     /// The permission mode of the last prompt, in Claude's spelling.
     #[must_use]
     pub fn mode(&self) -> Option<&str> {
-        self.seen.mode.as_deref()
+        self.0.seen.mode.as_deref()
     }
 
     /// Lines understood so far: growth is a sign of life.
     #[must_use]
     pub fn entries(&self) -> u64 {
-        self.seen.entries
+        self.0.seen.entries
     }
 
     /// The refusal that the last answer was, if it was one. `zone` is for times without one.
     #[must_use]
     pub fn refusal(&self, now: UnixMs, zone: &Zone) -> Option<LimitNotice> {
-        match self.seen.refusal.as_ref()? {
+        match self.0.seen.refusal.as_ref()? {
             Failure::Read(reading) => reading.notice(now, zone),
             Failure::Typed(notice) => Some(notice.clone()),
             Failure::Other(..) => None,
@@ -86,8 +82,8 @@ impl ClaudeTranscript {
     }
 }
 
-impl Seen {
-    fn take(&mut self, entry: &Value) {
+impl Entries for Seen {
+    fn take(&mut self, entry: &Value, spent: &mut Vec<Spent>) {
         self.entries += 1;
         if self.conversation.is_none() {
             self.conversation = sound_conversation(str_at(entry, "/sessionId"));
@@ -113,7 +109,12 @@ impl Seen {
                 self.model = named(str_at(entry, "/message/model"));
                 let usage =
                     anthropic_usage(entry.pointer("/message/usage").unwrap_or(&Value::Null));
-                self.tally.note(str_at(entry, "/message/id"), usage);
+                let id = str_at(entry, "/message/id");
+                self.tally.note(id, usage);
+                spent.push(Spent::Message {
+                    id: id.to_owned(),
+                    usage,
+                });
             }
             _ => {}
         }
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn t13_each_message_counts_once_and_torn_lines_wait() {
         let mut whole = ClaudeTranscript::default();
-        whole.push(OK);
+        whole.push(OK, &mut Vec::new());
         assert_eq!(
             whole.conversation(),
             Some("11111111-1111-4111-8111-111111111111")
@@ -150,8 +151,8 @@ mod tests {
         assert_eq!(whole.usage(), want);
         for cut in [1, OK.len() / 3, OK.len() - 2] {
             let mut torn = ClaudeTranscript::default();
-            torn.push(&OK[..cut]);
-            torn.push(&OK[cut..]);
+            torn.push(&OK[..cut], &mut Vec::new());
+            torn.push(&OK[cut..], &mut Vec::new());
             assert_eq!((torn.usage(), torn.entries()), (want, whole.entries()));
         }
     }
@@ -164,7 +165,7 @@ mod tests {
             "\n"
         );
         let mut transcript = ClaudeTranscript::default();
-        transcript.push(limit.as_bytes());
+        transcript.push(limit.as_bytes(), &mut Vec::new());
         let now = UnixMs(1_795_220_000_000);
         let notice = transcript
             .refusal(now, &Zone::default())
@@ -175,7 +176,7 @@ mod tests {
         );
         assert_eq!(notice.reset_at, Some(UnixMs(1_795_227_120_000)));
         assert!(transcript.usage().is_zero());
-        transcript.push(OK);
+        transcript.push(OK, &mut Vec::new());
         assert_eq!(transcript.refusal(now, &Zone::default()), None);
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn capabilities() -> Capabilities {
         resume: true,
         stream: true,
         hooks: true,
-        spending_seen: SpendingSeen::TurnEnd,
+        spending_seen: SpendingSeen::EachCall,
         usage_counts: UsageCounts::Conversation,
         add_dir_flag: true,
         silent_retries: false,

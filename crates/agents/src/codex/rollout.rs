@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::event::FailureKind;
 use crate::limits::{Client, SNIPPET_CHARS, Zone, epoch_secs};
+use crate::record::{Entries, JsonLines, RecordReader, Spent};
 use crate::refusal::Failure;
-use crate::stream::{Line, LineBuffer, named, sound_conversation, str_at, u64_at};
+use crate::stream::{named, sound_conversation, str_at, u64_at};
 use crate::tally::codex_usage;
 use crate::text::snippet;
 
@@ -17,10 +18,7 @@ use crate::text::snippet;
 /// It knows what `exec --json` does not say: the usage of a turn that was killed, the epoch of a usage
 /// limit's reset, and the sandbox that is in force.
 #[derive(Default)]
-pub struct CodexRollout {
-    lines: LineBuffer,
-    seen: Seen,
-}
+pub struct CodexRollout(JsonLines<Seen>);
 
 /// One of an account's windows as codex last saw it.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,69 +57,68 @@ struct Seen {
     entries: u64,
 }
 
-impl CodexRollout {
-    /// Takes the next bytes of the file.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let seen = &mut self.seen;
-        self.lines.push(bytes, |line| {
-            if let Line::Whole(line) = line
-                && let Ok(entry) = serde_json::from_slice::<Value>(line)
-            {
-                seen.take(&entry);
-            }
-        });
+impl RecordReader for CodexRollout {
+    fn push(&mut self, bytes: &[u8], spent: &mut Vec<Spent>) {
+        self.0.push(bytes, spent);
     }
 
+    fn finish(&mut self, spent: &mut Vec<Spent>) {
+        self.0.finish(spent);
+    }
+}
+
+impl CodexRollout {
     /// Usage over the whole thread, resumes included: the next attempt's baseline.
     #[must_use]
     pub fn conversation_usage(&self) -> Usage {
-        self.seen.total
+        self.0.seen.total
     }
 
     /// The thread's id.
     #[must_use]
     pub fn conversation(&self) -> Option<&str> {
-        self.seen.thread.as_deref()
+        self.0.seen.thread.as_deref()
     }
 
     /// Codex's version.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
-        self.seen.version.as_deref()
+        self.0.seen.version.as_deref()
     }
 
     /// The sandbox in force: `read-only`, `workspace-write` or `danger-full-access` (T23).
     #[must_use]
     pub fn mode(&self) -> Option<&str> {
-        self.seen.mode.as_deref()
+        self.0.seen.mode.as_deref()
     }
 
     /// The model.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.seen.model.as_deref()
+        self.0.seen.model.as_deref()
     }
 
     /// Lines understood so far: growth is a sign of life.
     #[must_use]
     pub fn entries(&self) -> u64 {
-        self.seen.entries
+        self.0.seen.entries
     }
 
     /// The account's windows as last reported; empty for API keys.
     #[must_use]
     pub fn windows(&self) -> &[RateWindow] {
-        &self.seen.windows
+        &self.0.seen.windows
     }
 
     /// The refusal that the last turn ended with, if it did. The reset is the exhausted window's epoch;
     /// prefer it to the stream's text, which has neither date nor zone.
     #[must_use]
     pub fn refusal(&self, now: UnixMs, zone: &Zone) -> Option<LimitNotice> {
-        let (info, message) = self.seen.error.as_ref()?;
+        let (info, message) = self.0.seen.error.as_ref()?;
         if info == "usage_limit_exceeded" {
             let spent = |w: &&RateWindow| w.used_percent >= 100.0;
             let window = self
+                .0
                 .seen
                 .windows
                 .iter()
@@ -150,8 +147,8 @@ impl CodexRollout {
     }
 }
 
-impl Seen {
-    fn take(&mut self, entry: &Value) {
+impl Entries for Seen {
+    fn take(&mut self, entry: &Value, spent: &mut Vec<Spent>) {
         self.entries += 1;
         let payload = &entry["payload"];
         match (str_at(entry, "/type"), str_at(payload, "/type")) {
@@ -166,6 +163,7 @@ impl Seen {
             ("event_msg", "token_count") => {
                 if let Some(total) = payload.pointer("/info/total_token_usage") {
                     self.total = codex_usage(total);
+                    spent.push(Spent::Conversation { usage: self.total });
                 }
                 self.take_windows(&payload["rate_limits"]);
             }
@@ -175,7 +173,9 @@ impl Seen {
             _ => {}
         }
     }
+}
 
+impl Seen {
     fn take_error(&mut self, error: &Value) {
         if !error.is_object() {
             return;
@@ -218,7 +218,7 @@ mod tests {
     fn a_rollout_knows_thread_usage_and_sandbox() {
         let mut rollout = CodexRollout::default();
         for piece in OK.chunks(97) {
-            rollout.push(piece);
+            rollout.push(piece, &mut Vec::new());
         }
         assert_eq!(
             rollout.conversation(),
@@ -242,14 +242,17 @@ mod tests {
         let mut rollout = CodexRollout::default();
         rollout.push(concat!(
             r#"{"type":"event_msg","payload":{"type":"token_count","info":null,"rate_limits":{"primary":{"used_percent":100.0,"window_minutes":300,"resets_at":1795227480},"secondary":{"used_percent":41.0,"window_minutes":10080,"resets_at":1795600000}}}}"#, "\n",
-            r#"{"type":"event_msg","payload":{"type":"task_complete","error":{"message":"You’ve hit your usage limit. Try again at 2:18 AM.","codex_error_info":"usage_limit_exceeded"}}}"#, "\n").as_bytes());
+            r#"{"type":"event_msg","payload":{"type":"task_complete","error":{"message":"You’ve hit your usage limit. Try again at 2:18 AM.","codex_error_info":"usage_limit_exceeded"}}}"#, "\n").as_bytes(), &mut Vec::new());
         let now = UnixMs(1_795_220_000_000);
         let notice = rollout.refusal(now, &Zone::default()).expect("a refusal");
         assert_eq!(notice.class, LimitClass::Quota);
         assert_eq!(notice.reset_at, Some(UnixMs(1_795_227_480_000)));
         assert_eq!(notice.window.as_deref(), Some("five_hour"));
         assert_eq!(rollout.windows().len(), 2);
-        rollout.push(b"{\"type\":\"event_msg\",\"payload\":{\"type\":\"task_started\"}}\n");
+        rollout.push(
+            b"{\"type\":\"event_msg\",\"payload\":{\"type\":\"task_started\"}}\n",
+            &mut Vec::new(),
+        );
         assert_eq!(rollout.refusal(now, &Zone::default()), None);
     }
 }

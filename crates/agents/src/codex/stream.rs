@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
 use crate::limits::{Client, ResetText};
+use crate::record::Spent;
 use crate::refusal::{Failure, retry_class, without_terminal_event};
 use crate::stream::{
     Dialect, Ending, ParserContext, json_object, sound_conversation, str_at, tool_summary, words,
 };
-use crate::tally::{beyond, codex_usage};
+use crate::tally::{beyond, codex_usage, most};
 use crate::text::{excerpt, snippet};
 
 static RECONNECTING: LazyLock<Regex> = LazyLock::new(|| {
@@ -110,6 +111,15 @@ impl Dialect for CodexStream {
     fn usage(&self) -> Usage {
         self.thread_total
             .map_or_else(Usage::default, |total| beyond(total, self.baseline))
+    }
+
+    fn recorded(&mut self, spent: &Spent) {
+        if let Spent::Conversation { usage } = spent {
+            self.thread_total = Some(
+                self.thread_total
+                    .map_or(*usage, |known| most(known, *usage)),
+            );
+        }
     }
 
     fn conversation_usage(&self) -> Option<Usage> {

@@ -2,7 +2,7 @@
 
 use longhaul_agents::{
     AgentEvent, ClaudeTranscript, CodexRollout, CustomHarness, ExitStatusInfo, OutputFormat,
-    ParserContext, Registry, StreamParser, clean_text,
+    ParserContext, RecordReader as _, Registry, StreamParser, clean_text,
 };
 use proptest::prelude::*;
 
@@ -199,9 +199,9 @@ proptest! {
     #[test]
     fn transcripts_of_any_bytes_never_panic(bytes in noise()) {
         let mut claude = ClaudeTranscript::default();
-        claude.push(&bytes);
+        claude.push(&bytes, &mut Vec::new());
         let mut codex = CodexRollout::default();
-        codex.push(&bytes);
+        codex.push(&bytes, &mut Vec::new());
         let zone = longhaul_agents::limits::Zone::default();
         let seen = (claude.usage(), claude.refusal(NOW, &zone), codex.conversation_usage(), codex.refusal(NOW, &zone));
         prop_assert!(seen.0.cost.is_none());

@@ -9,6 +9,7 @@
 mod authority;
 mod chain;
 mod denied;
+mod killed;
 mod limits;
 mod planted;
 mod stage;

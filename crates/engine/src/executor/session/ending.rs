@@ -42,6 +42,7 @@ impl Reading<'_> {
         for event in events {
             self.take(&event);
         }
+        self.take_record(true);
         let zone = self.spec.caller_env.get("TZ").map(String::as_str);
         self.record.correct(turn, at, zone)
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::super::desk::chain;
 use super::super::files::write_private;
 use super::super::shell::{workdir, workspace_paths};
-use super::super::{Desk, env, sandbox, seal};
+use super::super::{Desk, env, record, sandbox, seal};
 use crate::machine::Dispatch;
 
 /// Why a session is not started.
@@ -192,7 +192,7 @@ pub(in crate::executor) fn start(
         other => other,
     }
     .map_err(|refusal| NotLaunched::for_good(refusal.to_string(), refusal.remedy()))?;
-    let placed = place(&bundle, &files, &temp, &plan);
+    let placed = place(&bundle, &files, &temp, &plan, request.resume.as_deref());
     placed.map_err(|e| NotLaunched::for_now(format!("cannot write the session's folder: {e}")))?;
     env::add_plan(desk, &plan, &mut environment)
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
@@ -256,6 +256,7 @@ fn place(
     files: &Utf8Path,
     temp: &Utf8Path,
     plan: &LaunchPlan,
+    resumed: Option<&str>,
 ) -> std::io::Result<()> {
     fs::create_dir_all(files)?;
     fs::create_dir_all(temp)?;
@@ -268,7 +269,12 @@ fn place(
         write_private(&files.join(name), &file.bytes)?;
     }
     // Kept with the bundle, so that a later daemon knows what to expect of the stream (T23).
-    let expected = serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation, "records": plan.records });
+    // Where the record of a conversation that goes on ends now: what follows is this attempt's (T13).
+    let from = match (&plan.records, resumed) {
+        (Some(folder), Some(id)) => record::length(folder.as_std_path(), id),
+        _ => 0,
+    };
+    let expected = serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation, "records": plan.records, "record_from": from });
     write_private(
         &bundle.join("expected.json"),
         expected.to_string().as_bytes(),

@@ -32,6 +32,8 @@ const TAKE_BYTES: usize = 8 << 20;
 const AT_ONCE: Duration = Duration::from_millis(1);
 /// Most changes of its conversation that are believed of one session.
 const CONVERSATIONS: u8 = 16;
+/// How often the agent's own record is read, in milliseconds.
+const RECORD_MS: u64 = 2_000;
 
 /// Reads one session's output as it comes and says what is to be said of it.
 pub(super) struct Reading<'a> {
@@ -40,6 +42,7 @@ pub(super) struct Reading<'a> {
     pub(super) spec: &'a TaskSpec,
     pub(super) parser: Box<dyn StreamParser>,
     pub(super) record: Record<'a>,
+    record_at_ms: u64,
     out: Tail,
     err: Tail,
     pub(super) live: LiveSession,
@@ -96,6 +99,7 @@ impl<'a> Reading<'a> {
         Self {
             parser: harness.parser(&context),
             record: Record::new(harness, &expected, d.task.carry.conversation.as_deref()),
+            record_at_ms: 0,
             out: tail(Stream::Out),
             err: tail(Stream::Err),
             told: LiveSession::default(),
@@ -166,6 +170,11 @@ impl<'a> Reading<'a> {
                 Err(error) => return Err(chain(&error)),
             }
             self.watch_clocks(shim);
+            let now = self.desk.mono_ms();
+            if now.saturating_sub(self.record_at_ms) >= RECORD_MS {
+                self.record_at_ms = now;
+                self.take_record(false);
+            }
             self.report(false);
         }
     }
@@ -203,6 +212,17 @@ impl<'a> Reading<'a> {
                 .for_each(|news| self.desk.news(self.d, news));
         }
         left == 0
+    }
+
+    /// Counts what the agent's own record has beyond its stream (T13); with `whole`, its end too.
+    pub(super) fn take_record(&mut self, whole: bool) {
+        for spent in self.record.spent(whole) {
+            self.parser.recorded(&spent);
+        }
+        let usage = self.parser.usage();
+        if !usage.is_zero() {
+            self.live.usage = usage;
+        }
     }
 
     /// The conversation that the agent named, if the dispatcher does not know it yet.
