@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod limit;
 pub mod policy;
 pub mod prompt;
+pub mod queue;
 pub mod schedule;
 pub mod spec;
 pub mod task;

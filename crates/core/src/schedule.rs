@@ -24,6 +24,11 @@ const fn bonus_ms(priority: Priority) -> i64 {
     }
 }
 
+/// The order of those that wait: by arrival, moved by priority; age raises all alike.
+pub(crate) const fn arrival_key(priority: Priority, since: UnixMs) -> i64 {
+    since.0.saturating_sub(bonus_ms(priority))
+}
+
 /// How many sessions may run at the same time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
@@ -241,7 +246,7 @@ impl Queue {
             folder: task.terms.exclusive_folder.clone(),
             has_workspace: task.carry.workspace.is_some(),
         };
-        let key = since.0.saturating_sub(bonus_ms(task.terms.priority));
+        let key = arrival_key(task.terms.priority, since);
         self.classes
             .entry(class.clone())
             .or_default()

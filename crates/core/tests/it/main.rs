@@ -5,6 +5,7 @@
 mod cases;
 mod prompt;
 mod properties;
+mod queue;
 mod schedule;
 mod table;
 mod world;
