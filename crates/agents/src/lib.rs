@@ -6,6 +6,8 @@
 //!
 //! Start reading at [`Registry`], then [`Harness`] and [`StreamParser`].
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod capabilities;
 mod claude;
 mod codex;

@@ -5,6 +5,8 @@
 //! fields they do not know; words that may grow have an `unknown` member that takes any other text.
 //! Requests refuse unknown fields, so that an older daemon never half-follows a newer client.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod detail;
 mod envelope;
 mod error;

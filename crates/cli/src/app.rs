@@ -1,6 +1,5 @@
 //! The command line: parsed by clap, carried out by `verbs`, ended with a code of the one table.
 
-use std::io::Write as _;
 use std::process;
 
 use camino::Utf8PathBuf;
@@ -125,7 +124,12 @@ fn misunderstood(error: &clap::Error, printer: &Printer) -> process::ExitCode {
         ExitCode::Usage.into()
     } else if error.use_stderr() {
         // Nobody to tell; the code says it.
-        drop(std::io::stderr().lock().write_all(text.as_bytes()));
+        let mut err = std::io::stderr().lock();
+        drop(longhaul_acts::files::write_all(
+            "cli.say",
+            &mut err,
+            text.as_bytes(),
+        ));
         ExitCode::Usage.into()
     } else {
         drop(printer.out(&text));

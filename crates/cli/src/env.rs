@@ -95,10 +95,12 @@ impl Env {
     /// filter are no settings.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let folders = [CONFIG_DIR, STATE_DIR, RUNTIME_DIR, LOG];
+        let crash = longhaul_acts::crash_environment();
         self.vars
             .iter()
             .filter_map(|(k, v)| Some((k.to_str()?, v.to_str()?)))
             .filter(|(k, _)| k.starts_with(SETTING_PREFIX) && !folders.contains(k))
+            .filter(|(k, _)| !crash.iter().any(|(name, _)| name == k))
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect()
     }

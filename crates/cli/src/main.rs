@@ -1,6 +1,8 @@
 //! The program. Picks the hidden entries of helper processes before anything else happens, then
 //! hands over to the verbs. No logic of its own.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod app;
 mod client;
 mod context;

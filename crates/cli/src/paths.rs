@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_acts::files;
 use sha2::{Digest as _, Sha256};
 
 use crate::env::{self, Env};
@@ -195,14 +196,13 @@ fn settled(path: &Utf8Path) -> Utf8PathBuf {
 fn private_dir(dir: &Utf8Path, variable: &str) -> Result<(), Failure> {
     let elsewhere = || format!("set {variable} to a folder that you may write to");
     if let Some(parent) = dir.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        files::build_dir("cli.folder.parent", &builder, parent)
             .on("create the folder", parent)
             .map_err(|e| e.help(elsewhere()))?;
     }
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
+    match files::build_dir("cli.folder", fs::DirBuilder::new().mode(0o700), dir) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         Err(e) => {
@@ -228,7 +228,8 @@ fn private_dir(dir: &Utf8Path, variable: &str) -> Result<(), Failure> {
         )));
     }
     if meta.mode() & 0o077 != 0 {
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).on("close to others", dir)?;
+        let mode = fs::Permissions::from_mode(0o700);
+        files::set_permissions("cli.folder.mode", dir, mode).on("close to others", dir)?;
     }
     Ok(())
 }

@@ -80,7 +80,8 @@ impl Scratch {
         }
         // Sockets of processes that are gone.
         if runtime.exists() {
-            std::fs::remove_dir_all(&runtime).on("remove", &runtime)?;
+            longhaul_acts::files::remove_dir_all("cli.scratch.remove", &runtime)
+                .on("remove", &runtime)?;
         }
         if keep {
             let root = self.folder.keep();

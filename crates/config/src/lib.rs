@@ -2,6 +2,8 @@
 //! list. Nothing here reads the environment, keeps a global or decides what happens to a task; the
 //! few functions that open a file take its path.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod diag;
 pub mod duration;
 pub mod env_names;

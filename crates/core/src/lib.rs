@@ -3,6 +3,8 @@
 //! Nothing here reads a clock, a file, the environment or a random source; everything comes in as a
 //! value and goes out as a value, so the same facts always give the same decision.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod allow;
 pub mod attempt;
 pub mod decide;

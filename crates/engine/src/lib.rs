@@ -2,6 +2,8 @@
 //!
 //! No HTTP, no terminal, no SQL here.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod clock;
 pub mod event;
 pub mod executor;

@@ -64,7 +64,7 @@ pub fn run<S: Store>(
     listener: &dyn Listener,
 ) {
     for dispatch in machine.recover() {
-        executor.ensure(dispatch);
+        longhaul_acts::around("engine.effect", || executor.ensure(dispatch));
     }
     let mut troubled = false;
     let mut working = false;
@@ -133,7 +133,7 @@ fn act(
         executor.ensure(dispatch);
     }
     for answer in step.replies {
-        (answer.to)(answer.reply);
+        longhaul_acts::around("engine.answer", || (answer.to)(answer.reply));
     }
     if let Some(seq) = step.advanced {
         listener.advanced(seq);

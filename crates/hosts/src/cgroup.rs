@@ -60,7 +60,7 @@ impl Cgroup {
     /// Makes the group of this key below our own; `None` where that is not allowed.
     pub(crate) fn create(key: &str) -> Option<Self> {
         let path = own_folder()?.join(format!("{NAME_PREFIX}{key}"));
-        match fs::create_dir(&path) {
+        match longhaul_acts::files::create_dir("shim.cgroup.create", &path) {
             Ok(()) => {}
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
             Err(_) => return None,
@@ -97,9 +97,9 @@ impl Cgroup {
 
     /// The file through which a process joins.
     pub(crate) fn door(&self) -> io::Result<fs::File> {
-        fs::OpenOptions::new()
-            .write(true)
-            .open(self.path.join("cgroup.procs"))
+        let mut options = fs::OpenOptions::new();
+        let door = self.path.join("cgroup.procs");
+        longhaul_acts::files::open("shim.cgroup.door", options.write(true), door)
     }
 
     /// Everyone inside, sub-groups included. A group that is gone is empty.
@@ -121,7 +121,8 @@ impl Cgroup {
 
     /// Ends everyone inside at once; a failure leaves it to signals.
     pub(crate) fn kill(&self) {
-        if let Err(err) = fs::write(self.path.join("cgroup.kill"), "1") {
+        let switch = self.path.join("cgroup.kill");
+        if let Err(err) = longhaul_acts::files::write("tree.cgroup.kill", switch, "1") {
             tracing::debug!(group = %self.path.display(), %err, "cgroup.kill refused");
         }
     }
@@ -144,7 +145,7 @@ impl Cgroup {
         };
         dirs.reverse();
         for dir in dirs {
-            if let Err(err) = fs::remove_dir(&dir)
+            if let Err(err) = longhaul_acts::files::remove_dir("tree.cgroup.remove", &dir)
                 && !gone(&err)
             {
                 tracing::debug!(group = %dir.display(), %err, "cgroup not removed");

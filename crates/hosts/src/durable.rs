@@ -6,46 +6,32 @@
 //! power cut before the flush may leave a torn one, which readers take for "unknown": the writer had
 //! not yet been told that it is there, so nothing was built on it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::crash;
+use longhaul_acts::{Label, files};
 
 /// Longest record that [`read_bounded`] takes in; ours are below 8 KiB.
 const MAX_RECORD_BYTES: u64 = 256 * 1024;
 
 /// Writes `bytes` as `dir/name` so that after return they are there whatever happens, and before
-/// that either the old content or nothing is. Crash points: `<point>.write`,
-/// `.rename`, `.flush`, `.done`.
-pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8], point: &str) -> io::Result<()> {
+/// that either the old content or nothing is.
+pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8], label: &str) -> io::Result<()> {
     let aside = dir.join(format!("{name}.tmp"));
-    crash::point(&format!("{point}.write"));
-    let mut file = private_file(&aside)?;
-    file.write_all(bytes)?;
-    crash::point(&format!("{point}.rename"));
-    fs::rename(&aside, dir.join(name))?;
-    crash::point(&format!("{point}.flush"));
-    file.sync_all()?;
-    sync_dir(dir)?;
-    crash::point(&format!("{point}.done"));
-    Ok(())
-}
-
-/// Makes the entries of a folder durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    let mut file = private_file((label, "create"), &aside)?;
+    files::write_all((label, "write"), &mut file, bytes)?;
+    files::rename((label, "rename"), &aside, dir.join(name))?;
+    files::sync_all((label, "flush"), &file)?;
+    files::sync_dir((label, "folder"), dir)
 }
 
 /// Creates or empties a file that only the owner may read and write.
-pub(crate) fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+pub(crate) fn private_file<'a>(label: impl Into<Label<'a>>, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    files::open(label, &options, path)
 }
 
 /// Reads a record; `None` if there is no such file. A file too long to be ours is cut, so that it
@@ -71,31 +57,26 @@ impl Reserved {
     const SPACE_BYTES: usize = 8192;
 
     /// Takes the space in `dir/name.tmp`.
-    pub(crate) fn take(dir: &Path, name: &str) -> io::Result<Self> {
-        let mut file = private_file(&dir.join(format!("{name}.tmp")))?;
+    pub(crate) fn take(dir: &Path, name: &str, label: &str) -> io::Result<Self> {
+        let mut file = private_file((label, "create"), &dir.join(format!("{name}.tmp")))?;
         // Real bytes and not fallocate: some file systems accept the call and reserve nothing.
-        file.write_all(&[b' '; Self::SPACE_BYTES])?;
+        files::write_all((label, "reserve"), &mut file, &[b' '; Self::SPACE_BYTES])?;
         Ok(Self { file })
     }
 
     /// Writes the record over the reserved space and gives it its name, durably.
     ///
     /// The unused rest stays as trailing blanks: cutting the file could need a block.
-    pub(crate) fn fill(&self, dir: &Path, name: &str, bytes: &[u8], point: &str) -> io::Result<()> {
-        use std::os::unix::fs::FileExt;
-        crash::point(&format!("{point}.write"));
-        self.file.write_all_at(bytes, 0)?;
-        crash::point(&format!("{point}.rename"));
-        match fs::rename(dir.join(format!("{name}.tmp")), dir.join(name)) {
+    pub(crate) fn fill(&self, dir: &Path, name: &str, bytes: &[u8], label: &str) -> io::Result<()> {
+        files::write_all_at((label, "write"), &self.file, bytes, 0)?;
+        let aside = dir.join(format!("{name}.tmp"));
+        match files::rename((label, "rename"), aside, dir.join(name)) {
             // A try before this one got as far as here and could not flush.
             Err(err) if err.kind() == io::ErrorKind::NotFound && dir.join(name).exists() => {}
             renamed => renamed?,
         }
-        crash::point(&format!("{point}.flush"));
-        self.file.sync_all()?;
-        sync_dir(dir)?;
-        crash::point(&format!("{point}.done"));
-        Ok(())
+        files::sync_all((label, "flush"), &self.file)?;
+        files::sync_dir((label, "folder"), dir)
     }
 }
 
@@ -106,7 +87,7 @@ mod tests {
     #[test]
     fn a_reserved_record_parses_with_its_trailing_blanks() {
         let dir = tempfile::tempdir().unwrap();
-        let reserved = Reserved::take(dir.path(), "exit.json").unwrap();
+        let reserved = Reserved::take(dir.path(), "exit.json", "t").unwrap();
         reserved
             .fill(dir.path(), "exit.json", b"{\"a\":1}", "t")
             .unwrap();

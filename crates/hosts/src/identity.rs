@@ -175,10 +175,9 @@ impl ProcessIdentity {
             Liveness::Gone => return SignalOutcome::Gone,
             Liveness::Unknown => return SignalOutcome::Unknown,
         }
-        crate::crash::point("signal");
         let sent = match &pidfd {
-            Some(fd) => rustix::process::pidfd_send_signal(fd, signal.native()),
-            None => rustix::process::kill_process(pid, signal.native()),
+            Some(fd) => longhaul_acts::process::signal_handle("signal", fd, signal.native()),
+            None => longhaul_acts::process::signal("signal", pid, signal.native()),
         };
         match sent {
             Ok(()) => SignalOutcome::Sent,

@@ -15,7 +15,7 @@
 //! | the machine later | identity of another boot | reports [`crate::BundleState::OtherBoot`] |
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use longhaul_acts::{files, process};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::bundle::{Bundle, BundleState, SHIM_ERR, SurveyError};
-use crate::crash;
 use crate::shim::{self, SHIM_VERB};
 use crate::spec::{JobSpec, SpecError};
 
@@ -152,10 +152,8 @@ impl Launcher {
         spec.validate()?;
         self.reap();
         let bundle = self.bundle(&spec.key)?;
-        make_folder(&self.jobs_dir, true)?;
-        crash::point("launch.folder");
-        make_folder(bundle.dir(), false)?;
-        crash::point("launch.order");
+        make_folder("launch.jobs", &self.jobs_dir, true)?;
+        make_folder("launch.bundle", bundle.dir(), false)?;
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             match bundle.survey()? {
@@ -223,11 +221,9 @@ impl Launcher {
             source,
         };
         let order = serde_json::to_vec(spec).map_err(|err| failed(err.into()))?;
-        let complaints = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(bundle.file(SHIM_ERR))
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600);
+        let complaints = files::open("launch.complaints", &options, bundle.file(SHIM_ERR))
             .map_err(|source| LaunchError::Folder {
                 path: bundle.file(SHIM_ERR),
                 source,
@@ -242,15 +238,10 @@ impl Launcher {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(complaints);
-        #[cfg(feature = "crash-points")]
-        if let Some(point) = std::env::var_os(crash::CRASH_ENV) {
-            command.env(crash::CRASH_ENV, point);
-        }
-        crash::point("launch.spawn");
-        let mut child = command.spawn().map_err(failed)?;
-        crash::point("launch.spawned");
+        command.envs(longhaul_acts::crash_environment());
+        let mut child = process::spawn("launch.spawn", &mut command).map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take()
-            && let Err(err) = stdin.write_all(&order)
+            && let Err(err) = files::write_all("launch.order", &mut stdin, &order)
             && err.kind() != io::ErrorKind::BrokenPipe
         {
             tracing::warn!(key = spec.key, %err, "order not given");
@@ -322,12 +313,9 @@ fn read_started(stdout: &std::process::ChildStdout, deadline: Instant) -> Answer
 }
 
 /// Makes a folder that only the owner may enter; one that is there is fine.
-fn make_folder(path: &Path, parents: bool) -> Result<(), LaunchError> {
-    let made = DirBuilder::new()
-        .mode(0o700)
-        .recursive(parents)
-        .create(path);
-    match made {
+fn make_folder(label: &str, path: &Path, parents: bool) -> Result<(), LaunchError> {
+    let mut builder = DirBuilder::new();
+    match files::build_dir(label, builder.mode(0o700).recursive(parents), path) {
         Err(source) if !(source.kind() == io::ErrorKind::AlreadyExists && path.is_dir()) => {
             Err(LaunchError::Folder {
                 path: path.to_owned(),

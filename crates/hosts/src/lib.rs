@@ -4,6 +4,8 @@
 //! It knows nothing of tasks. Start reading at [`Launcher::launch`] and [`Bundle::survey`], then
 //! `shim`. Everything here blocks; keep it off async threads.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("longhaul-hosts runs on Linux only so far");
 
@@ -11,7 +13,6 @@ pub mod authority;
 pub mod bundle;
 mod cgroup;
 pub mod confine;
-pub mod crash;
 mod durable;
 pub mod identity;
 pub mod launch;

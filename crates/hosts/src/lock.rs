@@ -19,13 +19,10 @@ pub(crate) struct Held {
 
 /// Takes the lock, or returns `None` if somebody holds it.
 pub(crate) fn take(path: &Path) -> io::Result<Option<Held>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    options.truncate(false).mode(0o600);
+    let file = longhaul_acts::files::open("shim.lock", &options, path)?;
     match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())) {
         Ok(_) => Ok(Some(Held { _file: file })),
         Err(nix::Error::EAGAIN | nix::Error::EACCES) => Ok(None),

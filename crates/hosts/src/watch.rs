@@ -1,6 +1,6 @@
 //! The daemon's side of a shim's socket: watching a job, ending it, writing to it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -322,7 +322,7 @@ impl Link {
     fn exchange(&mut self, request: &Request) -> io::Result<Event> {
         let deadline = Instant::now() + ANSWER_PATIENCE;
         self.socket.set_write_timeout(Some(ANSWER_PATIENCE))?;
-        self.socket.write_all(&encode(request))?;
+        longhaul_acts::files::write_all("watch.ask", &mut self.socket, &encode(request))?;
         self.next_event(deadline)?
             .ok_or_else(|| io::ErrorKind::TimedOut.into())
     }
@@ -365,6 +365,10 @@ impl Link {
 /// Connects through a short path: a socket's address holds 107 bytes only (T30).
 fn connect(bundle: &Bundle) -> io::Result<UnixStream> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a folder is only looked up through it"
+    )]
     let dir = rustix::fs::open(bundle.dir(), flags, Mode::empty())?;
     UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))
 }

@@ -5,6 +5,8 @@
 //! Start reading at [`views::Views`] (what is shown) and [`serve`] (how it travels). The CLI uses
 //! the views directly where no daemon runs.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod http;
 mod routes;
 pub mod views;

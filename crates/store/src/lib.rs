@@ -5,9 +5,10 @@
 //! [`SqliteStore`] keeps one machine's state in a file; [`MemoryStore`] is the model that the
 //! simulator and the differential tests compare it with.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod chain;
 mod check;
-mod crash;
 mod error;
 mod memory;
 mod read;

@@ -141,7 +141,6 @@ impl Repo {
         if stand.state == BranchState::Ok {
             return Ok(BranchRepair::None);
         }
-        crate::crash::point("vcs.head.before");
         site.call()
             .args([
                 "symbolic-ref",
@@ -151,7 +150,6 @@ impl Repo {
                 &name,
             ])
             .ok()?;
-        crate::crash::point("vcs.head.after");
         Ok(BranchRepair::Followed)
     }
 }

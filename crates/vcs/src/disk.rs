@@ -32,7 +32,7 @@ pub fn disk_usage(path: &Path) -> u64 {
 /// Removes a folder and everything in it. Folders that their maker write-protected (module caches)
 /// are opened up first. A folder that is not there is fine.
 pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
-    let remove = || match fs::remove_dir_all(path) {
+    let remove = || match longhaul_acts::files::remove_dir_all("vcs.tree.remove", path) {
         Err(error) if crate::fsx::is_absent(&error) => Ok(()),
         result => result,
     };
@@ -53,7 +53,8 @@ fn open_up(folder: &Path) {
         return;
     }
     let mode = meta.permissions().mode() | 0o700;
-    if let Err(error) = fs::set_permissions(folder, fs::Permissions::from_mode(mode)) {
+    let mode = fs::Permissions::from_mode(mode);
+    if let Err(error) = longhaul_acts::files::set_permissions("vcs.tree.open", folder, mode) {
         tracing::debug!(folder = %folder.display(), %error, "cannot open a folder up");
     }
     let Ok(entries) = fs::read_dir(folder) else {

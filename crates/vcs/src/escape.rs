@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use longhaul_acts::files;
 use serde::{Deserialize, Serialize};
 
 use crate::fsx;
@@ -130,19 +131,19 @@ impl CheckoutMark {
         let changed = self.guarded_changes()?;
         for path in &changed {
             let file = path.under(top);
-            crate::crash::point("vcs.guarded.restore");
             match self.guarded.get(path) {
                 Some(GuardedFile::Digest { .. }) => not_kept = Some(path.clone()),
                 Some(GuardedFile::Kept { content, mode }) => {
                     clear_way(top, path)?;
                     fsx::write_durably(&file, content.as_bytes())?;
-                    fs::set_permissions(&file, fs::Permissions::from_mode(*mode))
+                    let mode = fs::Permissions::from_mode(*mode);
+                    files::set_permissions("vcs.guarded.mode", &file, mode)
                         .map_err(GitError::file("set the mode of", &file))?;
                 }
                 Some(GuardedFile::Link { target }) => {
                     clear_way(top, path)?;
                     fsx::remove_file_if_there(&file)?;
-                    std::os::unix::fs::symlink(target.as_path(), &file)
+                    files::symlink("vcs.guarded.link", target.as_path(), &file)
                         .map_err(GitError::file("write", &file))?;
                 }
                 None => fsx::remove_file_if_there(&file)?,
@@ -290,7 +291,7 @@ fn clear_way(top: &Path, path: &RepoPath) -> Result<(), GitError> {
         if fs::symlink_metadata(&folder).is_ok_and(|m| !m.is_dir()) {
             fsx::remove_file_if_there(&folder)?;
         }
-        match fs::create_dir(&folder) {
+        match files::create_dir("vcs.guarded.folder", &folder) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(GitError::file("create the folder", &folder)(error));
             }
@@ -299,7 +300,8 @@ fn clear_way(top: &Path, path: &RepoPath) -> Result<(), GitError> {
     }
     let file = path.under(top);
     if fs::symlink_metadata(&file).is_ok_and(|m| m.is_dir()) {
-        fs::remove_dir_all(&file).map_err(GitError::file("remove", &file))?;
+        files::remove_dir_all("vcs.guarded.clear", &file)
+            .map_err(GitError::file("remove", &file))?;
     }
     Ok(())
 }

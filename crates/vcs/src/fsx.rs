@@ -1,8 +1,10 @@
 //! Small file helpers: durable whole-file writes and bounded reads. Knows nothing about git.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
+
+use longhaul_acts::files;
 
 use crate::git::GitError;
 
@@ -13,24 +15,27 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
         let mut temporary = tempfile::Builder::new()
             .prefix(".longhaul-")
             .tempfile_in(folder)?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|e| e.error)?;
-        File::open(folder)?.sync_all()
+        files::write_all("vcs.file.write", &mut temporary, bytes)?;
+        files::sync_all("vcs.file.flush", temporary.as_file())?;
+        persist("vcs.file.rename", temporary, path)?;
+        files::sync_dir("vcs.file.folder", folder)
     };
-    crate::crash::point("vcs.file.before");
-    write().map_err(GitError::file("write", path))?;
-    crate::crash::point("vcs.file.after");
-    Ok(())
+    write().map_err(GitError::file("write", path))
+}
+
+/// Gives a temporary file its name, in place of whatever has it.
+fn persist(label: &str, file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<File> {
+    #[expect(clippy::disallowed_methods, reason = "its points are right here")]
+    let named = longhaul_acts::around(label, || file.persist(path));
+    named.map_err(|e| e.error)
 }
 
 /// Makes a folder and its parents, readable by the owner only where it is new.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), GitError> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    files::build_dir("vcs.folder", &builder, path)
         .map_err(GitError::file("create the folder", path))
 }
 
@@ -51,8 +56,9 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> std::io::Result<Option<Vec<
 /// changed, and a newer copy would lose that.
 pub(crate) fn copy_index(from: &Path, to: &Path) -> std::io::Result<()> {
     let time = fs::metadata(from)?.modified()?;
-    fs::copy(from, to)?;
-    File::options().write(true).open(to)?.set_modified(time)
+    files::copy("vcs.index.copy", from, to)?;
+    let copy = files::open("vcs.index.reopen", File::options().write(true), to)?;
+    files::set_modified("vcs.index.time", &copy, time)
 }
 
 /// True if the error says that there is nothing at that path.
@@ -65,7 +71,7 @@ pub(crate) fn is_absent(error: &std::io::Error) -> bool {
 
 /// Removes a file if it is there.
 pub(crate) fn remove_file_if_there(path: &Path) -> Result<(), GitError> {
-    match fs::remove_file(path) {
+    match files::remove_file("vcs.file.remove", path) {
         Err(error) if !is_absent(&error) => Err(GitError::file("remove", path)(error)),
         Ok(()) | Err(_) => Ok(()),
     }

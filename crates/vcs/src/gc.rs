@@ -211,9 +211,7 @@ impl Repo {
         {
             return Err(RemoveError::Kept { because });
         }
-        crate::crash::point("vcs.remove.before");
         disk::remove_tree(&worktree.path).map_err(GitError::file("remove", &worktree.path))?;
-        crate::crash::point("vcs.remove.folder-gone");
         self.deregister(worktree)?;
         let tip = self.ref_commit(&format!("refs/heads/{}", worktree.branch))?;
         let mut branch_deleted = false;
@@ -222,7 +220,6 @@ impl Repo {
         {
             let name = format!("refs/heads/{}", worktree.branch);
             let site = self.objects()?;
-            crate::crash::point("vcs.branch.delete");
             site.call()
                 .args(["update-ref", "--no-deref", "-d", &name, tip.as_str()])
                 .ok()?;
@@ -238,7 +235,6 @@ impl Repo {
     pub(crate) fn deregister(&self, worktree: &Worktree) -> Result<(), GitError> {
         let _held = self.lock()?;
         if admin::find(self.common_dir(), &worktree.path)?.is_some() {
-            crate::crash::point("vcs.deregister.before");
             // Twice force: it is locked by us. The folder is gone, so nothing can be forced away.
             self.objects()?
                 .call()

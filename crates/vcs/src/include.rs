@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Component, Path, PathBuf};
 
+use longhaul_acts::files;
+
 use crate::fsx;
 use crate::git::GitError;
 use crate::oid::Oid;
@@ -183,10 +185,10 @@ impl Repo {
         if fs::symlink_metadata(&to).is_ok() {
             return Ok(Ok(Some(0)));
         }
-        crate::crash::point("vcs.include.file");
         if meta.is_symlink() {
             let target = fs::read_link(&from).map_err(GitError::file("read", &from))?;
-            std::os::unix::fs::symlink(target, &to).map_err(GitError::file("write", &to))?;
+            files::symlink("vcs.include.link", target, &to)
+                .map_err(GitError::file("write", &to))?;
             return Ok(Ok(Some(0)));
         }
         let Ok(source) = File::open(&from) else {
@@ -204,9 +206,12 @@ impl Repo {
                 .prefix(".longhaul-")
                 .tempfile_in(folder)?;
             clone_or_copy(source, temporary.as_file())?;
-            temporary.as_file().set_permissions(meta.permissions())?;
-            temporary.as_file().set_modified(meta.modified()?)?;
-            match temporary.persist_noclobber(to) {
+            files::set_permissions("vcs.include.mode", temporary.path(), meta.permissions())?;
+            files::set_modified("vcs.include.time", temporary.as_file(), meta.modified()?)?;
+            #[expect(clippy::disallowed_methods, reason = "its points are right here")]
+            let named =
+                longhaul_acts::around("vcs.include.rename", || temporary.persist_noclobber(to));
+            match named {
                 Ok(_) => Ok(None),
                 Err(error) => Ok(Some(error.error)),
             }
@@ -233,7 +238,8 @@ fn clone_or_copy(mut source: &File, mut to: &File) -> std::io::Result<()> {
         return Ok(());
     }
     source.seek(SeekFrom::Start(0))?;
-    std::io::copy(&mut source, &mut to)?;
+    #[expect(clippy::disallowed_methods, reason = "its points are right here")]
+    longhaul_acts::around("vcs.include.copy", || std::io::copy(&mut source, &mut to))?;
     Ok(())
 }
 
@@ -261,11 +267,13 @@ fn make_parents(top: &Path, path: &RepoPath) -> Result<bool, GitError> {
         match fs::symlink_metadata(&folder) {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => return Ok(false),
-            Err(error) if fsx::is_absent(&error) => match fs::create_dir(&folder) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(GitError::file("create the folder", &folder)(error)),
-            },
+            Err(error) if fsx::is_absent(&error) => {
+                match files::create_dir("vcs.include.folder", &folder) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(GitError::file("create the folder", &folder)(error)),
+                }
+            }
             Err(error) => return Err(GitError::file("look at", &folder)(error)),
         }
     }

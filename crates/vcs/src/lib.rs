@@ -4,8 +4,9 @@
 //! Every call of git is guarded (L20): see [`Git`] and [`Repo`]. What each oddity of a repository
 //! leads to stands in `docs/workspaces.md`.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod branch;
-mod crash;
 mod diff;
 mod disk;
 mod escape;

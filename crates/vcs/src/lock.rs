@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use longhaul_acts::files;
 use rustix::fs::FlockOperation;
 
 use crate::fsx;
@@ -25,12 +26,10 @@ pub(crate) struct Held {
 
 /// Takes an exclusive lock on a file of ours, made if needed.
 pub(crate) fn exclusive(path: &Path) -> Result<Held, GitError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(GitError::file("open the lock", path))?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    let file =
+        files::open("vcs.lock", &options, path).map_err(GitError::file("open the lock", path))?;
     let deadline = Instant::now() + OUR_LOCK_WAIT;
     let mut pause = Duration::from_millis(1);
     loop {
@@ -67,8 +66,9 @@ pub(crate) fn wait_for_git(lock: &Path, folders: &[&Path]) -> Result<(), GitErro
                     .unwrap_or_default();
                 if age >= STALE_AFTER && !procs::lock_may_be_live(lock, folders) {
                     tracing::warn!(lock = %lock.display(), "removing a lock that a dead git left");
-                    crate::crash::point("vcs.stale-lock");
-                    return fsx::remove_file_if_there(lock);
+                    return longhaul_acts::around("vcs.lock.stale", || {
+                        fsx::remove_file_if_there(lock)
+                    });
                 }
             }
         }
@@ -90,7 +90,9 @@ pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Re
     let mut tries = 0;
     let file = loop {
         wait_for_git(&lock, &[git_dir, work_tree])?;
-        match OpenOptions::new().write(true).create_new(true).open(&lock) {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        match files::open("vcs.index.lock", &options, &lock) {
             Ok(file) => break file,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && tries < 100 => {
                 tries += 1;
@@ -98,14 +100,12 @@ pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Re
             Err(error) => return Err(GitError::file("lock", &lock)(error)),
         }
     };
-    crate::crash::point("vcs.index.locked");
     let write = || -> std::io::Result<()> {
-        use std::io::Write;
-        (&file).write_all(&bytes)?;
+        files::write_all("vcs.index.write", &mut &file, &bytes)?;
         // As old as its entries: see `fsx::copy_index`.
-        file.set_modified(time)?;
-        file.sync_all()?;
-        std::fs::rename(&lock, git_dir.join("index"))
+        files::set_modified("vcs.index.replace-time", &file, time)?;
+        files::sync_all("vcs.index.flush", &file)?;
+        files::rename("vcs.index.rename", &lock, git_dir.join("index"))
     };
     write().map_err(|error| {
         let failed = GitError::file("write", &lock)(error);
@@ -113,7 +113,5 @@ pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Re
             tracing::warn!(%leftover, "cannot take back an index lock");
         }
         failed
-    })?;
-    crate::crash::point("vcs.index.replaced");
-    Ok(())
+    })
 }

@@ -168,7 +168,6 @@ impl Repo {
         if site.tree_of(at)? == *tree {
             return Ok(None);
         }
-        crate::crash::point("vcs.seal.commit.before");
         let message = format!(
             "{}\n\nLonghaul-Task: {}\n",
             request.message.trim_end(),
@@ -182,7 +181,6 @@ impl Repo {
             sign: request.sign,
             longhaul_author: false,
         })?;
-        crate::crash::point("vcs.seal.commit.after");
         Ok(Some(commit))
     }
 

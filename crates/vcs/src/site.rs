@@ -134,7 +134,6 @@ impl<'r> Site<'r> {
         from: Option<&Oid>,
         reason: &str,
     ) -> Result<bool, GitError> {
-        crate::crash::point("vcs.ref.before");
         let old = from.map_or_else(|| to.zero(), |oid| oid.as_str().to_owned());
         let output = self
             .call()
@@ -148,7 +147,6 @@ impl<'r> Site<'r> {
                 &old,
             ])
             .output()?;
-        crate::crash::point("vcs.ref.after");
         if output.code == Some(0) {
             return Ok(true);
         }

@@ -107,7 +107,6 @@ impl Repo {
                 });
             }
             let date = later_date(&site, &merged, with)?;
-            crate::crash::point("vcs.start.commit");
             merged = site.commit_tree(&NewCommit {
                 tree: &trial.tree,
                 parents: &[&merged, with],

@@ -99,7 +99,8 @@ fn spawn(paths: &Paths, env: &Env, log: &File) -> Result<Child, Failure> {
         .map_err(|e| Failure::new("cannot find the program of this process").because(e))?;
     let both = || log.try_clone().on("write", paths.daemon_log());
     // The daemon leaves our session by itself (`--detached`), before it does anything else.
-    Command::new(&program)
+    let mut command = Command::new(&program);
+    command
         .args(["daemon", "run", "--detached"])
         .env_clear()
         .envs(env.all())
@@ -109,9 +110,8 @@ fn spawn(paths: &Paths, env: &Env, log: &File) -> Result<Child, Failure> {
         .current_dir(&paths.state_dir)
         .stdin(Stdio::null())
         .stdout(both()?)
-        .stderr(both()?)
-        .spawn()
-        .on("start", program.display())
+        .stderr(both()?);
+    longhaul_acts::process::spawn("cli.daemon", &mut command).on("start", program.display())
 }
 
 fn wait_for(
@@ -218,11 +218,7 @@ pub(crate) fn stop(paths: &Paths, client: &Client) -> Result<(), Failure> {
 
 /// A file of ours, 0600, opened for reading and appending.
 fn open_private(path: &camino::Utf8Path) -> Result<File, Failure> {
-    OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .on("open", path)
+    let mut options = OpenOptions::new();
+    options.create(true).read(true).append(true).mode(0o600);
+    longhaul_acts::files::open("cli.private", &options, path).on("open", path)
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
+use longhaul_acts::process;
 use longhaul_agents::Registry;
 use longhaul_config::settings::Settings;
 
@@ -63,14 +64,15 @@ pub(super) fn rows(context: &Context, settings: Option<&Settings>) -> Vec<Row> {
 
 /// The first line of `PROGRAM --version`.
 fn version(program: &Utf8Path, env: &Env) -> Result<String, String> {
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg("--version")
         .env_clear()
         .envs(env.all())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
+        .stderr(Stdio::null());
+    let mut child = process::spawn("cli.doctor.version", &mut command)
         .map_err(|e| format!("it cannot be started: {e}"))?;
     let deadline = Instant::now() + VERSION_TIME;
     let status = loop {
@@ -79,7 +81,7 @@ fn version(program: &Utf8Path, env: &Env) -> Result<String, String> {
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
             Ok(None) => {
                 // Our own child, not reaped yet: its pid is its own.
-                drop(child.kill());
+                drop(process::kill("cli.doctor.kill", &mut child));
                 drop(child.wait());
                 return Err(format!(
                     "it did not say its version within {} seconds",

@@ -117,7 +117,7 @@ impl Printer {
     /// As [`Printer::out`].
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes)
+        longhaul_acts::files::write_all("cli.say", &mut out, bytes)
             .and_then(|()| out.flush())
             .map_err(gone)
     }

@@ -17,7 +17,8 @@ pub(crate) const SNAPSHOTS: &str = "refs/longhaul/snap";
 /// # Errors
 /// It cannot be run or fails; its last words are told.
 pub(crate) fn git(env: &Env, folder: &Utf8Path, args: &[&str]) -> Result<String, Failure> {
-    let output = Command::new("git")
+    let mut command = Command::new("git");
+    command
         .args([
             "-c",
             "core.hooksPath=/dev/null",
@@ -34,13 +35,12 @@ pub(crate) fn git(env: &Env, folder: &Utf8Path, args: &[&str]) -> Result<String,
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| {
-            Failure::new("cannot run git")
-                .because(e)
-                .help("install git 2.40 or newer")
-        })?;
+        .stdin(Stdio::null());
+    let output = longhaul_acts::process::output("cli.git", &mut command).map_err(|e| {
+        Failure::new("cannot run git")
+            .because(e)
+            .help("install git 2.40 or newer")
+    })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

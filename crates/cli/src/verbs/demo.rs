@@ -1,10 +1,10 @@
 //! `longhaul demo`: what Longhaul does, shown in a folder that goes away again. No account, no agent.
 
-use std::fs;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_acts::files;
 use longhaul_api::ExitCode;
 use longhaul_core::time::UnixMs;
 use longhaul_hosts::{ProcessIdentity, Signal, SignalOutcome};
@@ -112,7 +112,7 @@ fn play(args: &Args, scratch: &Scratch, outer: &Context) -> Outcome {
     let page = Page::new(&report, &details(&reads, &report)?);
     if let Some(path) = &args.html {
         let path = outer.absolute(path);
-        fs::write(&path, html::render(&page)?).on("write", &path)?;
+        files::write("cli.demo.page", &path, html::render(&page)?).on("write", &path)?;
         p.say(&format!("wrote {path}"));
     }
     if context.json {
@@ -131,7 +131,7 @@ fn play(args: &Args, scratch: &Scratch, outer: &Context) -> Outcome {
 /// A repository with one commit and the demo's tasks beside it.
 fn make_repository(context: &Context, root: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
     let repo = root.join("project");
-    fs::create_dir(&repo).on("make", &repo)?;
+    files::create_dir("cli.demo.folder", &repo).on("make", &repo)?;
     let run = |args: &[&str]| git(&context.env, &repo, args);
     run(&["init", "--quiet", "--initial-branch=main"])?;
     run(&["config", "user.name", "Longhaul demo"])?;
@@ -143,7 +143,7 @@ fn make_repository(context: &Context, root: &Utf8Path) -> Result<Utf8PathBuf, Fa
         ("tasks.toml", TASKS),
     ] {
         let path = repo.join(name);
-        fs::write(&path, content).on("write", &path)?;
+        files::write("cli.demo.file", &path, content).on("write", &path)?;
     }
     run(&["add", "README.md", "answer.txt", "palette.txt"])?;
     run(&["commit", "--quiet", "-m", "Start"])?;

@@ -1,9 +1,10 @@
 //! `longhaul init`.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 
 use camino::Utf8PathBuf;
+use longhaul_acts::files;
 use longhaul_api::ExitCode;
 use longhaul_config::taskfile;
 
@@ -37,7 +38,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         return Ok(ExitCode::Done);
     }
     let path = context.absolute(&args.file);
-    let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let mut file = match files::open("cli.init.create", &options, &path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
             return Err(
@@ -47,7 +50,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         }
         Err(e) => return Err(Failure::new(format!("cannot write {path}")).because(e)),
     };
-    file.write_all(taskfile::scaffold().as_bytes())
+    files::write_all("cli.init.write", &mut file, taskfile::scaffold().as_bytes())
         .on("write", &path)?;
     let p = &context.printer;
     p.line(&format!("wrote {}", args.file))?;

@@ -1,8 +1,7 @@
 //! `longhaul man`.
 
-use std::fs;
-
 use camino::Utf8PathBuf;
+use longhaul_acts::files;
 use longhaul_api::ExitCode;
 
 use crate::app;
@@ -32,7 +31,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         return Ok(ExitCode::Done);
     };
     let folder = context.absolute(folder);
-    fs::create_dir_all(&folder).on("create the folder", &folder)?;
+    files::create_dir_all("cli.man.folder", &folder).on("create the folder", &folder)?;
     let mut written = 0;
     let mut todo = vec![command];
     while let Some(command) = todo.pop() {
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             .unwrap_or(command.get_name())
             .replace(' ', "-");
         let file = folder.join(format!("{name}.1"));
-        fs::write(&file, page(command)?).on("write", &file)?;
+        files::write("cli.man.page", &file, page(command)?).on("write", &file)?;
         written += 1;
     }
     context

@@ -1,9 +1,9 @@
 //! `longhaul report`.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
 use camino::Utf8PathBuf;
+use longhaul_acts::files;
 use longhaul_api::{Envelope, ExitCode, ReportView, TaskDetail};
 use longhaul_core::ids::TaskId;
 use longhaul_core::time::{SpanMs, UnixMs};
@@ -92,11 +92,10 @@ fn write(context: &Context, file: &Utf8PathBuf, page: &str) -> Result<(), Failur
         .prefix(".longhaul-report-")
         .tempfile_in(folder)
         .on("write into", folder)?;
-    temporary.write_all(page.as_bytes()).on("write", &path)?;
-    temporary
-        .persist(&path)
-        .map_err(|e| e.error)
-        .on("write", &path)?;
+    files::write_all("cli.report.write", &mut temporary, page.as_bytes()).on("write", &path)?;
+    #[expect(clippy::disallowed_methods, reason = "its points are right here")]
+    let named = longhaul_acts::around("cli.report.rename", || temporary.persist(&path));
+    named.map_err(|e| e.error).on("write", &path)?;
     context.printer.say(&format!("wrote {file}"));
     Ok(())
 }

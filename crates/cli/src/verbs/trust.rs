@@ -1,10 +1,10 @@
 //! `longhaul trust`.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_acts::files;
 use longhaul_api::ExitCode;
 use longhaul_config::trust::{Trust, TrustStore};
 
@@ -131,17 +131,14 @@ fn show(context: &Context, list: &TrustStore) -> Outcome {
 fn store(context: &Context, list: &TrustStore) -> Result<(), Failure> {
     let path = context.paths().trust_file();
     let folder: &Utf8Path = &context.paths().config_dir;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .on("make the folder", folder)?;
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    files::build_dir("cli.trust.folder", &builder, folder).on("make the folder", folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).on("write into", folder)?;
-    file.write_all(list.to_text().as_bytes())
-        .on("write", &path)?;
-    file.as_file().sync_all().on("write", &path)?;
-    file.persist(&path)
-        .map_err(|e| e.error)
-        .on("write", &path)?;
+    files::write_all("cli.trust.write", &mut file, list.to_text().as_bytes()).on("write", &path)?;
+    files::sync_all("cli.trust.flush", file.as_file()).on("write", &path)?;
+    #[expect(clippy::disallowed_methods, reason = "its points are right here")]
+    let named = longhaul_acts::around("cli.trust.rename", || file.persist(&path));
+    named.map_err(|e| e.error).on("write", &path)?;
     Ok(())
 }

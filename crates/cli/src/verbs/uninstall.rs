@@ -1,9 +1,9 @@
 //! `longhaul uninstall`.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_acts::files;
 use longhaul_api::ExitCode;
 use longhaul_vcs::Verdict;
 
@@ -174,7 +174,7 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             Presence::There(client) => client::stop(context.paths(), &client),
             Presence::Absent => Ok(()),
         },
-        Step::File(path) => fs::remove_file(&path).on("remove", &path),
+        Step::File(path) => files::remove_file("cli.uninstall.file", &path).on("remove", &path),
         Step::Workspace(place) => {
             let (place, detail) = *place;
             let mut candidate = place.candidate(&detail, true);
@@ -188,7 +188,9 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             refs.lines()
                 .try_for_each(|name| gitrun::delete_ref(&context.env, &repo, name))
         }
-        Step::Folder(path) => fs::remove_dir_all(&path).on("remove", &path),
+        Step::Folder(path) => {
+            files::remove_dir_all("cli.uninstall.folder", &path).on("remove", &path)
+        }
     }
 }
 

@@ -33,7 +33,8 @@ impl Drop for Inhibitor {
 }
 
 fn ask() -> Option<Child> {
-    let asked = Command::new("systemd-inhibit")
+    let mut command = Command::new("systemd-inhibit");
+    command
         .args([
             "--what=sleep:idle",
             "--who=longhaul",
@@ -43,9 +44,8 @@ fn ask() -> Option<Child> {
         .args(["cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    match asked {
+        .stderr(Stdio::null());
+    match longhaul_acts::process::spawn("cli.inhibit", &mut command) {
         Ok(child) => Some(child),
         Err(error) => {
             tracing::debug!(%error, "this machine cannot be asked not to sleep");

@@ -54,9 +54,9 @@ fn key(context: &Context, source: Option<&JudgeKey>) -> Result<Option<String>, F
         Some(JudgeKey::File(path)) => fs::read_to_string(path)
             .map_err(|e| Failure::usage(format!("cannot read {path}")).because(e))?,
         Some(JudgeKey::Command(command)) => {
-            let output = Command::new("/bin/sh")
-                .args(["-c", command])
-                .output()
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", command]);
+            let output = longhaul_acts::process::output("cli.judge.key", &mut shell)
                 .map_err(|e| Failure::new("the key's command cannot be run").because(e))?;
             if !output.status.success() {
                 return Err(Failure::new(format!(

@@ -147,16 +147,15 @@ fn expand(path: &str, home: Option<&str>) -> Utf8PathBuf {
 
 /// Runs the user's `on_needs_human` without waiting for it (T28).
 pub(super) fn run_hook(command: &str, task: TaskId, environment: &[(OsString, OsString)]) {
-    let spawned = Command::new("/bin/sh")
-        .args(["-c", command])
+    let mut hook = Command::new("/bin/sh");
+    hook.args(["-c", command])
         .env_clear()
         .envs(environment.iter().cloned())
         .env("LONGHAUL_TASK_ID", task.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    match spawned {
+        .stderr(Stdio::null());
+    match longhaul_acts::process::spawn("cli.hook", &mut hook) {
         Ok(mut child) => {
             // Somebody has to wait for it; it must not hold the dispatcher up.
             let waiting = std::thread::Builder::new()

@@ -1,9 +1,10 @@
 //! One daemon per state folder (T19): a lock that the kernel releases, with the owner's pid to name.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use longhaul_acts::files;
 use longhaul_api::ExitCode;
 
 use crate::failure::{Failure, OnPath as _};
@@ -21,14 +22,10 @@ pub(super) struct Single {
 /// kernel let it go, whatever pid the file still names.
 pub(super) fn take(paths: &Paths) -> Result<Single, Failure> {
     let path = paths.state_dir.join("daemon.lock");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .on("open", &path)?;
+    let mut options = OpenOptions::new();
+    options.create(true).read(true).write(true);
+    options.truncate(false).mode(0o600);
+    let mut file = files::open("daemon.lock", &options, &path).on("open", &path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -52,9 +49,10 @@ pub(super) fn take(paths: &Paths) -> Result<Single, Failure> {
         }
     }
     let write = |file: &mut File| {
-        file.set_len(0)?;
+        files::set_len("daemon.lock.empty", file, 0)?;
         file.seek(SeekFrom::Start(0))?;
-        file.write_all(std::process::id().to_string().as_bytes())
+        let pid = std::process::id().to_string();
+        files::write_all("daemon.lock.note", file, pid.as_bytes())
     };
     write(&mut file).on("write", &path)?;
     Ok(Single { _lock: file })

@@ -3,7 +3,6 @@
 //! The process is our own executable (`longhaul __judge`) under a shim like every job, so a daemon
 //! that dies meanwhile finds its answer. Anything but a well-formed answer is FAIL (I13).
 
-use std::fs;
 use std::time::Duration;
 
 use longhaul_core::spec::WorkspaceKind;
@@ -108,7 +107,8 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
         diff,
     };
     let folder = desk.dirs.jobs().join(s.key.as_str());
-    let written = fs::create_dir_all(&folder).and_then(|()| {
+    let made = longhaul_acts::files::create_dir_all("engine.judge.folder", &folder);
+    let written = made.and_then(|()| {
         let bytes = serde_json::to_vec(&order)?;
         write_private(&folder.join("order.json"), &bytes)
     });

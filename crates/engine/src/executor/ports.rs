@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 
 use camino::Utf8Path;
+use longhaul_acts::files;
 use longhaul_core::ids::TaskId;
 
 const FIRST: u16 = 20_000;
@@ -28,7 +29,7 @@ fn lease_one_of(
     task: TaskId,
     is_over: impl Fn(TaskId) -> bool,
 ) -> io::Result<Option<u16>> {
-    fs::create_dir_all(folder)?;
+    files::create_dir_all("engine.ports.folder", folder)?;
     let mut leased = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -48,9 +49,11 @@ fn lease_one_of(
         if leased.contains_key(&port) {
             continue;
         }
-        match OpenOptions::new().write(true).create_new(true).open(file) {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        match files::open("engine.ports.lease", &options, file) {
             Ok(mut file) => {
-                file.write_all(owner.as_bytes())?;
+                files::write_all("engine.ports.owner", &mut file, owner.as_bytes())?;
                 return Ok(Some(port));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -276,8 +276,10 @@ fn verdict_path(spec: &TaskSpec, checkout: &WorkspaceRef) -> Result<Utf8PathBuf,
 /// Removes whatever has the verdict's name.
 fn clear(path: &Utf8Path) -> Result<(), String> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
+        Ok(meta) if meta.is_dir() => {
+            longhaul_acts::files::remove_dir_all("engine.verdict.clear", path)
+        }
+        Ok(_) => longhaul_acts::files::remove_file("engine.verdict.remove", path),
         Err(_) => Ok(()),
     };
     removed.map_err(|error| format!("an old verdict file cannot be removed: {error}"))

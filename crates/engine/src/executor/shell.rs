@@ -1,8 +1,6 @@
 //! Shell commands of the user's as jobs (`setup`, `run` checks): where they run, what they may write, and
 //! their output and end in words.
 
-use std::fs;
-
 use camino::Utf8PathBuf;
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::spec::TaskSpec;
@@ -21,7 +19,7 @@ pub(super) fn shell_job(
     mut environment: std::collections::BTreeMap<String, String>,
 ) -> std::io::Result<JobSpec> {
     let temp = desk.dirs.jobs().join(key.as_str()).join("tmp");
-    fs::create_dir_all(&temp)?;
+    longhaul_acts::files::create_dir_all("engine.job.temp", &temp)?;
     environment.insert("TMPDIR".to_owned(), temp.to_string());
     let argv = vec![
         "/bin/sh".to_owned(),

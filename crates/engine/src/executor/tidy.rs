@@ -2,7 +2,6 @@
 //! tasks that ended long ago. Worktrees, branches and evidence are left to `workspace gc`.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 
 use camino::Utf8PathBuf;
@@ -22,7 +21,7 @@ const SNAPSHOTS: &str = "refs/longhaul/snap";
 /// took away) is left to `workspace gc`.
 pub(super) fn forget_temp(desk: &Desk, key: &SpawnKey) {
     let temp = desk.dirs.jobs().join(key.as_str()).join("tmp");
-    match fs::remove_dir_all(&temp) {
+    match longhaul_acts::files::remove_dir_all("engine.temp.remove", &temp) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::debug!(%error, %temp, "a temporary folder stays");
         }

@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio as Handle};
 
+use longhaul_acts::files;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 use rustix::pty::OpenptFlags;
@@ -19,7 +20,6 @@ use rustix::termios::Winsize;
 use crate::bundle::{Bundle, IDENTITY};
 use crate::cgroup::Cgroup;
 use crate::confine::Ready;
-use crate::crash;
 use crate::durable;
 use crate::identity::ProcessIdentity;
 use crate::record::{JobIdentity, Outcome, PROTOCOL_VERSION, SpawnStep};
@@ -87,6 +87,10 @@ pub(super) fn spawn(
         ),
         None => None,
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a folder is only looked up through it"
+    )]
     let cwd = rustix::fs::open(
         spec.cwd.as_std_path(),
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -147,11 +151,9 @@ pub(super) fn spawn(
     unsafe {
         command.pre_exec(prepare);
     }
-    crash::point("shim.spawn");
-    let spawned = command.spawn();
+    let spawned = longhaul_acts::process::spawn("shim.spawn", &mut command);
     // Our copies of the child's ends must go, or its pipes would never end.
     drop(command);
-    crash::point("shim.spawned");
     match spawned {
         Ok(child) => Ok(Spawned {
             pid: child.id(),
@@ -200,7 +202,7 @@ impl BeforeExec {
         let joined = self
             .door
             .as_ref()
-            .is_some_and(|door| rustix::io::write(door, b"0").is_ok());
+            .is_some_and(|door| files::write_fd("child.cgroup", door, b"0").is_ok());
         if !joined {
             identity.cgroup = None;
         }
@@ -208,7 +210,7 @@ impl BeforeExec {
         let bytes = serde_json::to_vec(&identity).map_err(io::Error::other)?;
         durable::write(&self.dir, IDENTITY, &bytes, "child.identity")?;
         if let Some(jobs) = self.dir.parent() {
-            durable::sync_dir(jobs)?;
+            files::sync_dir("child.jobs", jobs)?;
         }
         // Without its shim the job would be lost from the start: let it not begin.
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
@@ -216,17 +218,18 @@ impl BeforeExec {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.at(b's')?;
+        // The last that is not confined itself, so that the sweep can count it.
+        longhaul_acts::point("child.exec");
         let Self { confine, step, .. } = self;
         if let Some(confine) = confine {
             confine.apply()?;
         }
-        rustix::io::write(&step, b"x")?;
-        crash::point("child.exec");
+        files::write_fd("child.last-step", &step, b"x")?;
         Ok(())
     }
 
     fn at(&self, step: u8) -> io::Result<()> {
-        rustix::io::write(&self.step, &[step])?;
+        files::write_fd("child.step", &self.step, &[step])?;
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ impl Feed {
                 };
             }
             let (front, _) = self.waiting.as_slices();
-            match rustix::io::write(&self.fd, front) {
+            match longhaul_acts::files::write_fd("shim.feed", &self.fd, front) {
                 Ok(written) => drop(self.waiting.drain(..written)),
                 Err(Errno::AGAIN) => return Fed::Open,
                 Err(Errno::INTR) => {}

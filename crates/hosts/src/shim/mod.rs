@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use crate::bundle::{Bundle, EXIT, IDENTITY, LOCK};
-use crate::crash;
 use crate::identity::IdentityError;
 use crate::lock;
 use crate::spec::{JobSpec, SpecError};
@@ -96,11 +95,9 @@ fn complain(err: &dyn std::error::Error) {
 fn serve(dir: &Path) -> Result<u8, ShimError> {
     let bundle = Bundle::at(dir).ok_or_else(|| ShimError::NotABundle(dir.to_owned()))?;
     let spec = read_spec(&bundle)?;
-    crash::point("shim.lock");
     let Some(lock) = lock::take(&bundle.file(LOCK)).map_err(doing("taking the lock"))? else {
         return Ok(BUSY);
     };
-    crash::point("shim.locked");
     for record in [IDENTITY, EXIT] {
         let there = fs::exists(bundle.file(record)).map_err(doing("looking for records"))?;
         if there {
@@ -142,7 +139,10 @@ fn detach() -> Result<(), ShimError> {
 fn report_started() -> Result<(), ShimError> {
     // The launcher may be dead; the job is not.
     let mut out = io::stdout();
-    out.write_all(&[STARTED]).and_then(|()| out.flush()).ok();
+    longhaul_acts::files::write_all("shim.started", &mut out, &[STARTED])
+        .and_then(|()| out.flush())
+        .ok();
+    #[expect(clippy::disallowed_methods, reason = "/dev/null keeps nothing")]
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| doing("opening /dev/null")(e.into()))?;
     rustix::stdio::dup2_stdin(&null)

@@ -2,7 +2,6 @@
 //! exit record.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -22,7 +21,6 @@ use super::feed::Fed;
 use super::sink::Sink;
 use super::{ShimError, doing, report_started};
 use crate::bundle::{Bundle, EXIT, SOCKET};
-use crate::crash;
 use crate::durable::Reserved;
 use crate::identity::ProcessIdentity;
 use crate::logs::Stream;
@@ -64,7 +62,8 @@ impl Job {
     /// that does not start is no error here: it becomes an exit record.
     pub(super) fn start(bundle: Bundle, spec: JobSpec) -> Result<Self, ShimError> {
         let dir = bundle.dir();
-        let reserved = Reserved::take(dir, EXIT).map_err(doing("reserving the exit record"))?;
+        let reserved =
+            Reserved::take(dir, EXIT, "shim.exit").map_err(doing("reserving the exit record"))?;
         let sinks = [
             Sink::create(dir, Stream::Out, spec.max_log_bytes).map_err(doing("creating a log"))?,
             Sink::create(dir, Stream::Err, spec.max_log_bytes).map_err(doing("creating a log"))?,
@@ -371,7 +370,7 @@ impl Work {
         let refused = |reason| Event::Refused { reason };
         match request {
             Request::Stop { grace_ms } => {
-                crash::point("shim.stop");
+                longhaul_acts::point("shim.stop");
                 self.stop_requested = true;
                 self.stop(Duration::from_millis(grace_ms));
                 Event::Ok
@@ -513,14 +512,19 @@ fn block_signals() -> io::Result<SignalFd> {
 fn listen(bundle: &Bundle) -> io::Result<UnixListener> {
     let path = bundle.file(SOCKET);
     // We hold the lock, so a socket that is there belongs to nobody.
-    match fs::remove_file(&path) {
+    match longhaul_acts::files::remove_file("shim.socket.clear", &path) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a folder is only looked up through it"
+    )]
     let dir = rustix::fs::open(bundle.dir(), flags, Mode::empty())?;
     let mask = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
-    let bound = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()));
+    let short = format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd());
+    let bound = longhaul_acts::files::bind("shim.socket", short);
     rustix::process::umask(mask);
     let listener = bound?;
     listener.set_nonblocking(true)?;
@@ -529,7 +533,7 @@ fn listen(bundle: &Bundle) -> io::Result<UnixListener> {
 
 fn remove_socket(bundle: &Bundle) {
     // If it stays, connecting to it is refused, which says the same.
-    fs::remove_file(bundle.file(SOCKET)).ok();
+    longhaul_acts::files::remove_file("shim.socket.remove", bundle.file(SOCKET)).ok();
 }
 
 /// Leaves the exit record, waiting a while for room if there is none in spite of the reserve.

@@ -5,10 +5,12 @@
 //! kept. All files only grow, so a torn one is just shorter; [`crate::logs`] reads them back.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use longhaul_acts::files;
 
 use crate::logs::{Stream, segment_name};
 use crate::record::StreamStats;
@@ -61,7 +63,7 @@ impl Sink {
             }
             let room = usize::try_from(self.file_end - self.stats.bytes).unwrap_or(usize::MAX);
             let part = &bytes[..bytes.len().min(room)];
-            match self.file.write(part) {
+            match files::write_some("shim.log.write", &mut self.file, part) {
                 Ok(0) => break,
                 Ok(written) => {
                     self.stats.bytes += written as u64;
@@ -84,7 +86,7 @@ impl Sink {
         let segments = self.segments.iter();
         let segments = segments.map(|(start, _)| self.dir.join(segment_name(self.stream, *start)));
         for path in std::iter::once(head).chain(segments) {
-            File::open(path)?.sync_data()?;
+            files::sync_data("shim.log.flush", &File::open(path)?)?;
         }
         Ok(())
     }
@@ -100,7 +102,8 @@ impl Sink {
                 break;
             };
             // One that cannot be removed stays, and is not cut.
-            if fs::remove_file(self.dir.join(segment_name(self.stream, oldest))).is_ok() {
+            let oldest = self.dir.join(segment_name(self.stream, oldest));
+            if files::remove_file("shim.log.cut", oldest).is_ok() {
                 self.stats.cut += bytes;
             }
         }
@@ -109,10 +112,7 @@ impl Sink {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    files::open("shim.log.create", &options, path)
 }

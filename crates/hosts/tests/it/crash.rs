@@ -12,25 +12,31 @@ use crate::world::{PATIENCE, World, shim_exe, wait_for};
 
 const SCRIPT: &str = "test -s $B/identity.json && echo ran >> $W/ran; exit 3";
 
-const POINTS: [&str; 18] = [
-    "launch.folder",
-    "launch.order",
+/// Acts; the process dies before each, and after each.
+const LABELS: [&str; 23] = [
+    "launch.jobs",
+    "launch.bundle",
+    "launch.complaints",
     "launch.spawn",
-    "launch.spawned",
+    "launch.order",
     "shim.lock",
-    "shim.locked",
+    "shim.exit.create",
+    "shim.exit.reserve",
+    "shim.log.create",
+    "shim.socket",
     "shim.spawn",
-    "shim.spawned",
+    "child.identity.create",
     "child.identity.write",
     "child.identity.rename",
     "child.identity.flush",
-    "child.identity.done",
-    "child.exec",
+    "child.identity.folder",
+    "child.jobs",
+    "shim.started",
     "shim.exit.write",
     "shim.exit.rename",
     "shim.exit.flush",
-    "shim.exit.done",
-    "nowhere",
+    "shim.exit.folder",
+    "shim.socket.remove",
 ];
 
 #[test]
@@ -48,7 +54,10 @@ fn launcher_with_a_crash_point() {
 
 #[test]
 fn i4_from_every_crash_point_the_job_settles_and_runs_at_most_once() {
-    for point in POINTS {
+    let edges = LABELS
+        .iter()
+        .flat_map(|label| ["before", "after"].map(|edge| format!("{label}.{edge}")));
+    for point in edges.chain(["child.exec".to_owned(), "nowhere".to_owned()]) {
         let world = World::new();
         let mut spec = world.sh("k", SCRIPT);
         let dir = world.bundle("k").dir().to_str().unwrap().to_owned();

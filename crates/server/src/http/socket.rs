@@ -5,9 +5,10 @@ use std::io;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 };
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 
+use longhaul_acts::files;
 use tokio::net::UnixListener;
 
 /// Longest path of a unix socket in bytes (T30).
@@ -68,14 +69,14 @@ impl Listener {
             return Ok(false);
         }
         if let Some(folder) = self.path.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .map_err(|source| BindError::Io {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700);
+            files::build_dir("server.socket.folder", &builder, folder).map_err(|source| {
+                BindError::Io {
                     path: self.path.clone(),
                     source,
-                })?;
+                }
+            })?;
         }
         let (socket, file) = listen(&self.path)?;
         self.socket = socket;
@@ -95,7 +96,7 @@ impl Drop for Listener {
         if file_of(&self.path).is_ok_and(|file| file != self.file) {
             return;
         }
-        if let Err(error) = fs::remove_file(&self.path) {
+        if let Err(error) = files::remove_file("server.socket.remove", &self.path) {
             tracing::debug!(%error, "the socket's file was not removed");
         }
     }
@@ -144,13 +145,14 @@ fn listen(path: &Path) -> Result<(UnixListener, (u64, u64)), BindError> {
     }
     // Made under another, not longer name, and moved into place only once its mode is right.
     let fresh = path.with_file_name(".s");
-    match fs::remove_file(&fresh) {
+    match files::remove_file("server.socket.clear", &fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
         _ => {}
     }
-    let socket = StdListener::bind(&fresh).map_err(fail)?;
-    fs::set_permissions(&fresh, Permissions::from_mode(0o600)).map_err(fail)?;
-    fs::rename(&fresh, path).map_err(fail)?;
+    let socket = files::bind("server.socket.bind", &fresh).map_err(fail)?;
+    let mode = Permissions::from_mode(0o600);
+    files::set_permissions("server.socket.mode", &fresh, mode).map_err(fail)?;
+    files::rename("server.socket.rename", &fresh, path).map_err(fail)?;
     socket.set_nonblocking(true).map_err(fail)?;
     let socket = UnixListener::from_std(socket).map_err(fail)?;
     let file = file_of(path).map_err(fail)?;

@@ -4,6 +4,11 @@
 //! has written its first row it cannot be refused any more. That gives what a savepoint per operation
 //! would give, without its cost; any other error sinks the whole transaction.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "rows inside the transaction; the points are around its commit"
+)]
+
 use std::collections::{BTreeMap, HashSet};
 
 use longhaul_core::ids::{Fence, TaskId};

@@ -6,7 +6,6 @@
 
 use rusqlite::Connection;
 
-use crate::crash;
 use crate::error::StoreError;
 use crate::store::Upkeep;
 
@@ -27,7 +26,6 @@ struct Log {
 pub(super) fn step(conn: &Connection) -> Result<Upkeep, StoreError> {
     let log = checkpoint(conn, "NOOP")?;
     if log.pages - log.moved >= WORTH_MOVING {
-        crash::point("store.checkpoint");
         // A reader in the middle of a call may hold back a part; another piece will move that.
         let log = checkpoint(conn, "PASSIVE")?;
         let cut_next = log.pages > LONG_LOG && log.moved == log.pages;
@@ -41,10 +39,17 @@ pub(super) fn step(conn: &Connection) -> Result<Upkeep, StoreError> {
 
 fn checkpoint(conn: &Connection, how: &str) -> Result<Log, StoreError> {
     let sql = format!("PRAGMA wal_checkpoint({how})");
-    Ok(conn.query_row(&sql, [], |r| {
-        Ok(Log {
-            pages: r.get(1)?,
-            moved: r.get(2)?,
+    let ask = || {
+        conn.query_row(&sql, [], |r| {
+            Ok(Log {
+                pages: r.get(1)?,
+                moved: r.get(2)?,
+            })
         })
-    })?)
+    };
+    // The first kind only looks.
+    Ok(match how {
+        "NOOP" => ask(),
+        _ => longhaul_acts::around("store.checkpoint", ask),
+    }?)
 }

@@ -1,5 +1,10 @@
 //! The single rows that the operations of a batch write.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "rows inside the transaction; the points are around its commit"
+)]
+
 use longhaul_core::attempt::Attempt;
 use longhaul_core::ids::{SpawnKey, TaskId};
 use longhaul_core::ledger::LedgerEntry;

@@ -1,10 +1,11 @@
 //! One writer per database (T19): a lock that the kernel releases when its holder dies.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_acts::files;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -22,14 +23,11 @@ impl WriterLock {
     /// Takes the lock of a database, or says who holds it.
     pub(super) fn take(db: &Utf8Path) -> Result<Self, StoreError> {
         let path = Utf8PathBuf::from(format!("{db}.lock"));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| no_access(&path, e))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
+        options.truncate(false).mode(0o600);
+        let mut file =
+            files::open("store.lock", &options, &path).map_err(|e| no_access(&path, e))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -40,10 +38,10 @@ impl WriterLock {
             }
             Err(e) => return Err(no_access(&path, e)),
         }
-        let noted = file
-            .set_len(0)
+        let note = format!("{}\n", std::process::id());
+        let noted = files::set_len("store.lock.empty", &file, 0)
             .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
+            .and_then(|()| files::write_all("store.lock.note", &mut file, note.as_bytes()));
         noted.map_err(|e| no_access(&path, e))?;
         Ok(Self { _file: file })
     }

@@ -3,13 +3,13 @@
 use std::fs::File;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_acts::files;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::errors::while_opening;
 use super::place::{make_private_file, no_access, sync_folder_of};
 use super::probe::APPLICATION_ID;
-use crate::crash;
 use crate::error::StoreError;
 
 /// A step from the schema before it.
@@ -43,7 +43,6 @@ pub(super) fn run(conn: &Connection, db: &Utf8Path, list: &[Migration]) -> Resul
     }
     if found > 0 {
         copy(conn, db, found)?;
-        crash::point("store.migrate.copied");
     }
     for m in list.iter().filter(|m| m.version > found) {
         tracing::info!(schema = m.version, "migrating the database");
@@ -52,26 +51,34 @@ pub(super) fn run(conn: &Connection, db: &Utf8Path, list: &[Migration]) -> Resul
              PRAGMA user_version = {};\nCOMMIT;",
             m.sql, m.version
         );
-        if let Err(e) = conn.execute_batch(&sql) {
+        let step = longhaul_acts::around("store.migrate.step", || batch(conn, &sql));
+        if let Err(e) = step {
             if !conn.is_autocommit() {
-                conn.execute_batch("ROLLBACK").map_err(&fail)?;
+                batch(conn, "ROLLBACK").map_err(&fail)?;
             }
             return Err(fail(e));
         }
-        crash::point("store.migrate.step");
     }
     // The header is what an older Longhaul looks at, so the new number belongs into the file itself.
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        .map_err(&fail)?;
-    crash::point("store.migrate.done");
-    Ok(())
+    longhaul_acts::around("store.migrate.number", || {
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    })
+    .map_err(&fail)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a migration; its points are where it is called"
+)]
+fn batch(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
+    conn.execute_batch(sql)
 }
 
 /// Copies the database to `<name>.v<schema>.bak`, whole or not at all.
 fn copy(conn: &Connection, db: &Utf8Path, schema: u32) -> Result<(), StoreError> {
     let target = Utf8PathBuf::from(format!("{db}.v{schema}.bak"));
     let part = Utf8PathBuf::from(format!("{target}.part"));
-    match std::fs::remove_file(&part) {
+    match files::remove_file("store.copy.clear", &part) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(no_access(&part, e)),
         _ => {}
     }
@@ -80,11 +87,11 @@ fn copy(conn: &Connection, db: &Utf8Path, schema: u32) -> Result<(), StoreError>
         let fail = while_opening(&part);
         let mut to = Connection::open(&part).map_err(&fail)?;
         let backup = Backup::new(conn, &mut to).map_err(&fail)?;
-        backup.step(-1).map_err(&fail)?;
+        longhaul_acts::around("store.copy.write", || backup.step(-1)).map_err(&fail)?;
     }
     let publish = || {
-        File::open(&part)?.sync_all()?;
-        std::fs::rename(&part, &target)?;
+        files::sync_all("store.copy.flush", &File::open(&part)?)?;
+        files::rename("store.copy.rename", &part, &target)?;
         sync_folder_of(&target)
     };
     publish().map_err(|e| no_access(&target, e))?;

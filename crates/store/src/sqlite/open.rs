@@ -45,22 +45,23 @@ pub(super) fn writer(
         .map_err(&fail)?;
     conn.busy_timeout(BUSY).map_err(&fail)?;
     conn.set_prepared_statement_cache_capacity(64);
-    let mode: String = conn
-        .pragma_update_and_check(None, "journal_mode", "wal", |r| r.get(0))
-        .map_err(&fail)?;
+    let mode: String = longhaul_acts::around("store.wal", || {
+        conn.pragma_update_and_check(None, "journal_mode", "wal", |r| r.get(0))
+    })
+    .map_err(&fail)?;
     if mode != "wal" {
         return Err(StoreError::NoAccess {
             path: db.to_owned(),
             source: format!("the journal mode is {mode}, not wal").into(),
         });
     }
-    conn.execute_batch(&format!(
+    let set = format!(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
          PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA cell_size_check = ON;
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = -1;
          PRAGMA wal_autocheckpoint = {LOG_PAGES};"
-    ))
-    .map_err(&fail)?;
+    );
+    set_up(&conn, &set).map_err(&fail)?;
     migrate::run(&conn, db, migrations)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(&fail)?;
@@ -87,9 +88,20 @@ pub(super) fn reader(db: &Utf8Path) -> Result<Connection, StoreError> {
     .map_err(&fail)?;
     conn.busy_timeout(BUSY).map_err(&fail)?;
     conn.set_prepared_statement_cache_capacity(64);
-    conn.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")
-        .map_err(&fail)?;
+    set_up(
+        &conn,
+        "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;",
+    )
+    .map_err(&fail)?;
     Ok(conn)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these settings are of the connection, not of the file"
+)]
+fn set_up(conn: &Connection, pragmas: &str) -> rusqlite::Result<()> {
+    conn.execute_batch(pragmas)
 }
 
 fn refuse_old_library() -> Result<(), StoreError> {

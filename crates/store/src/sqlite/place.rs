@@ -1,10 +1,11 @@
 //! Whether a folder can hold a database: the kind of its file system (T30), and its permissions.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 
 use camino::Utf8Path;
+use longhaul_acts::files;
 
 use crate::error::StoreError;
 
@@ -58,10 +59,8 @@ pub(super) fn make_folder(folder: &Utf8Path) -> Result<(), StoreError> {
         return Ok(());
     }
     let make = || {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        let mut builder = DirBuilder::new();
+        files::build_dir("store.folder", builder.recursive(true).mode(0o700), folder)?;
         sync_folder_of(folder)
     };
     make().map_err(|e| no_access(folder, e))
@@ -72,13 +71,14 @@ pub(super) fn make_private_file(path: &Utf8Path) -> Result<(), StoreError> {
     let make = || {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        match options.create_new(true).open(path) {
+        match files::open("store.file", options.create_new(true), path) {
             // Its name has to be as durable as what will be written to it.
             Ok(_) => sync_folder_of(path),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                let file = options.create_new(false).open(path)?;
+                let file = files::open("store.file.open", options.create_new(false), path)?;
                 if file.metadata()?.permissions().mode() & 0o077 != 0 {
-                    file.set_permissions(PermissionsExt::from_mode(0o600))?;
+                    let mode = PermissionsExt::from_mode(0o600);
+                    files::set_permissions("store.file.mode", path, mode)?;
                 }
                 Ok(())
             }
@@ -90,7 +90,7 @@ pub(super) fn make_private_file(path: &Utf8Path) -> Result<(), StoreError> {
 
 /// Makes the names in the folder of `path` durable.
 pub(super) fn sync_folder_of(path: &Utf8Path) -> std::io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
+    files::sync_dir("store.folder.flush", folder_of(path))
 }
 
 /// The folder that holds `path`.

@@ -54,6 +54,7 @@ impl SqliteReader {
     ) -> Result<T, StoreError> {
         let state = self.conn.unchecked_transaction()?;
         let result = read(&state)?;
+        #[expect(clippy::disallowed_methods, reason = "it only read")]
         state.commit()?;
         Ok(result)
     }

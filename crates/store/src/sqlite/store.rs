@@ -15,7 +15,6 @@ use super::lock::WriterLock;
 use super::migrate::{self, Migration};
 use super::reader::SqliteReader;
 use super::{idle, open, query};
-use crate::crash;
 use crate::error::StoreError;
 use crate::store::{Reader, Store, Upkeep};
 use crate::write::{Applied, AppliedOp, Refusal, Write};
@@ -74,6 +73,10 @@ impl SqliteStore {
             .map_err(StoreError::from)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the frame of a transaction; its points are in `commit`"
+    )]
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.conn.prepare_cached(sql)?.execute([]).map(|_| ())
     }
@@ -106,13 +109,11 @@ impl Store for SqliteStore {
             return Ok(Vec::new());
         }
         self.run("BEGIN IMMEDIATE")?;
-        crash::point("store.commit.begun");
+        longhaul_acts::point("store.begun");
         let applied = self.apply(batch).and_then(|done| {
-            crash::point("store.commit.applied");
-            self.run("COMMIT").map_err(of_commit)?;
+            longhaul_acts::around("store.commit", || self.run("COMMIT")).map_err(of_commit)?;
             Ok(done)
         });
-        crash::point("store.commit.durable");
         match applied {
             Ok((results, host)) => {
                 self.host = host;

@@ -2,7 +2,7 @@
 //! process group. Knows nothing about repositories.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +14,23 @@ use crate::oid::Oid;
 
 const STDERR_TAIL: usize = 4096;
 const STDOUT_LIMIT: usize = 256 << 20;
+
+/// Commands that only read.
+const READERS: &[&str] = &[
+    "cat-file",
+    "check-ref-format",
+    "diff-files",
+    "diff-index",
+    "diff-tree",
+    "for-each-ref",
+    "ls-files",
+    "ls-tree",
+    "merge-base",
+    "rev-list",
+    "rev-parse",
+    "show",
+    "version",
+];
 
 /// What to do when the output passes its limit.
 #[derive(Clone, Copy)]
@@ -111,7 +128,9 @@ impl<'g> Call<'g> {
         std::thread::scope(|scope| {
             if let (Some(mut pipe), Some(bytes)) = (stdin, input) {
                 // A program that ends without reading everything is judged by its exit code.
-                scope.spawn(move || pipe.write_all(&bytes).is_ok());
+                scope.spawn(move || {
+                    longhaul_acts::files::write_all("vcs.git.stdin", &mut pipe, &bytes).is_ok()
+                });
             }
             let tail = scope.spawn(move || read_tail(stderr));
             scope.spawn(move || sender.send(read_head(stdout, limit)).is_ok());
@@ -197,10 +216,22 @@ impl<'g> Call<'g> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        command.spawn().map_err(|source| GitError::Spawn {
+        self.begin(&mut command).map_err(|source| GitError::Spawn {
             program: settings.program.to_string_lossy().into_owned(),
             source,
         })
+    }
+
+    fn begin(&self, command: &mut Command) -> std::io::Result<Child> {
+        let verb = self.name();
+        if READERS.contains(&verb.as_str()) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it changes nothing, so there is nothing to die before or after"
+            )]
+            return command.spawn();
+        }
+        longhaul_acts::process::spawn(("vcs.git", verb.as_str()), command)
     }
 }
 
@@ -271,7 +302,8 @@ fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
 fn kill_group(child: &mut Child) {
     if let Ok(raw) = i32::try_from(child.id())
         && let Some(pid) = rustix::process::Pid::from_raw(raw)
-        && let Err(error) = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL)
+        && let Err(error) =
+            longhaul_acts::process::signal_group("vcs.git.kill", pid, rustix::process::Signal::KILL)
     {
         tracing::warn!(pid = raw, %error, "cannot stop a git process group");
     }

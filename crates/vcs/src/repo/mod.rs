@@ -132,7 +132,6 @@ impl Repo {
         let key = &fsx::digest(checkout.as_os_str().as_bytes())[..16];
         let shadow = state_dir.join("shadow").join(format!("{key}.git"));
         fsx::make_private_folder(&shadow)?;
-        crate::crash::point("vcs.shadow.before");
         Call::new(git, &shadow)
             .args(["init", "--quiet", "--bare", "--template="])
             .arg(&shadow)

@@ -104,7 +104,8 @@ pub(crate) fn capture(
         }
         result => result?,
     };
-    fs::rename(&work, index).map_err(GitError::file("write", index))?;
+    longhaul_acts::files::rename("vcs.capture.index", &work, index)
+        .map_err(GitError::file("write", index))?;
     Ok(Captured {
         tree,
         work: work_tree,
@@ -406,7 +407,7 @@ enum Verdict {
 pub(crate) fn pattern_file(bytes: &[u8]) -> Result<tempfile::NamedTempFile, GitError> {
     let write = || -> std::io::Result<tempfile::NamedTempFile> {
         let mut file = tempfile::NamedTempFile::new()?;
-        file.write_all(bytes)?;
+        longhaul_acts::files::write_all("vcs.patterns", &mut file, bytes)?;
         file.flush()?;
         Ok(file)
     };

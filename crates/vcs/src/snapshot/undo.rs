@@ -166,13 +166,11 @@ impl Repo {
         {
             return Err(RestoreError::BranchLeft);
         }
-        crate::crash::point("vcs.restore.files.before");
         // The private index holds exactly the present state: what is in it and not wanted goes.
         let index = self.private_index(&worktree.path);
         site.files(Some(&index))
             .args(["read-tree", "--reset", "-u", wanted.as_str()])
             .ok()?;
-        crate::crash::point("vcs.restore.files.after");
         let mut branch_moved = false;
         if let Some(target) = &target {
             let name = format!("refs/heads/{}", worktree.branch);
@@ -226,7 +224,6 @@ impl Repo {
     fn reset_index(&self, worktree: &Worktree) -> Result<(), GitError> {
         let site = self.site(&worktree.git_dir, &worktree.path)?;
         site.wait_for_index()?;
-        crate::crash::point("vcs.restore.index.before");
         let reset = || {
             site.files(None)
                 .args(["read-tree", "--reset", "HEAD"])
@@ -273,7 +270,6 @@ impl Repo {
                     continue;
                 }
             }
-            crate::crash::point("vcs.prune.before");
             site.call()
                 .args(["update-ref", "--no-deref", "-d", &snapshot.reference])
                 .arg(snapshot.commit.as_str())

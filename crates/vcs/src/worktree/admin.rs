@@ -83,7 +83,8 @@ pub(crate) fn harden(admin: &Path, common_dir: &Path) -> Result<(), GitError> {
     }
     let file = admin.join("commondir");
     if fs::symlink_metadata(&file).is_ok_and(|m| m.is_dir()) {
-        fs::remove_dir_all(&file).map_err(GitError::file("remove", &file))?;
+        longhaul_acts::files::remove_dir_all("vcs.admin.clear", &file)
+            .map_err(GitError::file("remove", &file))?;
     }
     if admin.is_dir() && !points_home(admin, common_dir) {
         fsx::write_durably(&file, b"../..\n")?;

@@ -18,11 +18,9 @@ impl Repo {
             return Ok(());
         };
         let name = format!("refs/heads/{}", worktree.branch);
-        crate::crash::point("vcs.discard.before");
         disk::remove_tree(path).map_err(GitError::file("remove", path))?;
         if let Some(tip) = self.ref_commit(&name)? {
             let site = self.objects()?;
-            crate::crash::point("vcs.discard.branch");
             site.call()
                 .args(["update-ref", "--no-deref", "-d", &name, tip.as_str()])
                 .ok()?;

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use longhaul_acts::files;
+
 use super::admin::{self, Link};
 use super::plan::{EnsureError, Ensured, Made, Note, WorkspacePlan, Worktree};
 use super::record::Record;
@@ -159,17 +161,15 @@ impl Repo {
                 write_lock_reason(&admin, &plan.lock_reason)?;
                 return Ok((worktree(admin), Made::New));
             }
-            crate::crash::point("vcs.admin.remove");
-            fs::remove_dir_all(&admin).map_err(GitError::file("remove", &admin))?;
+            files::remove_dir_all("vcs.admin.remove", &admin)
+                .map_err(GitError::file("remove", &admin))?;
         }
         clear_unfinished(path)?;
-        crate::crash::point("vcs.worktree-add.before");
         let mut add = site
             .call()
             .args(["worktree", "add", "--quiet", "--no-checkout"]);
         add = add.args(["--lock", "--reason", &plan.lock_reason, "--"]);
         add.arg(path).arg(&plan.branch).ok()?;
-        crate::crash::point("vcs.worktree-add.after");
         let admin = admin::find(self.common_dir(), path)?.ok_or(GitError::Malformed {
             command: "worktree add".into(),
             expected: "a registered worktree",
@@ -182,14 +182,12 @@ impl Repo {
 
     /// `git worktree add` for a branch that exists, without writing files.
     fn add(&self, site: &Site<'_>, plan: &WorkspacePlan, path: &Path) -> Result<PathBuf, GitError> {
-        crate::crash::point("vcs.worktree-add.before");
         site.call()
             .args(["worktree", "add", "--quiet", "--no-checkout"])
             .args(["--lock", "--reason", &plan.lock_reason, "--"])
             .arg(path)
             .arg(&plan.branch)
             .ok()?;
-        crate::crash::point("vcs.worktree-add.after");
         admin::find(self.common_dir(), path)?.ok_or(GitError::Malformed {
             command: "worktree add".into(),
             expected: "a registered worktree",
@@ -210,7 +208,8 @@ impl Repo {
         let admin = match admin::find(self.common_dir(), &beside)? {
             Some(admin) if admin.join("HEAD").is_file() => admin,
             Some(admin) => {
-                fs::remove_dir_all(&admin).map_err(GitError::file("remove", &admin))?;
+                files::remove_dir_all("vcs.beside.remove", &admin)
+                    .map_err(GitError::file("remove", &admin))?;
                 clear_unfinished(&beside)?;
                 self.add(site, plan, &beside)?
             }
@@ -221,7 +220,7 @@ impl Repo {
         };
         admin::write_registration(&admin, path)?;
         clear_unfinished(&beside)?;
-        match fs::remove_dir(&beside) {
+        match files::remove_dir("vcs.beside.folder", &beside) {
             Err(error) if !fsx::is_absent(&error) => {
                 return Err(GitError::file("remove", &beside)(error).into());
             }
@@ -239,8 +238,8 @@ impl Repo {
     }
 
     fn relink(&self, path: &Path, admin: &Path) -> Result<(), GitError> {
-        crate::crash::point("vcs.relink.before");
-        fs::create_dir_all(path).map_err(GitError::file("create the folder", path))?;
+        files::create_dir_all("vcs.relink.folder", path)
+            .map_err(GitError::file("create the folder", path))?;
         admin::write_link(path, admin)
     }
 
@@ -265,7 +264,6 @@ impl Repo {
     fn fill(&self, worktree: &Worktree, snapshot: Option<&Oid>) -> Result<(), GitError> {
         let site = self.site(&worktree.git_dir, &worktree.path)?;
         site.wait_for_index()?;
-        crate::crash::point("vcs.checkout.before");
         site.files(None)
             .args(["read-tree", "--reset", "-u", "HEAD"])
             .ok()?;
@@ -280,7 +278,6 @@ impl Repo {
                 .args(["read-tree", "--reset", "-u", snapshot.as_str()])
                 .ok()?;
         }
-        crate::crash::point("vcs.checkout.after");
         Ok(())
     }
 

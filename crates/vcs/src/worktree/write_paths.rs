@@ -1,7 +1,6 @@
 //! What a confined session must be able to write for its work and its commits (T25), and no more:
 //! not config, hooks, info, other worktrees, other people's branches, tags or the stash.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::Worktree;
@@ -43,7 +42,8 @@ impl Repo {
             // git removes an empty folder of refs when it packs them, and a rule of the kernel would
             // be gone with it; a hidden folder, which git passes over, keeps it.
             let keeper = folder.join(".keep");
-            fs::create_dir_all(&keeper).map_err(GitError::file("create the folder", &keeper))?;
+            longhaul_acts::files::create_dir_all("vcs.keeper", &keeper)
+                .map_err(GitError::file("create the folder", &keeper))?;
             paths.push(folder);
         }
         Ok(paths)

@@ -34,7 +34,7 @@ pub(super) fn remember_placed(
     files: &BTreeSet<RepoPath>,
 ) -> std::io::Result<()> {
     let folder = desk.dirs.task(task);
-    fs::create_dir_all(&folder)?;
+    longhaul_acts::files::create_dir_all("engine.task.folder", &folder)?;
     let mut all = placed(desk, task);
     all.extend(files.iter().cloned());
     let bytes = serde_json::to_vec(&all)?;

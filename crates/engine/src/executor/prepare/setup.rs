@@ -1,7 +1,6 @@
 //! `setup`: run once for a workspace, as a job of its own.
 
-use std::fs;
-
+use longhaul_acts::files;
 use longhaul_core::fact::WorkspaceFault;
 use longhaul_core::ids::{SpawnKey, TaskId};
 use longhaul_core::spec::TaskSpec;
@@ -43,8 +42,10 @@ pub(super) fn setup(
         std::time::Duration::from_secs(SETUP_TIMEOUT_SECS),
     ) {
         JobEnd::Exited(record) if record.is_zero() => {
-            let made = done.parent().map_or(Ok(()), fs::create_dir_all);
-            made.and_then(|()| fs::write(&done, b""))
+            let made = done.parent().map_or(Ok(()), |folder| {
+                files::create_dir_all("engine.setup.folder", folder)
+            });
+            made.and_then(|()| files::write("engine.setup.done", &done, b""))
                 .map_err(|e| Fault::io("cannot note the set-up", &e))
         }
         JobEnd::Exited(record) if record.stop_requested => {
@@ -75,7 +76,8 @@ pub(super) fn setup(
 }
 
 pub(super) fn forget_setup(desk: &Desk, task: TaskId) -> std::io::Result<()> {
-    match fs::remove_file(desk.dirs.task(task).join(SETUP_DONE)) {
+    let done = desk.dirs.task(task).join(SETUP_DONE);
+    match files::remove_file("engine.setup.forget", done) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

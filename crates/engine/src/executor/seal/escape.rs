@@ -33,7 +33,9 @@ pub(in crate::executor) fn mark(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> R
     };
     let mark = repo.mark_checkout().map_err(|e| chain(&e))?;
     let bytes = serde_json::to_vec(&mark).map_err(|e| e.to_string())?;
-    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let made = path.parent().map_or(Ok(()), |folder| {
+        longhaul_acts::files::create_dir_all("engine.mark.folder", folder)
+    });
     made.and_then(|()| write_whole(&path, &bytes))
         .map_err(|e| format!("cannot write {path}: {e}"))
 }

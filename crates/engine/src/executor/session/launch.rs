@@ -235,11 +235,9 @@ pub(in crate::executor) fn start(
 fn make_homes(folders: &[Utf8PathBuf]) {
     use std::os::unix::fs::DirBuilderExt as _;
     for folder in folders {
-        let made = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder);
-        if let Err(error) = made {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        if let Err(error) = longhaul_acts::files::build_dir("engine.home", &builder, folder) {
             // The agent may do without it, or says so itself.
             tracing::warn!(%folder, %error, "cannot make a folder of the agent's own");
         }
@@ -258,8 +256,8 @@ fn place(
     plan: &LaunchPlan,
     resumed: Option<&str>,
 ) -> std::io::Result<()> {
-    fs::create_dir_all(files)?;
-    fs::create_dir_all(temp)?;
+    longhaul_acts::files::create_dir_all("engine.session.files", files)?;
+    longhaul_acts::files::create_dir_all("engine.session.temp", temp)?;
     write_private(&bundle.join("stdin"), &plan.stdin)?;
     for file in &plan.files {
         let name = Path::new(&file.name)
