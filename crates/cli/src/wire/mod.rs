@@ -38,6 +38,8 @@ pub(crate) use practice::{practice, practice_of};
 
 /// How often free space and memory are looked at.
 const FLOOR_LOOK: Duration = Duration::from_secs(5);
+/// Children that end within so long of each other are waited for together.
+const REAP_PAUSE: Duration = Duration::from_millis(50);
 /// The daemon's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -129,6 +131,10 @@ pub(crate) fn daemon_main(
     };
     let desk = Arc::new(desk);
     let executor: Arc<dyn Executor> = Arc::new(Workshop::new(Arc::clone(&desk)));
+    let reap = {
+        let desk = Arc::clone(&desk);
+        move || longhaul_engine::executor::reap_shims(&desk)
+    };
     let housekeeping = floors::daily("housekeeping", {
         let retention = settings.snapshot_retention;
         move || longhaul_engine::executor::prune_snapshots(&desk, retention)
@@ -138,7 +144,7 @@ pub(crate) fn daemon_main(
         .name("server".to_owned())
         .spawn({
             let socket = paths.socket();
-            move || serve(&socket, deps, &events)
+            move || serve(&socket, deps, reap, &events)
         })
         .map_err(|e| Failure::new("cannot start the server's thread").because(e))?;
 
@@ -170,6 +176,7 @@ fn own_image() -> Result<PathBuf, Failure> {
 fn serve(
     socket: &camino::Utf8Path,
     deps: ServerDeps,
+    reap: impl Fn() + Send + 'static,
     dispatcher: &Sender<Event>,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -183,8 +190,10 @@ fn serve(
             let listener = longhaul_server::bind(socket.as_std_path())
                 .map_err(|e| Failure::new("cannot listen").because(e))?;
             let signals = tokio::spawn(end_by_signal(dispatcher.clone()));
+            let reaping = tokio::spawn(reap_when_children_end(reap));
             longhaul_server::serve(listener, deps).await;
             signals.abort();
+            reaping.abort();
             Ok(())
         })
     });
@@ -192,6 +201,19 @@ fn serve(
         tell_to_end(dispatcher);
     }
     served
+}
+
+/// Nobody else waits for a shim that ends while nothing is launched.
+async fn reap_when_children_end(reap: impl Fn() + Send + 'static) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut ended) = signal(SignalKind::child()) else {
+        tracing::warn!("ended shims are waited for at the next launch only");
+        return;
+    };
+    while ended.recv().await.is_some() {
+        tokio::time::sleep(REAP_PAUSE).await;
+        reap();
+    }
 }
 
 /// TERM and INT end the daemon in order; HUP is nothing to it.

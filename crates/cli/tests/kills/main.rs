@@ -15,4 +15,6 @@ mod operator;
 mod rivals;
 mod room;
 mod scene;
+mod storm;
 mod stuck;
+mod sweep;

@@ -33,9 +33,11 @@ impl Scene {
         Self::with("")
     }
 
-    /// With further lines of top-level configuration.
+    /// With further lines of top-level configuration. A long run may name a binary that no build replaces.
     pub(crate) fn with(config: &str) -> Self {
-        Self::around(World::new(env!("CARGO_BIN_EXE_longhaul")).unwrap(), config)
+        let own = env!("CARGO_BIN_EXE_longhaul").to_owned();
+        let binary = std::env::var("LONGHAUL_TEST_BINARY").unwrap_or(own);
+        Self::around(World::new(binary).unwrap(), config)
     }
 
     /// In a world that was prepared otherwise.

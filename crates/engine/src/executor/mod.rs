@@ -36,7 +36,7 @@ pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, Prac
 pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
 pub use session::find_program;
-pub use tidy::prune_snapshots;
+pub use tidy::{prune_snapshots, reap_shims};
 
 /// Stack of an effect's thread; only touched pages count. Deeply nested JSON of an agent needs some.
 const STACK_BYTES: usize = 2 * 1024 * 1024;

@@ -29,6 +29,12 @@ pub(super) fn forget_temp(desk: &Desk, key: &SpawnKey) {
     }
 }
 
+/// Waits for the shims of this daemon that have ended, so that none stays as a zombie until the next
+/// launch. Never blocks; cheap, but not free: a look at each live shim.
+pub fn reap_shims(desk: &Desk) {
+    desk.launcher.reap();
+}
+
 /// Deletes snapshots of tasks that ended longer than `retention` ago, unless they hold commits that
 /// nothing else holds (I5). Costs a listing per repository; for a thread of its own, once a day.
 pub fn prune_snapshots(desk: &Desk, retention: SpanMs) {
