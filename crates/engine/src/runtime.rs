@@ -64,7 +64,7 @@ pub fn run<S: Store>(
     listener: &dyn Listener,
 ) {
     for dispatch in machine.recover() {
-        longhaul_acts::around("engine.effect", || executor.ensure(dispatch));
+        longhaul_acts::around("engine.recover", || executor.ensure(dispatch));
     }
     let mut troubled = false;
     let mut working = false;
@@ -130,7 +130,7 @@ fn act(
         _ => {}
     }
     for dispatch in step.effects {
-        executor.ensure(dispatch);
+        longhaul_acts::around("engine.effect", || executor.ensure(dispatch));
     }
     for answer in step.replies {
         longhaul_acts::around("engine.answer", || (answer.to)(answer.reply));

@@ -35,7 +35,10 @@ fn stored(paths: &Paths) -> Result<Box<dyn Reader>, StoreError> {
         return MemoryStore::new().reader();
     }
     let reader = SqliteReader::open(&database)?;
-    // Its tables are made after the file.
+    // Its tables are made after the file, or never, if the first daemon died in between.
+    if !reader.is_made()? {
+        return MemoryStore::new().reader();
+    }
     reader.newest_seq()?;
     Ok(Box::new(reader))
 }

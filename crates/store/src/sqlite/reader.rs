@@ -47,6 +47,18 @@ impl SqliteReader {
         Ok(Self { conn })
     }
 
+    /// Whether the tables are there. They are not between the making of the file and the first
+    /// migration, for a moment or, if the maker died there, until a daemon starts: nothing is stored then.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub fn is_made(&self) -> Result<bool, StoreError> {
+        let schema: u32 = self
+            .conn
+            .pragma_query_value(None, "user_version", |r| r.get(0))?;
+        Ok(schema > 0)
+    }
+
     /// Runs several queries on one consistent state.
     fn at_once<T>(
         &self,

@@ -50,3 +50,25 @@ fn i3_dying_at_any_point_leaves_a_whole_store() {
         }
     }
 }
+
+/// The maker died between the file and its tables: that is an empty store, not a broken one.
+#[test]
+fn i3_a_store_without_tables_yet_is_read_as_not_made() {
+    use longhaul_store::SqliteReader;
+
+    let folder = crate::world::Folder::new();
+    for (point, made) in [
+        ("store.wal.after:1", false),
+        ("store.migrate.step.before:1", false),
+        ("store.migrate.step.after:1", true),
+    ] {
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "killed::commits_until_killed", "--ignored"])
+            .env(crate::killed::DB, folder.db())
+            .env("LONGHAUL_CRASH_POINT", point)
+            .output()
+            .unwrap();
+        let reader = SqliteReader::open(&folder.db()).unwrap();
+        assert_eq!(reader.is_made().unwrap(), made, "{point}");
+    }
+}

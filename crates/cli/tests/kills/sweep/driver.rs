@@ -17,6 +17,10 @@ use crate::scene::{LIMIT, Scene};
 /// Bytes of a line in the file that counts all passages.
 const LINE: u64 = 64;
 
+/// Descriptors by which two daemons at rest may differ: readers of the database are kept for the next
+/// call, and how many there are depends on how many calls came at once.
+const POOLED: usize = 6;
+
 /// How one task ended: what must not depend on crashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TaskEnd {
@@ -35,7 +39,8 @@ pub(super) struct End {
 
 impl End {
     /// Equal in substance. An attempt that a crash took may have been made again, at most one for each
-    /// crash, and never at the cost of a retry.
+    /// crash. A retry is burnt only where the crash was of a check's own process: a check that is killed
+    /// has failed (I13).
     #[track_caller]
     pub(super) fn compare(&self, undisturbed: &Self, crashes: u32, case: &str) {
         assert_eq!(self.tasks, undisturbed.tasks, "{case}");
@@ -46,12 +51,12 @@ impl End {
                 "{case}: {name} took {attempts} attempts, {usual} undisturbed"
             );
             assert!(
-                *retries <= usual_retries,
-                "{case}: {name} burnt {retries} retries"
+                *retries <= usual_retries + crashes,
+                "{case}: {name} burnt {retries} retries, {usual_retries} undisturbed"
             );
         }
         assert!(
-            self.descriptors <= undisturbed.descriptors,
+            self.descriptors <= undisturbed.descriptors + POOLED,
             "{case}: {} descriptors are open, {} undisturbed",
             self.descriptors,
             undisturbed.descriptors

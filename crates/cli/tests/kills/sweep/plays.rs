@@ -185,21 +185,16 @@ done
             driver.order(&["undo", "undone", "--to", &last, "--yes"], &[0]);
             assert_eq!(read(&kept), "kept\n");
             let workspace = driver.scene.workspace("tidied");
-            write(&workspace.join("late.txt"), "late").unwrap();
             driver.order(&["workspace", "remove", "tidied", "--yes"], &[0, 6, 7]);
-            // What nobody committed is in a snapshot before it goes (I5).
-            if !workspace.exists() {
-                let refs = driver.scene.git(&[
-                    "for-each-ref",
-                    "--format=%(refname)",
-                    "refs/longhaul/snap",
-                ]);
-                let kept = refs.lines().any(|name| {
-                    let files = driver.scene.git(&["ls-tree", "--name-only", name]);
-                    files.contains("late.txt")
-                });
-                assert!(kept, "late.txt is in no snapshot");
-            }
+            driver.until("the removal of a workspace", |_| !workspace.exists());
+            // What went is in a snapshot made before (I5).
+            let list = ["for-each-ref", "--format=%(refname)", "refs/longhaul/snap"];
+            let refs = driver.scene.git(&list);
+            let kept = refs.lines().any(|name| {
+                let files = driver.scene.git(&["ls-tree", "--name-only", name]);
+                files.contains("work.txt")
+            });
+            assert!(kept, "work.txt is in no snapshot");
         },
         ends: &[
             ("stopped", StateWord::Done),
