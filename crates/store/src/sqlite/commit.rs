@@ -17,6 +17,8 @@ use longhaul_core::task::{StateWord, Task};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use super::hot::Hot;
+use super::known::{Head, Known, KnownAttempt};
 use super::query::applied;
 use super::rows::{At, int, json, task_body};
 use crate::chain::{Hash, Link, START};
@@ -37,23 +39,18 @@ pub(super) struct Batch<'c> {
     pub(super) host: Host,
     /// By how much the number of tasks in each state changes.
     counts: BTreeMap<StateWord, i64>,
-}
-
-/// A task's row as far as a step needs it.
-struct Head {
-    key: i64,
-    version: u64,
-    fence: Fence,
-    state: StateWord,
-    chain: Hash,
+    pub(super) hot: Hot<'c>,
+    known: &'c mut Known,
 }
 
 impl<'c> Batch<'c> {
-    pub(super) const fn new(conn: &'c Connection, host: Host) -> Self {
+    pub(super) const fn new(conn: &'c Connection, known: &'c mut Known, host: Host) -> Self {
         Self {
             conn,
             host,
             counts: BTreeMap::new(),
+            hot: Hot::new(conn),
+            known,
         }
     }
 
@@ -154,14 +151,12 @@ impl<'c> Batch<'c> {
         let op_id = task.id.uuid();
         let hash = link(entry, op_id, &data).hash(&START);
         let word = task.state.word();
-        let sql = "INSERT INTO task (id, version, epoch, state, name, repo, harness, project, grp,
-               labels, submission, ord, prio, created_at, changed_at, final_at, chain, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        let sql =
+            "INSERT INTO task (id, name, repo, harness, project, grp, labels, submission, ord,
+               prio, created_at, final_at, terms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         self.conn.prepare_cached(sql)?.execute(params![
             task.id.uuid(),
-            int(task.version),
-            int(task.fence.0),
-            word.as_str(),
             task.name,
             task.terms.repo,
             task.terms.harness,
@@ -172,16 +167,29 @@ impl<'c> Batch<'c> {
             int(ord as u64),
             json(&task.terms.priority)?.trim_matches('"'),
             task.created_at.0,
-            task.changed_at.0,
             final_at(task),
+            json(&task.terms)?,
+        ])?;
+        let key = self.conn.last_insert_rowid();
+        let sql = "INSERT INTO task_now (key, version, epoch, state, changed_at, chain, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.conn.prepare_cached(sql)?.execute(params![
+            key,
+            int(task.version),
+            int(task.fence.0),
+            word.as_str(),
+            task.changed_at.0,
             hash,
             task_body(task)?,
         ])?;
+        let sql = "INSERT INTO task_carry (key, body) VALUES (?1, ?2)";
+        let mut sql = self.conn.prepare_cached(sql)?;
+        sql.execute(params![key, json(&task.carry)?])?;
         let sql = "INSERT INTO task_spec (task, spec) VALUES (?1, ?2)";
         let mut sql = self.conn.prepare_cached(sql)?;
         sql.execute(params![task.id.uuid(), json(spec)?])?;
         *self.counts.entry(word).or_default() += 1;
-        self.ledger(entry, op_id, &data, &hash)?
+        self.ledger(key, entry, op_id, &data, &hash)?
             .ok_or_else(|| StoreError::Bug {
                 source: "an operation id appeared within a transaction".into(),
             })
@@ -191,9 +199,17 @@ impl<'c> Batch<'c> {
         if let Err(refusal) = check::step(s) {
             return Ok(Err(refusal));
         }
-        let Some(head) = self.head(s.task.id)? else {
+        let known = self.known.take(s.task.id);
+        let Some(mut head) = known.map_or_else(|| self.head(s.task.id), |h| Ok(Some(h)))? else {
             return Ok(Err(Refusal::Unknown(s.task.id)));
         };
+        // An error ends the whole batch, and then every head is forgotten.
+        let outcome = self.step_from(&mut head, s)?;
+        self.known.put(s.task.id, head);
+        Ok(outcome)
+    }
+
+    fn step_from(&mut self, head: &mut Head, s: &Step) -> Result<Outcome, StoreError> {
         if head.version != s.expect_version || head.fence != s.expect_fence {
             return Ok(match applied(self.conn, s.op_id)? {
                 Some(op) if op.task == s.task.id && op.version == s.task.version => {
@@ -212,12 +228,16 @@ impl<'c> Batch<'c> {
         }
         let data = json(&s.entry.data)?;
         let hash = link(&s.entry, s.op_id, &data).hash(&head.chain);
-        let Some(seq) = self.ledger(&s.entry, s.op_id, &data, &hash)? else {
+        let Some(seq) = self.ledger(head.key, &s.entry, s.op_id, &data, &hash)? else {
             return Ok(Err(Refusal::OpReused(s.op_id)));
         };
-        self.update(&head, s, &hash)?;
+        self.update(head, s, &hash)?;
+        if head.carry.as_ref() != Some(&s.task.carry) {
+            self.carry(head.key, &s.task.carry)?;
+            head.carry = Some(s.task.carry.clone());
+        }
         if let Some(attempt) = &s.task.attempt {
-            self.attempt(s.task.id, attempt)?;
+            self.attempt(s.task.id, attempt, &mut head.attempt)?;
         }
         if let Some(verdict) = &s.verdict {
             self.verdict(s.task.id, verdict)?;
@@ -232,7 +252,9 @@ impl<'c> Batch<'c> {
     }
 
     fn head(&self, id: TaskId) -> Result<Option<Head>, StoreError> {
-        let sql = "SELECT key, version, epoch, state, chain FROM task WHERE id = ?1";
+        let sql = "SELECT t.key, n.version, n.epoch, n.state, n.chain, a.key
+             FROM task t LEFT JOIN task_now n ON n.key = t.key
+             LEFT JOIN attempt a ON a.task = t.id AND a.epoch = n.epoch WHERE t.id = ?1";
         let mut sql = self.conn.prepare_cached(sql)?;
         let mut rows = sql.query([id.uuid()])?;
         let Some(row) = rows.next()? else {
@@ -242,60 +264,57 @@ impl<'c> Batch<'c> {
             table: "task",
             row: &id,
         };
+        let version: Option<i64> = row.get(1)?;
+        let version = version.ok_or_else(|| at.bad("version", "nothing"))?;
+        let attempt: Option<i64> = row.get(5)?;
         Ok(Some(Head {
             key: row.get(0)?,
-            version: at.count("version", row.get(1)?)?,
+            version: at.count("version", version)?,
             fence: Fence(at.count("epoch", row.get(2)?)?),
             state: at.state("state", super::rows::text(row, 3)?)?,
             chain: row.get(4)?,
+            carry: None,
+            attempt: attempt.map(|key| KnownAttempt { key, body: None }),
         }))
     }
 
     /// Moves the task's row. The column that the partial indexes depend on is only named where a task
     /// becomes final (or, against all rules, live again), so that other moves touch no index.
-    fn update(&mut self, head: &Head, s: &Step, hash: &Hash) -> Result<(), StoreError> {
+    fn update(&mut self, head: &mut Head, s: &Step, hash: &Hash) -> Result<(), StoreError> {
         let task = &s.task;
         let word = task.state.word();
-        let body = task_body(task)?;
-        let (version, epoch) = (int(task.version), int(task.fence.0));
-        let (was_version, was_epoch) = (int(head.version), int(head.fence.0));
-        let changed = if word.is_final() == head.state.is_final() {
-            let sql = "UPDATE task SET version = ?1, epoch = ?2, state = ?3, changed_at = ?4,
-                 chain = ?5, body = ?6 WHERE key = ?7 AND version = ?8 AND epoch = ?9";
-            self.conn.prepare_cached(sql)?.execute(params![
-                version,
-                epoch,
-                word.as_str(),
-                task.changed_at.0,
-                hash,
-                body,
-                head.key,
-                was_version,
-                was_epoch
-            ])?
-        } else {
-            let sql = "UPDATE task SET version = ?1, epoch = ?2, state = ?3, changed_at = ?4,
-                 chain = ?5, body = ?6, final_at = ?10 WHERE key = ?7 AND version = ?8 AND epoch = ?9";
-            self.conn.prepare_cached(sql)?.execute(params![
-                version,
-                epoch,
-                word.as_str(),
-                task.changed_at.0,
-                hash,
-                body,
-                head.key,
-                was_version,
-                was_epoch,
-                final_at(task)
-            ])?
-        };
+        let changed = self.hot.moves()?.execute(params![
+            int(task.version),
+            int(task.fence.0),
+            word.as_str(),
+            task.changed_at.0,
+            hash,
+            task_body(task)?,
+            head.key,
+            int(head.version),
+            int(head.fence.0)
+        ])?;
         if changed != 1 {
             return Err(StoreError::Bug {
                 source: "a row changed within a transaction".into(),
             });
         }
-        *self.counts.entry(head.state).or_default() -= 1;
-        *self.counts.entry(word).or_default() += 1;
+        if word.is_final() != head.state.is_final() {
+            let sql = "UPDATE task SET final_at = ?2 WHERE key = ?1";
+            let mut sql = self.conn.prepare_cached(sql)?;
+            sql.execute(params![head.key, final_at(task)])?;
+        }
+        if word != head.state {
+            *self.counts.entry(head.state).or_default() -= 1;
+            *self.counts.entry(word).or_default() += 1;
+        }
+        if head.fence != task.fence {
+            head.attempt = None;
+        }
+        head.version = task.version;
+        head.fence = task.fence;
+        head.state = word;
+        head.chain = *hash;
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn where_clause(f: &TaskFilter) -> (String, Vec<Sql>) {
     }
     if !f.states.is_empty() {
         let marks = vec!["?"; f.states.len()].join(", ");
-        terms.push(format!("t.state IN ({marks})"));
+        terms.push(format!("n.state IN ({marks})"));
         values.extend(f.states.iter().map(|w| Sql::from(w.as_str().to_owned())));
         if f.states.iter().all(|w| !w.is_final()) {
             // So that only the index of live tasks is walked.

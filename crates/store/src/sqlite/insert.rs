@@ -8,33 +8,34 @@
 use longhaul_core::attempt::Attempt;
 use longhaul_core::ids::{SpawnKey, TaskId};
 use longhaul_core::ledger::LedgerEntry;
+use longhaul_core::task::Carry;
 use longhaul_core::time::UnixMs;
 use longhaul_core::verdict::{Grade, Verdict};
 use longhaul_core::window::Window;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{ErrorCode, OptionalExtension, params};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::commit::Batch;
+use super::known::KnownAttempt;
+use super::query::applied;
 use super::rows::{At, int, json};
 use crate::chain::Hash;
 use crate::error::StoreError;
 use crate::write::Applied;
 
 impl Batch<'_> {
-    /// Writes a ledger row; `None` if its operation id is taken.
+    /// Writes a ledger row of the task with this key; `None` if its operation id is taken.
     pub(super) fn ledger(
-        &self,
+        &mut self,
+        key: i64,
         entry: &LedgerEntry,
         op_id: Uuid,
         data: &str,
         hash: &Hash,
     ) -> Result<Option<u64>, StoreError> {
-        let sql = "INSERT INTO ledger (task, version, epoch, from_state, to_state, cause, actor,
-               op_id, at, data, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (op_id) DO NOTHING";
-        let written = self.conn.prepare_cached(sql)?.execute(params![
-            entry.task.uuid(),
+        let written = self.hot.ledger()?.insert(params![
+            key,
             int(entry.version),
             int(entry.fence.0),
             entry.from.as_str(),
@@ -45,21 +46,70 @@ impl Batch<'_> {
             entry.at.0,
             data,
             hash
-        ])?;
-        Ok((written == 1).then(|| self.conn.last_insert_rowid().unsigned_abs()))
+        ]);
+        match written {
+            Ok(seq) => Ok(Some(seq.unsigned_abs())),
+            // Nothing of the row was written.
+            Err(e)
+                if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+                    && applied(self.conn, op_id)?.is_some() =>
+            {
+                Ok(None)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Writes what the next attempt of the task with this key inherits.
+    pub(super) fn carry(&mut self, key: i64, carry: &Carry) -> Result<(), StoreError> {
+        let body = json(carry)?;
+        let changed = self.hot.carry()?.execute(params![key, body])?;
+        one_row(changed)
     }
 
     /// Writes the attempt, unless it is stored just so: the body holds all that the columns hold.
-    pub(super) fn attempt(&self, task: TaskId, a: &Attempt) -> Result<(), StoreError> {
+    pub(super) fn attempt(
+        &mut self,
+        task: TaskId,
+        a: &Attempt,
+        known: &mut Option<KnownAttempt>,
+    ) -> Result<(), StoreError> {
+        let Some(stored) = known else {
+            let key = self.new_attempt(task, a)?;
+            let body = Some(a.clone());
+            *known = Some(KnownAttempt { key, body });
+            return Ok(());
+        };
+        let before = stored.body.as_ref();
+        if before == Some(a) {
+            return Ok(());
+        }
+        let ended = before.is_none_or(|b| b.ended_at != a.ended_at);
+        let outcome = a.end.as_ref().map(|e| e.word());
+        let started = a.started_at.map(|t| t.0);
+        let tokens = int(a.usage.tokens());
+        let cost = a.usage.cost.map(|c| int(c.0));
+        let body = json(a)?;
+        let changed = if ended {
+            let at = a.ended_at.map(|t| t.0);
+            self.hot.attempt_ended()?.execute(params![
+                stored.key, a.number, outcome, started, tokens, cost, body, at
+            ])?
+        } else {
+            self.hot.attempt()?.execute(params![
+                stored.key, a.number, outcome, started, tokens, cost, body
+            ])?
+        };
+        stored.body = Some(a.clone());
+        one_row(changed)
+    }
+
+    fn new_attempt(&self, task: TaskId, a: &Attempt) -> Result<i64, StoreError> {
         let sql = "INSERT INTO attempt (task, n, epoch, host, host_epoch, spawn_key, outcome,
                started_at, ended_at, tokens, cost, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-             ON CONFLICT (task, epoch) DO UPDATE SET n = excluded.n, outcome = excluded.outcome,
-               started_at = excluded.started_at, ended_at = excluded.ended_at,
-               tokens = excluded.tokens, cost = excluded.cost, body = excluded.body
-             WHERE body <> excluded.body";
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let host = self.host.as_ref();
-        self.conn.prepare_cached(sql)?.execute(params![
+        Ok(self.conn.prepare_cached(sql)?.insert(params![
             task.uuid(),
             a.number,
             int(a.fence.0),
@@ -72,8 +122,7 @@ impl Batch<'_> {
             int(a.usage.tokens()),
             a.usage.cost.map(|c| int(c.0)),
             json(a)?
-        ])?;
-        Ok(())
+        ])?)
     }
 
     pub(super) fn verdict(&self, task: TaskId, v: &Verdict) -> Result<(), StoreError> {
@@ -145,4 +194,14 @@ impl Batch<'_> {
         self.host = Some((host.to_owned(), epoch));
         Ok(Applied::HostEpoch(epoch))
     }
+}
+
+/// A row that is known to be there was not.
+fn one_row(changed: usize) -> Result<(), StoreError> {
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Bug {
+        source: "a row that belongs to a task is missing".into(),
+    })
 }

@@ -22,10 +22,16 @@ pub(super) struct Migration {
 }
 
 /// All of them. A released one is never changed: write another.
-pub(super) const ALL: &[Migration] = &[Migration {
-    version: 1,
-    sql: include_str!("migrations/0001.sql"),
-}];
+pub(super) const ALL: &[Migration] = &[
+    Migration {
+        version: 1,
+        sql: include_str!("migrations/0001.sql"),
+    },
+    Migration {
+        version: 2,
+        sql: include_str!("migrations/0002.sql"),
+    },
+];
 
 /// The schema number that a list of migrations leads to.
 pub(super) fn newest(list: &[Migration]) -> u32 {
@@ -102,18 +108,24 @@ fn copy(conn: &Connection, db: &Utf8Path, schema: u32) -> Result<(), StoreError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::Chain;
+    use crate::read::TaskFilter;
     use crate::sqlite::{SqliteReader, SqliteStore};
     use crate::store::{Reader, Store};
-    use crate::write::Write;
+    use crate::write::{Step, Write};
 
-    const SECOND: Migration = Migration {
-        version: 2,
+    const NEXT: Migration = Migration {
+        version: 3,
         sql: "ALTER TABLE flag ADD COLUMN note TEXT;",
     };
     const BROKEN: Migration = Migration {
-        version: 2,
+        version: 3,
         sql: "ALTER TABLE flag ADD COLUMN note TEXT; ALTER TABLE nothing ADD COLUMN note TEXT;",
     };
+
+    fn with(last: Migration) -> Vec<Migration> {
+        ALL.iter().copied().chain([last]).collect()
+    }
 
     fn temporary() -> (tempfile::TempDir, Utf8PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -141,11 +153,11 @@ mod tests {
     fn a_copy_is_made_before_a_migration() {
         let (_folder, db) = temporary();
         fill(&db);
-        let mut store = SqliteStore::open_with(&db, &[ALL[0], SECOND]).unwrap();
+        let mut store = SqliteStore::open_with(&db, &with(NEXT)).unwrap();
         assert!(store.flags().unwrap().contains_key("drain"));
         drop(store);
         // The copy is as it was, and good to go on with.
-        let copy = Utf8PathBuf::from(format!("{db}.v1.bak"));
+        let copy = Utf8PathBuf::from(format!("{db}.v2.bak"));
         let reader = SqliteReader::open(&copy).unwrap();
         assert!(reader.flags().unwrap().contains_key("drain"));
         drop(reader);
@@ -156,8 +168,8 @@ mod tests {
             matches!(
                 error,
                 StoreError::TooNew {
-                    found: 2,
-                    known: 1,
+                    found: 3,
+                    known: 2,
                     ..
                 }
             ),
@@ -169,10 +181,76 @@ mod tests {
     fn a_migration_that_fails_changes_nothing() {
         let (_folder, db) = temporary();
         fill(&db);
-        SqliteStore::open_with(&db, &[ALL[0], BROKEN]).unwrap_err();
+        SqliteStore::open_with(&db, &with(BROKEN)).unwrap_err();
         let mut store = SqliteStore::open(&db).unwrap();
         assert!(store.flags().unwrap().contains_key("drain"));
         drop(store);
-        SqliteStore::open_with(&db, &[ALL[0], SECOND]).unwrap();
+        SqliteStore::open_with(&db, &with(NEXT)).unwrap();
+    }
+
+    /// What an older Longhaul stored is all there, its chains hold, and its tasks go on.
+    #[test]
+    fn schema_1_becomes_schema_2_whole() {
+        let (_folder, db) = temporary();
+        drop(SqliteStore::open_with(&db, &ALL[..1]).unwrap());
+        let old = Connection::open(&db).unwrap();
+        old.execute_batch(include_str!("../../tests/samples/schema-1.sql"))
+            .unwrap();
+        drop(old);
+
+        let mut store = SqliteStore::open(&db).unwrap();
+        assert!(Utf8PathBuf::from(format!("{db}.v1.bak")).exists());
+        let reader = SqliteReader::open(&db).unwrap();
+        let all = reader.list(&TaskFilter::default()).unwrap();
+        let stand: Vec<(&str, &str, u64, bool)> = all
+            .iter()
+            .map(|t| {
+                let word = t.task.state.word().as_str();
+                let kept = t.task.carry.workspace.is_some();
+                (t.task.name.as_str(), word, t.task.version, kept)
+            })
+            .collect();
+        assert_eq!(
+            stand,
+            [
+                ("waits", "ready", 1, false),
+                ("fails", "needs_human", 14, true),
+                ("passes", "done", 8, true)
+            ]
+        );
+        let mut rows = 0;
+        for t in &all {
+            let chain = reader.verify_chain(t.task.id).unwrap().unwrap();
+            assert!(matches!(chain, Chain::Intact { .. }), "{chain:?}");
+            let ledger = reader.ledger(t.task.id).unwrap();
+            assert!(ledger.iter().all(|r| r.entry.task == t.task.id));
+            rows += ledger.len();
+            assert_eq!(
+                reader.attempts(t.task.id).unwrap().len() as u64,
+                t.task.fence.0
+            );
+        }
+        assert_eq!(reader.ledger_tail(0, 100).unwrap().len(), rows);
+        assert_eq!(reader.counts().unwrap().live(), 2);
+
+        let before = all[1].task.clone();
+        let mut task = before.clone();
+        task.version += 1;
+        let mut entry = reader.ledger(task.id).unwrap().pop().unwrap().entry;
+        entry.from = entry.to;
+        entry.version = task.version;
+        let id = task.id;
+        let moved = Write::Step(Box::new(Step {
+            expect_version: before.version,
+            expect_fence: before.fence,
+            task,
+            entry,
+            verdict: None,
+            window: None,
+            op_id: uuid::Uuid::from_u128(7),
+        }));
+        store.commit(&[moved]).unwrap().remove(0).unwrap();
+        let chain = reader.verify_chain(id).unwrap().unwrap();
+        assert!(matches!(chain, Chain::Intact { .. }), "{chain:?}");
     }
 }

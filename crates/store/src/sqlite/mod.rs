@@ -3,8 +3,10 @@
 mod commit;
 mod errors;
 mod filter;
+mod hot;
 mod idle;
 mod insert;
+mod known;
 mod lock;
 mod migrate;
 mod open;

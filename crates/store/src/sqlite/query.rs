@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use longhaul_core::ids::TaskId;
 use longhaul_core::task::Task;
 use longhaul_core::window::Window;
 use rusqlite::{Connection, Params, Row};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::rows::{At, TASK_COLUMNS, TASK_SOURCE, stored_task, text};
+use super::rows::{At, TASK_COLUMNS, TASK_SOURCE, ledger_task, stored_task, text};
 use crate::error::StoreError;
 use crate::write::AppliedOp;
 
@@ -58,7 +57,8 @@ pub(super) fn flags(conn: &Connection) -> Result<BTreeMap<String, Value>, StoreE
 }
 
 pub(super) fn applied(conn: &Connection, op_id: Uuid) -> Result<Option<AppliedOp>, StoreError> {
-    let sql = "SELECT seq, task, version FROM ledger WHERE op_id = ?1";
+    let sql = "SELECT l.seq, t.id, l.version FROM ledger l LEFT JOIN task t ON t.key = l.task
+         WHERE l.op_id = ?1";
     let found = rows(conn, sql, [op_id], |r| {
         let seq: i64 = r.get(0)?;
         let at = At {
@@ -67,7 +67,7 @@ pub(super) fn applied(conn: &Connection, op_id: Uuid) -> Result<Option<AppliedOp
         };
         Ok(AppliedOp {
             seq: at.count("seq", seq)?,
-            task: TaskId::from_uuid(r.get(1)?),
+            task: ledger_task(r, at)?,
             version: at.count("version", r.get(2)?)?,
         })
     })?;

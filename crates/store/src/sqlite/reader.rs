@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::filter::where_clause;
 use super::query::{self, capped, rows};
 use super::rows::{
-    At, LEDGER_COLUMNS, TASK_COLUMNS, TASK_SOURCE, ledger_row, stored_attempt, stored_task, text,
-    with_link,
+    At, LEDGER_COLUMNS, LEDGER_SOURCE, TASK_COLUMNS, TASK_SOURCE, ledger_row, stored_attempt,
+    stored_task, text, with_link,
 };
 use super::{open, totals};
 use crate::chain::{Chain, Walk};
@@ -116,22 +116,22 @@ impl Reader for SqliteReader {
         self.at_once(|conn| {
             let needle = Needle::parse(wanted);
             let most = capped(MAX_CANDIDATES + 1);
-            let live = "SELECT id, name, state FROM task WHERE name = ?1 AND final_at IS NULL
-                 ORDER BY id LIMIT ?2";
+            let live = "SELECT t.id, t.name, n.state FROM task t LEFT JOIN task_now n
+                   ON n.key = t.key WHERE t.name = ?1 AND t.final_at IS NULL ORDER BY t.id LIMIT ?2";
             let mut found = rows(conn, live, params![wanted, most], candidate)?;
             if found.is_empty() {
-                let last = "SELECT id, name, state FROM task WHERE name = ?1
-                     ORDER BY id DESC LIMIT 1";
+                let last = "SELECT t.id, t.name, n.state FROM task t LEFT JOIN task_now n
+                       ON n.key = t.key WHERE t.name = ?1 ORDER BY t.id DESC LIMIT 1";
                 found = rows(conn, last, [wanted], candidate)?;
             }
             if let Some((low, high)) = needle.range {
-                let sql = "SELECT id, name, state FROM task WHERE id BETWEEN ?1 AND ?2
-                     ORDER BY id LIMIT ?3";
+                let sql = "SELECT t.id, t.name, n.state FROM task t LEFT JOIN task_now n
+                       ON n.key = t.key WHERE t.id BETWEEN ?1 AND ?2 ORDER BY t.id LIMIT ?3";
                 found.extend(rows(conn, sql, params![low, high, most], candidate)?);
             }
             if let Some(tail) = needle.tail {
-                let sql = "SELECT id, name, state FROM task WHERE substr(id, 13) = ?1
-                     ORDER BY id LIMIT ?2";
+                let sql = "SELECT t.id, t.name, n.state FROM task t LEFT JOIN task_now n
+                       ON n.key = t.key WHERE substr(t.id, 13) = ?1 ORDER BY t.id LIMIT ?2";
                 found.extend(rows(conn, sql, params![tail, most], candidate)?);
             }
             resolve::settle(found, wanted, || {
@@ -142,13 +142,13 @@ impl Reader for SqliteReader {
     }
 
     fn ledger(&self, task: TaskId) -> Result<Vec<LedgerRow>, StoreError> {
-        let sql = format!("SELECT {LEDGER_COLUMNS} FROM ledger WHERE task = ?1 ORDER BY version");
-        rows(&self.conn, &sql, [task.uuid()], ledger_row)
+        rows(&self.conn, &ledger_of(), [task.uuid()], ledger_row)
     }
 
     fn ledger_tail(&self, after_seq: u64, limit: usize) -> Result<Vec<LedgerRow>, StoreError> {
-        let sql =
-            format!("SELECT {LEDGER_COLUMNS} FROM ledger WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+        let sql = format!(
+            "SELECT {LEDGER_COLUMNS} FROM {LEDGER_SOURCE} WHERE l.seq > ?1 ORDER BY l.seq LIMIT ?2"
+        );
         let params = params![super::rows::int(after_seq), capped(limit)];
         rows(&self.conn, &sql, params, ledger_row)
     }
@@ -242,23 +242,32 @@ impl Reader for SqliteReader {
                 table: "task",
                 row: &task,
             };
-            let sql = "SELECT version, state, chain FROM task WHERE id = ?1";
+            let sql = "SELECT n.version, n.state, n.chain FROM task t LEFT JOIN task_now n
+                 ON n.key = t.key WHERE t.id = ?1";
             let found = rows(conn, sql, [task.uuid()], |r| {
-                let version = at.count("version", r.get(0)?)?;
+                let version: Option<i64> = r.get(0)?;
+                let version = version.ok_or_else(|| at.bad("version", "nothing"))?;
+                let version = at.count("version", version)?;
                 Ok((version, at.state("state", text(r, 1)?)?, r.get(2)?))
             })?;
             let Some((version, state, head)) = found.into_iter().next() else {
                 return Ok(None);
             };
             let mut walk = Walk::new();
-            let sql =
-                format!("SELECT {LEDGER_COLUMNS} FROM ledger WHERE task = ?1 ORDER BY version");
-            rows(conn, &sql, [task.uuid()], |r| {
+            rows(conn, &ledger_of(), [task.uuid()], |r| {
                 with_link(r, |link, hash| walk.row(link, hash))
             })?;
             Ok(Some(walk.end(version, state, &head)))
         })
     }
+}
+
+/// The rows of one task, oldest first.
+fn ledger_of() -> String {
+    format!(
+        "SELECT {LEDGER_COLUMNS} FROM {LEDGER_SOURCE}
+         WHERE l.task = (SELECT key FROM task WHERE id = ?1) ORDER BY l.version"
+    )
 }
 
 fn candidate(r: &Row<'_>) -> Result<Candidate, StoreError> {
@@ -361,8 +370,10 @@ mod tests {
             ("SELECT id FROM task WHERE name = ?1", one()),
             ("SELECT * FROM verdict WHERE task = ?1 ORDER BY key", one()),
             ("SELECT seq FROM ledger WHERE op_id = ?1", one()),
+            (&ledger_of(), one()),
             (
-                "SELECT state, count(*) FROM task WHERE final_at >= ?1 GROUP BY state",
+                "SELECT n.state, count(*) FROM task t JOIN task_now n ON n.key = t.key
+                 WHERE t.final_at >= ?1 GROUP BY n.state",
                 one(),
             ),
             ("SELECT tokens FROM attempt WHERE ended_at >= ?1", one()),
@@ -381,5 +392,64 @@ mod tests {
                 "{sql}: {plan}"
             );
         }
+    }
+
+    /// A database with so many tasks that were done long ago.
+    fn with_history(tasks: u32) -> (tempfile::TempDir, SqliteStore, SqliteReader) {
+        let (folder, store, reader) = empty();
+        let db = Utf8Path::from_path(folder.path()).unwrap().join("x.db");
+        let conn = Connection::open(db).unwrap();
+        conn.execute_batch(&format!(
+            "PRAGMA foreign_keys = OFF;
+             CREATE TEMP TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+               WHERE i < {tasks}) SELECT i, unhex(printf('%032x', i)) AS id FROM n;
+             INSERT INTO task SELECT i, id, 'task', '/r', 'script', NULL, NULL, '[]', id, 0, 'normal',
+               0, i, '{{}}' FROM n;
+             INSERT INTO task_now SELECT i, 1, 0, 'done', i, zeroblob(32), '{{}}' FROM n;
+             INSERT INTO task_carry SELECT i, '{{}}' FROM n;
+             INSERT INTO ledger SELECT i, i, 1, 0, 'done', 'done', 'finished', 'check', id, i, '{{}}',
+               zeroblob(32) FROM n;
+             INSERT INTO state_count VALUES ('done', {tasks});"
+        ))
+        .unwrap();
+        (folder, store, reader)
+    }
+
+    /// What the engine does for a statement, in its own steps.
+    fn steps(reader: &SqliteReader, sql: &str, values: Vec<rusqlite::types::Value>) -> i32 {
+        let mut statement = reader.conn.prepare(sql).unwrap();
+        let mut found = statement.query(params_from_iter(values)).unwrap();
+        while found.next().unwrap().is_some() {}
+        drop(found);
+        statement.get_status(rusqlite::StatementStatus::VmStep)
+    }
+
+    #[test]
+    fn what_is_read_often_costs_the_same_with_fifty_times_the_history() {
+        let work = |tasks| {
+            let (_folder, _store, reader) = with_history(tasks);
+            let listing = |filter: &TaskFilter| {
+                let (tail, values) = where_clause(filter);
+                let sql = format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} {tail}");
+                steps(&reader, &sql, values)
+            };
+            let fifty = TaskFilter {
+                limit: 50,
+                ..TaskFilter::default()
+            };
+            let waiting = TaskFilter {
+                states: vec![StateWord::Ready, StateWord::Running],
+                ..TaskFilter::default()
+            };
+            let of = |sql: &str, values| steps(&reader, sql, values);
+            [
+                of(&live_sql(), Vec::new()),
+                listing(&fifty),
+                listing(&waiting),
+                of("SELECT state, tasks FROM state_count", Vec::new()),
+                of(&ledger_of(), vec![vec![0_u8; 16].into()]),
+            ]
+        };
+        assert_eq!(work(60), work(3_000));
     }
 }

@@ -3,7 +3,7 @@
 use longhaul_core::attempt::{Attempt, Halt};
 use longhaul_core::ids::{Fence, SpawnKey, TaskId};
 use longhaul_core::ledger::{Actor, Cause, LedgerEntry};
-use longhaul_core::task::{Carry, State, StateWord, Tally, Task, Terms};
+use longhaul_core::task::{State, StateWord, Tally, Task};
 use longhaul_core::time::UnixMs;
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
@@ -15,22 +15,26 @@ use crate::error::StoreError;
 use crate::read::{LedgerRow, StoredAttempt, StoredTask};
 
 /// The columns that [`stored_task`] reads, of `task t LEFT JOIN attempt a`.
-pub(super) const TASK_COLUMNS: &str = "t.id, t.version, t.epoch, t.state, t.name, t.project, \
-    t.grp, t.labels, t.submission, t.created_at, t.changed_at, t.final_at, t.body, a.body";
-/// Where they come from: a task with its current or last attempt.
-pub(super) const TASK_SOURCE: &str =
-    "task t LEFT JOIN attempt a ON a.task = t.id AND a.epoch = t.epoch";
+pub(super) const TASK_COLUMNS: &str = "t.id, n.version, n.epoch, n.state, t.name, t.project, \
+    t.grp, t.labels, t.submission, t.created_at, n.changed_at, t.final_at, n.body, a.body, \
+    t.terms, c.body";
+/// Where they come from: a task with its current or last attempt. All are outer joins, so that a row
+/// that was lost is an error and not a task less.
+pub(super) const TASK_SOURCE: &str = "task t LEFT JOIN task_now n ON n.key = t.key \
+    LEFT JOIN task_carry c ON c.key = t.key \
+    LEFT JOIN attempt a ON a.task = t.id AND a.epoch = n.epoch";
 /// The columns that [`ledger_row`] reads.
-pub(super) const LEDGER_COLUMNS: &str = "seq, task, version, epoch, from_state, to_state, cause, \
-    actor, op_id, at, data, hash";
+pub(super) const LEDGER_COLUMNS: &str = "l.seq, t.id, l.version, l.epoch, l.from_state, \
+    l.to_state, l.cause, l.actor, l.op_id, l.at, l.data, l.hash";
+/// Where they come from.
+pub(super) const LEDGER_SOURCE: &str = "ledger l LEFT JOIN task t ON t.key = l.task";
 
-/// What a task's body holds: all that has no column of its own. The attempt has its own table.
+/// What the body of a task's moving row holds: all that has no column of its own. What was asked for
+/// and what it inherits have rows that change less often; the attempt has its own table.
 #[derive(Serialize)]
 struct BodyOut<'a> {
     state: &'a State,
-    terms: &'a Terms,
     tally: &'a Tally,
-    carry: &'a Carry,
     hold: bool,
     halt: &'a Option<Halt>,
     attempt: bool,
@@ -39,15 +43,13 @@ struct BodyOut<'a> {
 #[derive(Deserialize)]
 struct BodyIn {
     state: State,
-    terms: Terms,
     tally: Tally,
-    carry: Carry,
     hold: bool,
     halt: Option<Halt>,
     attempt: bool,
 }
 
-/// The body of a task. Every field is named, so that a new one is not forgotten.
+/// The body of a task's moving row. Every field is named, so that a new one is not forgotten.
 pub(super) fn task_body(task: &Task) -> Result<String, StoreError> {
     let Task {
         id: _,
@@ -55,10 +57,10 @@ pub(super) fn task_body(task: &Task) -> Result<String, StoreError> {
         version: _,
         fence: _,
         state,
-        terms,
+        terms: _,
         tally,
         attempt,
-        carry,
+        carry: _,
         hold,
         halt,
         created_at: _,
@@ -66,9 +68,7 @@ pub(super) fn task_body(task: &Task) -> Result<String, StoreError> {
     } = task;
     json(&BodyOut {
         state,
-        terms,
         tally,
-        carry,
         hold: *hold,
         halt,
         attempt: attempt.is_some(),
@@ -134,10 +134,10 @@ pub(super) fn stored_task(row: &Row<'_>) -> Result<StoredTask, StoreError> {
         table: "task",
         row: &id,
     };
-    let word = at.state(
-        "state",
-        row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?,
-    )?;
+    let Some(version) = row.get::<_, Option<i64>>(1)? else {
+        return Err(at.bad("version", "nothing"));
+    };
+    let word = at.state("state", text(row, 3)?)?;
     let body: BodyIn = at.parse("body", text(row, 12)?)?;
     if body.state.word() != word {
         return Err(at.bad("state", word));
@@ -158,13 +158,17 @@ pub(super) fn stored_task(row: &Row<'_>) -> Result<StoredTask, StoreError> {
         task: Task {
             id,
             name: row.get(4)?,
-            version: at.count("version", row.get(1)?)?,
+            version: at.count("version", version)?,
             fence: Fence(at.count("epoch", row.get(2)?)?),
             state: body.state,
-            terms: body.terms,
+            terms: at.parse("terms", text(row, 14)?)?,
             tally: body.tally,
             attempt,
-            carry: body.carry,
+            carry: match row.get_ref(15)?.as_str_or_null() {
+                Ok(Some(text)) => at.parse("carry", text)?,
+                Ok(None) => return Err(at.bad("carry", "nothing")),
+                Err(e) => return Err(rusqlite::Error::from(e).into()),
+            },
             hold: body.hold,
             halt: body.halt,
             created_at: UnixMs(row.get(9)?),
@@ -190,7 +194,7 @@ pub(super) fn ledger_row(row: &Row<'_>) -> Result<LedgerRow, StoreError> {
     Ok(LedgerRow {
         seq: at.count("seq", seq)?,
         entry: LedgerEntry {
-            task: TaskId::from_uuid(row.get(1)?),
+            task: ledger_task(row, at)?,
             version: at.count("version", row.get(2)?)?,
             fence: Fence(at.count("epoch", row.get(3)?)?),
             from: at.state("from_state", text(row, 4)?)?,
@@ -205,6 +209,13 @@ pub(super) fn ledger_row(row: &Row<'_>) -> Result<LedgerRow, StoreError> {
     })
 }
 
+/// The task of a row of [`LEDGER_COLUMNS`].
+pub(super) fn ledger_task(row: &Row<'_>, at: At<'_>) -> Result<TaskId, StoreError> {
+    let id: Option<Uuid> = row.get(1)?;
+    let id = id.ok_or_else(|| at.bad("task", "a task that is not stored"))?;
+    Ok(TaskId::from_uuid(id))
+}
+
 /// The raw texts of a ledger row from [`LEDGER_COLUMNS`], with its stored hash, to be verified.
 pub(super) fn with_link<T>(
     row: &Row<'_>,
@@ -216,7 +227,7 @@ pub(super) fn with_link<T>(
         row: &seq,
     };
     let link = Link {
-        task: TaskId::from_uuid(row.get(1)?),
+        task: ledger_task(row, at)?,
         version: at.count("version", row.get(2)?)?,
         fence: Fence(at.count("epoch", row.get(3)?)?),
         from: text(row, 4)?,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::commit::{Batch, Host};
 use super::errors::of_commit;
+use super::known::Known;
 use super::lock::WriterLock;
 use super::migrate::{self, Migration};
 use super::reader::SqliteReader;
@@ -28,6 +29,7 @@ pub struct SqliteStore {
     conn: Connection,
     path: Utf8PathBuf,
     host: Host,
+    known: Known,
     // Last: let go only after the connection is closed.
     _lock: WriterLock,
 }
@@ -49,6 +51,7 @@ impl SqliteStore {
             conn,
             path: path.to_owned(),
             host: None,
+            known: Known::default(),
             _lock: lock,
         })
     }
@@ -82,8 +85,11 @@ impl SqliteStore {
     }
 
     /// Applies a batch inside the transaction that is open.
-    fn apply(&self, batch: &[Write]) -> Result<(Vec<Result<Applied, Refusal>>, Host), StoreError> {
-        let mut open = Batch::new(&self.conn, self.host.clone());
+    fn apply(
+        &mut self,
+        batch: &[Write],
+    ) -> Result<(Vec<Result<Applied, Refusal>>, Host), StoreError> {
+        let mut open = Batch::new(&self.conn, &mut self.known, self.host.clone());
         let results = batch
             .iter()
             .map(|write| open.apply(write))
@@ -120,6 +126,7 @@ impl Store for SqliteStore {
                 Ok(results)
             }
             Err(e) => {
+                self.known.forget();
                 self.roll_back();
                 Err(e)
             }

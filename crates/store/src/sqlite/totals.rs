@@ -10,7 +10,8 @@ use crate::read::Totals;
 
 pub(super) fn since(conn: &Connection, since: UnixMs) -> Result<Totals, StoreError> {
     let mut totals = Totals::default();
-    let sql = "SELECT state, count(*) FROM task WHERE final_at >= ?1 GROUP BY state";
+    let sql = "SELECT n.state, count(*) FROM task t JOIN task_now n ON n.key = t.key
+         WHERE t.final_at >= ?1 GROUP BY n.state";
     rows(conn, sql, [since.0], |r| {
         tally(&mut totals, text(r, 0)?, r.get(1)?)
     })?;
@@ -22,7 +23,8 @@ pub(super) fn since(conn: &Connection, since: UnixMs) -> Result<Totals, StoreErr
         "SELECT tokens, cost FROM attempt WHERE ended_at >= ?1",
         "SELECT tokens, cost FROM verdict WHERE at >= ?1 AND tokens > 0",
         // `?1` is bound and not asked for: an attempt that goes on counts whenever it began.
-        "SELECT a.tokens, a.cost FROM task t JOIN attempt a ON a.task = t.id AND a.epoch = t.epoch
+        "SELECT a.tokens, a.cost FROM task t JOIN task_now n ON n.key = t.key
+         JOIN attempt a ON a.task = t.id AND a.epoch = n.epoch
          WHERE t.final_at IS NULL AND a.ended_at IS NULL AND ?1 IS NOT NULL",
     ];
     for sql in spent {

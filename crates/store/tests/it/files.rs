@@ -191,7 +191,7 @@ fn i1_a_state_nobody_knows_is_an_error_that_names_the_row() {
     filled(&folder);
     tamper(
         &folder.db(),
-        "UPDATE task SET state = 'dreaming' WHERE name = 'task-2'",
+        "UPDATE task_now SET state = 'dreaming' WHERE key = (SELECT key FROM task WHERE name = 'task-2')",
     );
     let mut store = SqliteStore::open(&folder.db()).unwrap();
     let error = store.live().unwrap_err();
@@ -259,7 +259,7 @@ fn a_changed_ledger_row_breaks_the_chain() {
     );
     assert_eq!(broken("DELETE FROM ledger WHERE version = 2"), 2);
     assert_eq!(broken("DELETE FROM ledger WHERE version = 1"), 1);
-    assert_eq!(broken("UPDATE task SET state = 'done'"), 2);
+    assert_eq!(broken("UPDATE task_now SET state = 'done'"), 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of the store through its public interface, on every engine it has.
 
 mod conformance;
+mod cost;
 mod differential;
 mod files;
 mod killed;
