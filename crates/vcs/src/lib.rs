@@ -37,7 +37,7 @@ pub use oid::{NotAnOid, Oid};
 pub use path::{BadEscape, RepoPath};
 pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
-pub use repo::{Head, OpenError, Repo, StartError};
+pub use repo::{Head, OpenError, Repo, StartError, top_level};
 pub use seal::{SealError, SealRequest, Sealed};
 pub use snapshot::{
     FileRules, RestoreError, RestoreScope, Restored, SkipReason, Skipped, Snapshot, SnapshotRef,

@@ -46,7 +46,7 @@ impl<'r> Site<'r> {
             .ok()?;
         let list = ConfigList::parse(&listing.stdout)
             .ok_or_else(|| listing.malformed("config entries with their scope"))?;
-        site.settings = overrides(&list, trusted, git.has_lfs());
+        site.settings = overrides(&list, trusted, || git.has_lfs());
         let has = |key| list.get(key).is_some_and(|v| !v.is_empty());
         site.sparse = list.get("core.sparsecheckout") == Some(b"true");
         site.identity = has("user.name") && has("user.email");

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::harness::{Known, registry};
 use super::repo;
 use super::spec::{Planned, Resolver};
+use super::stored::Stored;
 use crate::context::Context;
 use crate::failure::{Failure, OnPath as _};
 use crate::output::text::count;
@@ -108,8 +109,8 @@ pub(crate) fn read(context: &Context, shown: &Utf8Path) -> Result<TaskFile, Fail
     let path = path.canonicalize_utf8().on("find", &path)?;
     let folder = path.parent().unwrap_or(Utf8Path::new("/"));
     let facts = Facts::of(context, folder, false)?;
-    let reads = context.reads()?;
-    let stored = |text: &str| reads.task(text).is_ok();
+    let tasks = Stored::new(context);
+    let stored = |text: &str| tasks.task(text).is_ok();
     let input = TaskFileInput {
         bytes: &bytes,
         path: &path,
@@ -189,9 +190,9 @@ pub(crate) fn plan(context: &Context, file: TaskFile, wish: &Wish<'_>) -> Result
         digest = part_digest(&digest, &drafts);
     }
     let folder = path.parent().unwrap_or(Utf8Path::new("/")).to_owned();
-    let reads = context.reads()?;
-    let git = repo::git(&context.env)?;
-    let mut resolver = Resolver::new(context, git, &settings, &reads, folder);
+    let stored = Stored::new(context);
+    let git = repo::git_on_demand(&context.env)?;
+    let mut resolver = Resolver::new(context, git, &settings, &stored, folder);
     resolver.task_file = Some(path.clone());
     resolver.harness = wish.harness;
     resolver.anywhere = wish.anywhere;

@@ -9,3 +9,4 @@ mod launch;
 pub(crate) mod rehearse;
 pub(crate) mod repo;
 pub(crate) mod spec;
+pub(crate) mod stored;

@@ -1,12 +1,11 @@
 //! Repositories as the submitter sees them: the work tree a path lies in and its base branch.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use longhaul_vcs::{Git, GitSettings, OpenError, Repo, StartError};
+use longhaul_vcs::{Git, GitError, GitSettings, OpenError, Repo, StartError};
 
-use super::gitrun;
 use crate::context::Context;
 use crate::env::Env;
-use crate::failure::{Failure, OnPath as _};
+use crate::failure::Failure;
 use crate::paths::Paths;
 
 /// Folder of what the vcs crate remembers, below the state folder.
@@ -14,16 +13,27 @@ pub(crate) fn memory(paths: &Paths) -> Utf8PathBuf {
     paths.state_dir.join("repos")
 }
 
-/// The git program.
+/// The git program, known to be good.
 ///
 /// # Errors
 /// None is installed, or it is too old (T30).
 pub(crate) fn git(env: &Env) -> Result<Git, Failure> {
-    Git::new(GitSettings::new(env.all())).map_err(|e| {
-        Failure::new("git cannot be used")
-            .because(e)
-            .help("install git 2.40 or newer")
-    })
+    Git::new(GitSettings::new(env.all())).map_err(no_git)
+}
+
+/// The git program for work that may not need it: an ordinary repository is read without it. One that
+/// is too old fails when it is first used, and no daemon starts with it (T30).
+///
+/// # Errors
+/// None is installed.
+pub(crate) fn git_on_demand(env: &Env) -> Result<Git, Failure> {
+    Git::on_demand(GitSettings::new(env.all())).map_err(no_git)
+}
+
+fn no_git(error: GitError) -> Failure {
+    Failure::new("git cannot be used")
+        .because(error)
+        .help("install git 2.40 or newer")
 }
 
 /// Opens the repository that holds a path.
@@ -63,15 +73,16 @@ pub(crate) fn start_failure(error: &StartError) -> Failure {
 /// # Errors
 /// It lies in none.
 pub(crate) fn top_level(context: &Context, folder: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
-    let args = ["rev-parse", "--path-format=absolute", "--show-toplevel"];
-    let top = gitrun::git(&context.env, folder, &args).map_err(|_| {
+    let outside = || {
         Failure::usage(format!(
             "{folder} is not in the work tree of a git repository"
         ))
         .help("go to one, or name it with -C DIR")
-    })?;
-    let top = top.strip_suffix('\n').unwrap_or(&top);
-    Utf8Path::new(top).canonicalize_utf8().on("find", top)
+    };
+    let git = git_on_demand(&context.env).map_err(|_| outside())?;
+    let top = longhaul_vcs::top_level(&git, folder.as_std_path());
+    let top = top.ok().flatten().ok_or_else(outside)?;
+    Utf8PathBuf::from_path_buf(top).map_err(|_| outside())
 }
 
 /// The checkout of a repository as UTF-8.

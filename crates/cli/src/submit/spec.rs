@@ -14,8 +14,8 @@ use longhaul_vcs::{Git, OpenError, Repo};
 use uuid::Uuid;
 
 use super::harness::Picked;
+use super::stored::Stored;
 use super::{checks, harness, launch, repo};
-use crate::client::Reads;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::{settings, wire};
@@ -25,7 +25,7 @@ pub(crate) struct Resolver<'c> {
     pub(crate) context: &'c Context,
     pub(crate) git: Git,
     pub(crate) settings: &'c Settings,
-    pub(crate) reads: &'c Reads,
+    pub(crate) stored: &'c Stored<'c>,
     /// Where a draft without `repo` belongs.
     pub(crate) home: Utf8PathBuf,
     pub(crate) task_file: Option<Utf8PathBuf>,
@@ -71,14 +71,14 @@ impl<'c> Resolver<'c> {
         context: &'c Context,
         git: Git,
         settings: &'c Settings,
-        reads: &'c Reads,
+        stored: &'c Stored<'c>,
         home: Utf8PathBuf,
     ) -> Self {
         Self {
             context,
             git,
             settings,
-            reads,
+            stored,
             home,
             task_file: None,
             harness: None,
@@ -148,7 +148,7 @@ impl<'c> Resolver<'c> {
         for dependency in &draft.depends_on {
             depends_on.push(match dependency {
                 DepRef::InFile(n) => ids[*n],
-                DepRef::Stored(text) => self.reads.task(text)?.task.id,
+                DepRef::Stored(text) => self.stored.task(text)?.task.id,
             });
         }
         let resolution = Resolution {
@@ -260,9 +260,9 @@ impl<'c> Resolver<'c> {
         let opened = self.open(path)?;
         let prefix = &self.settings.branch_prefix;
         let taken = opened
-            .ref_commit(&format!("refs/heads/{prefix}"))
+            .has_branch(prefix)
             .map_err(|e| Failure::new("cannot read the branches").because(e))?;
-        if taken.is_some() {
+        if taken {
             // git keeps `a` and `a/b` apart only as file and folder: both cannot be.
             return Err(Failure::usage(format!(
                 "the repository has a branch named `{prefix}`, so branches `{prefix}/…` cannot be made"

@@ -13,6 +13,7 @@ use crate::output::text::count;
 use crate::submit::file::{Facts, say_notes};
 use crate::submit::repo;
 use crate::submit::spec::Resolver;
+use crate::submit::stored::Stored;
 
 /// Add one task from the command line
 ///
@@ -220,8 +221,8 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let folder: Utf8PathBuf = context.folder().to_owned();
     let facts = Facts::of(context, &folder, true)?;
-    let reads = context.reads()?;
-    let stored = |text: &str| reads.task(text).is_ok();
+    let tasks = Stored::new(context);
+    let stored = |text: &str| tasks.task(text).is_ok();
     let task =
         draft_from_flags(&args.flags(), &folder, &facts.context(&stored)).map_err(|found| {
             Failure::usage(format!(
@@ -231,8 +232,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             .detail(found.render(context.printer.color_err()))
         })?;
     say_notes(context, &task.notes);
-    let git = repo::git(&context.env)?;
-    let mut resolver = Resolver::new(context, git, &facts.settings, &reads, folder);
+    let git = repo::git_on_demand(&context.env)?;
+    let mut resolver = Resolver::new(context, git, &facts.settings, &tasks, folder);
     let planned = resolver.all(vec![task.draft])?;
     let tasks: Vec<_> = planned.into_iter().map(|p| p.task).collect();
     let name = tasks

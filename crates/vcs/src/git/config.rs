@@ -94,11 +94,12 @@ const FIXED: [(&str, &str); 28] = [
 ];
 
 /// The settings as environment variables (`GIT_CONFIG_COUNT` and friends), which, unlike `-c`,
-/// carry any byte in a key. `trusted` keeps the drivers that the repository names.
+/// carry any byte in a key. `trusted` keeps the drivers that the repository names. Whether LFS runs is
+/// asked only if the user's config names it.
 pub(crate) fn overrides(
     list: &ConfigList,
     trusted: bool,
-    lfs_runs: bool,
+    lfs_runs: impl FnOnce() -> bool,
 ) -> Vec<(OsString, OsString)> {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = FIXED
         .iter()
@@ -111,7 +112,7 @@ pub(crate) fn overrides(
             }
         }
     }
-    if !lfs_runs && list.has_own_lfs() {
+    if list.has_own_lfs() && !lfs_runs() {
         switch_filter_off(b"lfs", &mut pairs);
     }
     let mut variables = vec![("GIT_CONFIG_COUNT".into(), pairs.len().to_string().into())];
@@ -231,7 +232,7 @@ mod tests {
 
     fn pairs(listing: &[u8], trusted: bool, lfs: bool) -> Vec<(String, String)> {
         let list = ConfigList::parse(listing).unwrap();
-        let variables = overrides(&list, trusted, lfs);
+        let variables = overrides(&list, trusted, || lfs);
         let text = |v: &OsString| v.to_string_lossy().into_owned();
         variables[1..]
             .chunks(2)

@@ -9,7 +9,7 @@ pub(crate) mod run;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub(crate) use config::{ConfigList, overrides};
@@ -50,12 +50,15 @@ pub struct Git {
 struct Shared {
     settings: GitSettings,
     environment: Vec<(OsString, OsString)>,
-    version: (u32, u32),
-    lfs: bool,
+    /// As it said when it was first asked.
+    version: OnceLock<(u32, u32)>,
+    lfs: OnceLock<bool>,
 }
 
 /// The oldest git whose `merge-tree`, `worktree --lock --reason` and config scopes are known good.
 const OLDEST: (u32, u32) = (2, 40);
+/// The question that is asked before all others.
+pub(crate) const VERSION: &str = "version";
 
 impl Git {
     /// Finds the program and checks its version (T30).
@@ -63,16 +66,39 @@ impl Git {
     /// # Errors
     /// [`GitError::Spawn`] if there is none, [`GitError::TooOld`] below 2.40.
     pub fn new(settings: GitSettings) -> Result<Self, GitError> {
+        let git = Self::on_demand(settings)?;
+        git.check()?;
+        Ok(git)
+    }
+
+    /// Finds the program; its version is checked before it is used for the first time.
+    ///
+    /// # Errors
+    /// [`GitError::Spawn`] if there is none.
+    pub fn on_demand(mut settings: GitSettings) -> Result<Self, GitError> {
+        // Looked up once and not in every child that is about to run it: with a path of its own it is
+        // started without a copy of this process.
+        settings.program = find_program(&settings).ok_or_else(|| GitError::Spawn {
+            program: settings.program.to_string_lossy().into_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
         let environment = guarded_environment(&settings.environment);
-        let mut git = Self {
+        Ok(Self {
             shared: Arc::new(Shared {
                 settings,
                 environment,
-                version: (0, 0),
-                lfs: false,
+                version: OnceLock::new(),
+                lfs: OnceLock::new(),
             }),
-        };
-        let output = Call::new(&git, Path::new("/")).arg("version").ok()?;
+        })
+    }
+
+    /// Asks for the version, once.
+    pub(crate) fn check(&self) -> Result<(u32, u32), GitError> {
+        if let Some(version) = self.shared.version.get() {
+            return Ok(*version);
+        }
+        let output = Call::new(self, Path::new("/")).arg(VERSION).ok()?;
         let version =
             parse_version(&output.stdout).ok_or_else(|| output.malformed("`git version N.N`"))?;
         if version < OLDEST {
@@ -80,27 +106,22 @@ impl Git {
                 found: format!("{}.{}", version.0, version.1),
             });
         }
-        let lfs = Call::new(&git, Path::new("/"))
-            .args(["lfs", "version"])
-            .ok()
-            .is_ok();
-        if let Some(shared) = Arc::get_mut(&mut git.shared) {
-            shared.version = version;
-            shared.lfs = lfs;
-        }
-        Ok(git)
+        Ok(*self.shared.version.get_or_init(|| version))
     }
 
-    /// Major and minor version.
+    /// Major and minor version; zeros if it does not tell.
     #[must_use]
     pub fn version(&self) -> (u32, u32) {
-        self.shared.version
+        self.check().unwrap_or_default()
     }
 
     /// Whether `git lfs` can be run.
     #[must_use]
     pub fn has_lfs(&self) -> bool {
-        self.shared.lfs
+        *self.shared.lfs.get_or_init(|| {
+            let version = Call::new(self, Path::new("/")).args(["lfs", "version"]);
+            version.ok().is_ok()
+        })
     }
 
     pub(crate) fn settings(&self) -> &GitSettings {
@@ -140,6 +161,21 @@ fn guarded_environment(given: &[(OsString, OsString)]) -> Vec<(OsString, OsStrin
         .filter(|(key, _)| !dropped(key))
         .cloned()
         .collect()
+}
+
+/// The program as an absolute path, by the `PATH` that it would be given.
+fn find_program(settings: &GitSettings) -> Option<PathBuf> {
+    if settings.program.components().count() > 1 {
+        return Some(settings.program.clone());
+    }
+    let mut path = settings.environment.iter().rev();
+    let path = path.find(|(key, _)| key == "PATH").map(|(_, v)| v)?;
+    std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(&settings.program))
+        .find(|file| {
+            file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+        })
 }
 
 fn parse_version(stdout: &[u8]) -> Option<(u32, u32)> {

@@ -3,11 +3,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags};
 
 use super::{Git, GitError};
 use crate::oid::Oid;
@@ -118,6 +122,9 @@ impl<'g> Call<'g> {
     /// Runs, and gives whatever the exit code was.
     pub(crate) fn output(self) -> Result<Output, GitError> {
         let command = self.name();
+        if command != super::VERSION {
+            self.git.check()?;
+        }
         let started = Instant::now();
         let mut child = self.spawn()?;
         let (sender, receiver) = mpsc::channel();
@@ -285,16 +292,36 @@ fn read_tail(mut pipe: impl Read) -> String {
 
 /// The output has ended, so the program ends now or has lost its way.
 fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
+    // The kernel says when it ends; a system without such descriptors is asked now and then.
+    let end = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
     let mut pause = Duration::from_micros(200);
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
-            Ok(None) if Instant::now() < deadline => {
+            Ok(None) if Instant::now() < deadline => {}
+            Ok(None) | Err(_) => return None,
+        }
+        match &end {
+            Some(end) => wait_for_end(end, deadline),
+            None => {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(20));
             }
-            Ok(None) | Err(_) => return None,
         }
+    }
+}
+
+/// Returns when the process has ended, or at the deadline, or now and then for nothing.
+fn wait_for_end(end: &OwnedFd, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(left.subsec_nanos()),
+    };
+    let mut fds = [PollFd::new(end, PollFlags::IN)];
+    if rustix::event::poll(&mut fds, Some(&timeout)).is_err() {
+        std::thread::sleep(Duration::from_micros(200));
     }
 }
 

@@ -2,6 +2,7 @@
 //! Not the work done in it: see `worktree`, `snapshot`, `seal`.
 
 mod error;
+mod glance;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -50,6 +51,37 @@ pub struct Repo {
     shallow: bool,
     trusted: bool,
     plain: bool,
+    /// An ordinary repository, some questions about which its files answer.
+    ordinary: bool,
+}
+
+/// Where the parts of a repository are.
+struct Parts {
+    common_dir: PathBuf,
+    git_dir: PathBuf,
+    checkout: PathBuf,
+    shallow: bool,
+    ordinary: bool,
+}
+
+/// The top of the work tree that a folder lies in; `None` if it lies in none. Remembers nothing (I7).
+///
+/// # Errors
+/// If git cannot be run.
+pub fn top_level(git: &Git, path: &Path) -> Result<Option<PathBuf>, GitError> {
+    let Ok(path) = path.canonicalize() else {
+        return Ok(None);
+    };
+    if let Some(found) = glance::find(&path) {
+        return Ok(Some(found.top));
+    }
+    let answer = Call::new(git, &path)
+        .args(["rev-parse", "--path-format=absolute", "--show-toplevel"])
+        .output()?;
+    if answer.code != Some(0) {
+        return Ok(None);
+    }
+    Ok(one_path(&answer.stdout).canonicalize().ok())
 }
 
 impl Repo {
@@ -64,53 +96,26 @@ impl Repo {
             path: named.clone(),
             source,
         })?;
-        let ask = |what: &str| {
-            Call::new(git, &path)
-                .args(["rev-parse", "--path-format=absolute", what])
-                .output()
+        let parts = match glance::find(&path) {
+            Some(found) => Parts {
+                common_dir: found.git_dir.clone(),
+                git_dir: found.git_dir,
+                checkout: found.top,
+                shallow: found.shallow,
+                ordinary: true,
+            },
+            None => Parts::ask(git, &path, named)?,
         };
-        let common = ask("--git-common-dir")?;
-        if common.code != Some(0) {
-            return Err(match foreign_git_folder(&path) {
-                Some(folder) => OpenError::OtherOwner {
-                    path: folder.display().to_string(),
-                },
-                None => OpenError::NotARepository { path: named },
-            });
-        }
-        let bare = ask("--is-bare-repository")?;
-        if bare.stdout != b"false\n" {
-            return Err(OpenError::Bare { path: named });
-        }
-        let top = ask("--show-toplevel")?;
-        let canonical = |stdout: &[u8]| one_path(stdout).canonicalize();
-        // Inside `.git` there is no top level.
-        let Ok(checkout) = (if top.code == Some(0) {
-            canonical(&top.stdout)
-        } else {
-            Err(std::io::ErrorKind::NotFound.into())
-        }) else {
-            return Err(OpenError::NotARepository { path: named });
-        };
-        if !path.starts_with(&checkout) {
-            return Err(OpenError::Redirected { path: named });
-        }
-        let git_dir = ask("--git-dir")?.ok()?;
-        let shallow = ask("--is-shallow-repository")?;
-        let at = |stdout: &[u8]| {
-            let path = one_path(stdout);
-            path.canonicalize().map_err(GitError::file("find", &path))
-        };
-        let common_dir = at(&common.stdout)?;
         let mut repo = Self {
             git: git.clone(),
-            checkout_git_dir: at(&git_dir.stdout)?,
-            checkout,
+            checkout_git_dir: parts.git_dir,
+            checkout: parts.checkout,
             state: PathBuf::new(),
-            shallow: shallow.stdout == b"true\n",
+            shallow: parts.shallow,
             trusted: false,
             plain: false,
-            common_dir,
+            ordinary: parts.ordinary,
+            common_dir: parts.common_dir,
         };
         repo.take_state_folder(state_dir)?;
         Ok(repo)
@@ -148,6 +153,7 @@ impl Repo {
             shallow: false,
             trusted: false,
             plain: true,
+            ordinary: false,
         };
         repo.take_state_folder(state_dir)?;
         Ok(repo)
@@ -248,6 +254,9 @@ impl Repo {
     /// # Errors
     /// [`StartError`] naming an unborn or detached HEAD, each with a remedy.
     pub fn current_branch(&self) -> Result<String, StartError> {
+        if let Some(name) = self.glance(glance::branch) {
+            return Ok(name);
+        }
         match self.head()? {
             Head::Branch { name, .. } => Ok(name),
             Head::Unborn { name } => Err(StartError::Unborn { branch: name }),
@@ -278,6 +287,25 @@ impl Repo {
     /// If git cannot be run.
     pub fn ref_commit(&self, full_name: &str) -> Result<Option<Oid>, GitError> {
         self.objects()?.resolve(full_name, "commit")
+    }
+
+    /// Whether there is a branch of that name (without `refs/heads/`).
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn has_branch(&self, name: &str) -> Result<bool, GitError> {
+        if let Some(there) = self.glance(|git_dir| glance::has_branch(git_dir, name)) {
+            return Ok(there);
+        }
+        let found = self.ref_commit(&format!("refs/heads/{name}"))?;
+        Ok(found.is_some())
+    }
+
+    /// What the files of an ordinary repository say.
+    fn glance<T>(&self, look: impl FnOnce(&Path) -> Option<T>) -> Option<T> {
+        self.ordinary
+            .then(|| look(&self.checkout_git_dir))
+            .flatten()
     }
 
     /// The content of a file in a commit, up to `limit` bytes: config, policy and task files are
@@ -326,6 +354,73 @@ impl Repo {
     }
 }
 
+impl Parts {
+    /// git's own answer, in one process.
+    fn ask(git: &Git, path: &Path, named: String) -> Result<Self, OpenError> {
+        let questions = [
+            "--git-common-dir",
+            "--is-bare-repository",
+            "--git-dir",
+            "--is-shallow-repository",
+            // Last: it fails inside `.git` and in bare repositories, after the others were answered.
+            "--show-toplevel",
+        ];
+        let ask = |what: &[&str]| {
+            Call::new(git, path)
+                .args(["rev-parse", "--path-format=absolute"])
+                .args(what)
+                .output()
+        };
+        let all = ask(&questions)?;
+        let lines = all.stdout.strip_suffix(b"\n").unwrap_or(&all.stdout);
+        let mut answers: Vec<Vec<u8>> = lines.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        let expected = questions.len() - usize::from(all.code != Some(0));
+        if answers.len() > expected {
+            // A path with a newline in it: one by one.
+            answers.clear();
+            for what in questions {
+                let one = ask(&[what])?;
+                if one.code == Some(0) {
+                    let answer = one.stdout.strip_suffix(b"\n").unwrap_or(&one.stdout);
+                    answers.push(answer.to_vec());
+                }
+            }
+        }
+        let [common, bare, git_dir, shallow, top @ ..] = answers.as_slice() else {
+            return Err(match foreign_git_folder(path) {
+                Some(folder) => OpenError::OtherOwner {
+                    path: folder.display().to_string(),
+                },
+                None => OpenError::NotARepository { path: named },
+            });
+        };
+        if bare != b"false" {
+            return Err(OpenError::Bare { path: named });
+        }
+        // Inside `.git` there is no top level.
+        let top = top
+            .first()
+            .and_then(|top| one_path(top).canonicalize().ok());
+        let Some(checkout) = top else {
+            return Err(OpenError::NotARepository { path: named });
+        };
+        if !path.starts_with(&checkout) {
+            return Err(OpenError::Redirected { path: named });
+        }
+        let at = |answer: &[u8]| {
+            let path = one_path(answer);
+            path.canonicalize().map_err(GitError::file("find", &path))
+        };
+        Ok(Self {
+            common_dir: at(common)?,
+            git_dir: at(git_dir)?,
+            checkout,
+            shallow: shallow == b"true",
+            ordinary: false,
+        })
+    }
+}
+
 /// Where HEAD of a work tree points.
 pub(crate) fn read_head(site: &Site<'_>) -> Result<Head, GitError> {
     let symbolic = site
@@ -364,15 +459,4 @@ fn foreign_git_folder(path: &Path) -> Option<PathBuf> {
         .find(|f| f.join(".git").symlink_metadata().is_ok())?;
     let owned = |p: &Path| p.metadata().is_ok_and(|m| m.uid() == own);
     (!(owned(folder) && owned(&folder.join(".git")))).then(|| folder.to_owned())
-}
-
-impl crate::git::run::Output {
-    /// Takes any exit code but zero for a failure.
-    fn ok(self) -> Result<Self, GitError> {
-        if self.code == Some(0) {
-            Ok(self)
-        } else {
-            Err(self.failure())
-        }
-    }
 }

@@ -1,0 +1,194 @@
+//! A repository as its files show it, for the ordinary case: a `.git` folder of our own with a plain
+//! config. Whatever is out of the ordinary gives `None`, and then git is asked. Asking costs a process;
+//! `add` alone would need ten.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::fsx;
+
+/// A config that is longer is for git to read.
+const CONFIG_LIMIT: u64 = 64 << 10;
+/// HEAD and loose refs are short.
+const REF_LIMIT: u64 = 4 << 10;
+/// Packed refs that are longer are for git to read.
+const PACKED_LIMIT: u64 = 8 << 20;
+
+/// An ordinary repository.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Top of the work tree, canonical because the path it was found from is.
+    pub(super) top: PathBuf,
+    /// Its `.git` folder.
+    pub(super) git_dir: PathBuf,
+    pub(super) shallow: bool,
+}
+
+/// The ordinary repository that holds a canonical path.
+pub(super) fn find(path: &Path) -> Option<Found> {
+    let own = rustix::process::geteuid().as_raw();
+    let device = path.metadata().ok()?.dev();
+    for folder in path.ancestors() {
+        let meta = folder.metadata().ok()?;
+        // git stops where a file system ends, and takes a folder with these three for a git folder.
+        if meta.dev() != device || looks_like_git_folder(folder) {
+            return None;
+        }
+        let git_dir = folder.join(".git");
+        let Ok(git_meta) = git_dir.symlink_metadata() else {
+            continue;
+        };
+        let ours = meta.uid() == own && git_meta.uid() == own && git_meta.is_dir();
+        if !ours || !looks_like_git_folder(&git_dir) || git_dir.join("commondir").exists() {
+            return None;
+        }
+        let config = fsx::read_small(&git_dir.join("config"), CONFIG_LIMIT).ok()??;
+        if !is_plain(std::str::from_utf8(&config).ok()?) {
+            return None;
+        }
+        return Some(Found {
+            shallow: git_dir.join("shallow").metadata().is_ok(),
+            top: folder.to_owned(),
+            git_dir,
+        });
+    }
+    None
+}
+
+fn looks_like_git_folder(folder: &Path) -> bool {
+    ["HEAD", "objects", "refs"]
+        .iter()
+        .all(|name| folder.join(name).symlink_metadata().is_ok())
+}
+
+/// Whether a config is what `git init` and everyday commands write: nothing included, no extension, a
+/// work tree where one expects it. A line of another shape is not plain either.
+fn is_plain(config: &str) -> bool {
+    let mut core = false;
+    let (mut version, mut bare) = (false, false);
+    for line in config.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if line.ends_with('\\') {
+            return false;
+        }
+        if let Some(header) = line.strip_prefix('[') {
+            let Some(header) = header.strip_suffix(']') else {
+                return false;
+            };
+            let name = header.split([' ', '.']).next().unwrap_or_default();
+            let name = name.to_ascii_lowercase();
+            if header.contains(['[', ']', '\\']) || name.starts_with("include") {
+                return false;
+            }
+            if name == "extensions" {
+                return false;
+            }
+            core = header.eq_ignore_ascii_case("core");
+            continue;
+        }
+        let (key, value) = line.split_once('=').unwrap_or((line, "true"));
+        let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
+        if !core {
+            continue;
+        }
+        match key.as_str() {
+            "repositoryformatversion" if value == "0" => version = true,
+            "bare" if value == "false" => bare = true,
+            "repositoryformatversion" | "bare" | "worktree" => return false,
+            _ => {}
+        }
+    }
+    version && bare
+}
+
+/// The branch that HEAD names, if it has a commit; `None`: ask git.
+pub(super) fn branch(git_dir: &Path) -> Option<String> {
+    let head = fsx::read_small(&git_dir.join("HEAD"), REF_LIMIT).ok()??;
+    let name = head
+        .strip_prefix(b"ref: refs/heads/")?
+        .strip_suffix(b"\n")?;
+    let name = std::str::from_utf8(name).ok().filter(|n| is_simple(n))?;
+    (has_branch(git_dir, name)?).then(|| name.to_owned())
+}
+
+/// Whether a branch of that name has a commit; `None`: ask git.
+pub(super) fn has_branch(git_dir: &Path, name: &str) -> Option<bool> {
+    if !is_simple(name) {
+        return None;
+    }
+    let full = format!("refs/heads/{name}");
+    match git_dir.join(&full).symlink_metadata() {
+        Ok(meta) if meta.is_dir() => {}
+        Err(error) if fsx::is_absent(&error) => {}
+        Ok(_) => {
+            let text = fsx::read_small(&git_dir.join(&full), REF_LIMIT).ok()??;
+            let oid = text.strip_suffix(b"\n")?;
+            return crate::oid::Oid::parse(oid).ok().map(|_| true);
+        }
+        Err(_) => return None,
+    }
+    match fsx::read_small(&git_dir.join("packed-refs"), PACKED_LIMIT) {
+        Ok(Some(packed)) => {
+            let named = |line: &[u8]| {
+                let name = line
+                    .iter()
+                    .position(|b| *b == b' ')
+                    .map(|at| &line[at + 1..]);
+                name.map(OsStr::from_bytes) == Some(OsStr::new(&full))
+            };
+            Some(packed.split(|b| *b == b'\n').any(named))
+        }
+        Ok(None) if !git_dir.join("packed-refs").exists() => Some(false),
+        Ok(None) | Err(_) => None,
+    }
+}
+
+/// A name that is the same as a path, whatever git allows besides.
+fn is_simple(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
+    !name.is_empty()
+        && name.chars().all(plain)
+        && name
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\
+        [remote \"origin\"]\n\turl = https://example.org/x\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n";
+
+    #[test]
+    fn only_a_plain_config_is_read_without_git() {
+        assert!(is_plain(PLAIN));
+        for more in [
+            "[include]\n\tpath = /elsewhere\n",
+            "[includeIf \"gitdir:/\"]\n\tpath = /elsewhere\n",
+            "[extensions]\n\tobjectformat = sha256\n",
+            "[core]\n\tworktree = /elsewhere\n",
+            "[Core]\n\tWorkTree = /elsewhere\n",
+            "[core] worktree = /elsewhere\n",
+            "[core]\n\tbare = true\n",
+            "[core]\n\tbare\n",
+            "[core]\n\trepositoryformatversion = 1\n",
+            "[alias]\n\tx = a \\\n[core]\n",
+        ] {
+            assert!(!is_plain(&format!("{PLAIN}{more}")), "{more}");
+        }
+        assert!(!is_plain("[core]\n\tbare = false\n"));
+    }
+
+    #[test]
+    fn odd_names_are_left_to_git() {
+        assert!(is_simple("feature/a-1.x"));
+        for name in ["", "a//b", "../x", "a/.b", "x.lock", "é", "a b", "@{-1}"] {
+            assert!(!is_simple(name), "{name}");
+        }
+    }
+}
