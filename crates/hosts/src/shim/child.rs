@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio as Handle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use longhaul_acts::files;
 use rustix::fs::{Mode, OFlags};
@@ -24,6 +26,7 @@ use crate::durable;
 use crate::identity::ProcessIdentity;
 use crate::record::{JobIdentity, Outcome, PROTOCOL_VERSION, SpawnStep};
 use crate::shim::feed::Feed;
+use crate::shim::fork;
 use crate::spec::{CgroupMode, JobSpec, SPAWN_KEY_ENV, Stdin, Stdio};
 
 /// A running main process and our ends of its pipes, all non-blocking.
@@ -119,7 +122,9 @@ pub(super) fn spawn(
         .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
+    let born_inside = Arc::new(AtomicBool::new(false));
     let before_exec = BeforeExec {
+        born_inside: Arc::clone(&born_inside),
         cwd,
         terminal: ends.terminal.is_some(),
         door: cgroup.as_ref().and_then(|group| group.door().ok()),
@@ -151,12 +156,12 @@ pub(super) fn spawn(
     unsafe {
         command.pre_exec(prepare);
     }
-    let spawned = longhaul_acts::process::spawn("shim.spawn", &mut command);
+    let spawned = start(&mut command, cgroup.as_ref(), &born_inside);
     // Our copies of the child's ends must go, or its pipes would never end.
     drop(command);
     match spawned {
-        Ok(child) => Ok(Spawned {
-            pid: child.id(),
+        Ok(pid) => Ok(Spawned {
+            pid,
             out: ends.out,
             err: ends.err,
             feed: ends.feed,
@@ -175,8 +180,30 @@ pub(super) fn spawn(
     }
 }
 
+/// Starts the program: in its cgroup from the first moment, where the system can do that; else the
+/// child joins by itself.
+fn start(
+    command: &mut Command,
+    cgroup: Option<&Cgroup>,
+    born_inside: &AtomicBool,
+) -> io::Result<u32> {
+    if let Some(folder) = cgroup.and_then(|group| File::open(group.path()).ok()) {
+        // Seen by the child: it is a copy.
+        born_inside.store(true, Ordering::Relaxed);
+        let started =
+            longhaul_acts::around("shim.spawn", || fork::into_cgroup(&folder, command));
+        if let Some(started) = started {
+            return started;
+        }
+        born_inside.store(false, Ordering::Relaxed);
+    }
+    longhaul_acts::process::spawn("shim.spawn", command).map(|child| child.id())
+}
+
 /// What the child does before its program runs.
 struct BeforeExec {
+    /// It was started inside of its cgroup.
+    born_inside: Arc<AtomicBool>,
     cwd: OwnedFd,
     terminal: bool,
     door: Option<File>,
@@ -199,10 +226,14 @@ impl BeforeExec {
         rustix::process::fchdir(&self.cwd)?;
         self.at(b'i')?;
         let mut identity = self.identity.clone();
-        let joined = self
-            .door
-            .as_ref()
-            .is_some_and(|door| files::write_fd("child.cgroup", door, b"0").is_ok());
+        let joined = if self.born_inside.load(Ordering::Relaxed) {
+            // The same place between the same points, whoever put the child there.
+            longhaul_acts::around("child.cgroup", || true)
+        } else {
+            self.door
+                .as_ref()
+                .is_some_and(|door| files::write_fd("child.cgroup", door, b"0").is_ok())
+        };
         if !joined {
             identity.cgroup = None;
         }

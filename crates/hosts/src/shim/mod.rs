@@ -10,6 +10,7 @@
 mod child;
 mod clients;
 mod feed;
+mod fork;
 mod run;
 mod sink;
 

@@ -38,6 +38,27 @@ fn i8_stop_ends_strays_in_other_sessions() {
 }
 
 #[test]
+fn i8_the_program_is_in_the_group_that_its_identity_names() {
+    let world = World::new();
+    let script = "cat /proc/self/cgroup > $W/group.part; mv $W/group.part $W/group; exec sleep 600";
+    let handle = world.live(&world.sh("k", script));
+    let Some(group) = handle.identity().unwrap().cgroup.clone() else {
+        // Nothing is claimed where no group can be made.
+        return;
+    };
+    let file = world.root.join("group");
+    wait_for("the program's word", || file.exists().then_some(()));
+    let said = std::fs::read_to_string(&file).unwrap();
+    let name = group.file_name().unwrap().to_str().unwrap();
+    assert!(
+        said.lines()
+            .any(|l| l.starts_with("0::") && l.ends_with(&format!("/{name}"))),
+        "{said} is not {}",
+        group.display()
+    );
+}
+
+#[test]
 fn i8_a_tree_that_ignores_term_is_killed_after_the_grace() {
     let world = World::new();
     let handle = world.live(&world.sh(
