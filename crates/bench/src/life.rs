@@ -67,7 +67,7 @@ impl Source {
         let mut bytes = [7; 10];
         bytes[..8].copy_from_slice(&chance);
         let at = UnixMs(START.0 + i64::try_from(self.tasks / 4).unwrap_or_default());
-        let id = TaskId::new(at.0.unsigned_abs(), bytes);
+        let id = TaskId::new(at.0, bytes);
         let name = format!("task-{}", self.tasks);
         let spec = spec(name.clone());
         let mut task = Task::accept(id, name, Terms::of(&spec), at);

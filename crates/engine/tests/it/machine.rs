@@ -541,3 +541,33 @@ fn t3_a_task_resumed_after_its_dependency_ended_goes_on() {
         assert_eq!(state(&mut w, 2), after);
     }
 }
+
+/// What a tick costs must not depend on what is stored: it asks for nothing.
+#[test]
+fn a_tick_with_live_sessions_asks_the_store_nothing() {
+    let limits = Limits {
+        capacity: Capacity {
+            total: 20,
+            ..Capacity::default()
+        },
+        ..Limits::default()
+    };
+    let store = Moody::default();
+    let mut w = Pretend::new(store.clone(), limits);
+    let tasks: Vec<_> = (1..=40)
+        .map(|n| (id(n), spec(&format!("t{n}"), &[])))
+        .collect();
+    w.command(submit(&tasks));
+    for _ in 0..40 {
+        w.one();
+    }
+    assert_eq!(w.most_live, 20);
+    let before = store.asked();
+    for _ in 0..100 {
+        w.now.mono_ms += 10;
+        w.now.wall.0 += 10;
+        let step = w.machine.step(vec![Event::Tick], w.now);
+        assert!(step.effects.is_empty() && step.advanced.is_none());
+    }
+    assert_eq!(store.asked(), before);
+}

@@ -1,6 +1,7 @@
 //! A store in memory whose commits can be made to go wrong.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use longhaul_core::task::Task;
@@ -26,6 +27,7 @@ pub(crate) enum Mood {
 pub(crate) struct Moody {
     store: MemoryStore,
     moods: Arc<Mutex<VecDeque<Mood>>>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Moody {
@@ -33,10 +35,20 @@ impl Moody {
     pub(crate) fn next(&self, moods: impl IntoIterator<Item = Mood>) {
         self.moods.lock().unwrap().extend(moods);
     }
+
+    /// How often it was asked for anything.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn ask(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Store for Moody {
     fn commit(&mut self, batch: &[Write]) -> Result<Vec<Result<Applied, Refusal>>, StoreError> {
+        self.ask();
         let mood = self.moods.lock().unwrap().pop_front();
         match mood {
             None => self.store.commit(batch),
@@ -57,18 +69,22 @@ impl Store for Moody {
     }
 
     fn live(&mut self) -> Result<Vec<Task>, StoreError> {
+        self.ask();
         self.store.live()
     }
 
     fn windows(&mut self) -> Result<Vec<Window>, StoreError> {
+        self.ask();
         self.store.windows()
     }
 
     fn flags(&mut self) -> Result<BTreeMap<String, Value>, StoreError> {
+        self.ask();
         self.store.flags()
     }
 
     fn applied(&mut self, op_id: Uuid) -> Result<Option<AppliedOp>, StoreError> {
+        self.ask();
         self.store.applied(op_id)
     }
 
