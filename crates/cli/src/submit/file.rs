@@ -191,7 +191,7 @@ pub(crate) fn plan(context: &Context, file: TaskFile, wish: &Wish<'_>) -> Result
     }
     let folder = path.parent().unwrap_or(Utf8Path::new("/")).to_owned();
     let stored = Stored::new(context);
-    let git = repo::git_on_demand(&context.env)?;
+    let git = repo::git(&context.env)?;
     let mut resolver = Resolver::new(context, git, &settings, &stored, folder);
     resolver.task_file = Some(path.clone());
     resolver.harness = wish.harness;

@@ -80,7 +80,7 @@ impl Git {
         // started without a copy of this process.
         settings.program = find_program(&settings).ok_or_else(|| GitError::Spawn {
             program: settings.program.to_string_lossy().into_owned(),
-            source: std::io::ErrorKind::NotFound.into(),
+            source: rustix::io::Errno::NOENT.into(),
         })?;
         let environment = guarded_environment(&settings.environment);
         Ok(Self {
