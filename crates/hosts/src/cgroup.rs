@@ -119,6 +119,16 @@ impl Cgroup {
         Ok(pids)
     }
 
+    /// Processor time that everyone inside used so far, the dead included; `None` if the kernel keeps
+    /// no count.
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
+        let file = self.path.join("cpu.stat");
+        let bytes = procfs::read_small(&file.to_string_lossy()).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let used = text.lines().find_map(|l| l.strip_prefix("usage_usec "))?;
+        used.trim().parse().ok().map(Duration::from_micros)
+    }
+
     /// Ends everyone inside at once; a failure leaves it to signals.
     pub(crate) fn kill(&self) {
         let switch = self.path.join("cgroup.kill");

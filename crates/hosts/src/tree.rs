@@ -89,12 +89,16 @@ impl Tree {
             .collect())
     }
 
-    /// CPU time used so far by the job's live processes and the children they reaped, for telling
-    /// an idle tree from a busy one (T14).
+    /// CPU time used so far by the job, for telling an idle tree from a busy one (T14): as its cgroup
+    /// counts it, else that of its live processes and the children they reaped. Without a cgroup every
+    /// process of the machine is looked at.
     ///
     /// # Errors
     /// As [`Tree::members`].
     pub fn cpu_time(&self) -> io::Result<Duration> {
+        if let Some(used) = self.cgroup.as_ref().and_then(Cgroup::cpu_time) {
+            return Ok(used);
+        }
         let boot = BootId::current()?;
         let ticks: u64 = self.stats(&boot)?.iter().map(|stat| stat.cpu_ticks).sum();
         let per_second = rustix::param::clock_ticks_per_second().max(1);
