@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) struct Scene {
     root: tempfile::TempDir,
     binary: PathBuf,
-    /// The processor time that leaves with it is somebody else's.
+    /// A daemon was started.
     started: bool,
 }
 
@@ -149,12 +149,41 @@ impl Drop for Scene {
         if !self.started {
             return;
         }
-        for args in [&["estop"][..], &["daemon", "stop"]] {
-            if let Err(error) = self.said(args) {
-                table::note(&format!("longhaul-bench: {error}"));
-            }
+        let ended = || -> Fallible<()> {
+            self.said(&["estop"])?;
+            // Shims write to their folders until they go.
+            let shims = shims(&self.path("state").join("jobs"));
+            until("the end of the sessions", || {
+                shims
+                    .iter()
+                    .all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+            })?;
+            self.said(&["daemon", "stop"])?;
+            Ok(())
+        };
+        if let Err(error) = ended() {
+            table::note(&format!("longhaul-bench: {error}"));
         }
     }
+}
+
+/// The bundles of a state folder.
+pub(crate) fn folders(jobs: &Path) -> impl Iterator<Item = PathBuf> {
+    std::fs::read_dir(jobs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+}
+
+/// The shims that wrote them.
+pub(crate) fn shims(jobs: &Path) -> Vec<u32> {
+    folders(jobs)
+        .filter_map(|f| std::fs::read_to_string(f.join("identity.json")).ok())
+        .filter_map(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
+        .filter_map(|v| v.pointer("/shim/pid").and_then(serde_json::Value::as_u64))
+        .filter_map(|pid| u32::try_from(pid).ok())
+        .collect()
 }
 
 /// Looks again until it is so.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use longhaul_hosts::ProcessIdentity;
 
-use crate::scene::{Scene, until};
+use crate::scene::{Scene, folders, shims, until};
 use crate::table::{row, size, time};
 use crate::{Fallible, Options, clock, floor, table};
 
@@ -95,23 +95,6 @@ fn identities(jobs: &Path) -> usize {
     folders(jobs)
         .filter(|f| f.join("identity.json").exists())
         .count()
-}
-
-fn folders(jobs: &Path) -> impl Iterator<Item = std::path::PathBuf> {
-    std::fs::read_dir(jobs)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.path())
-}
-
-fn shims(jobs: &Path) -> Vec<u32> {
-    folders(jobs)
-        .filter_map(|f| std::fs::read_to_string(f.join("identity.json")).ok())
-        .filter_map(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
-        .filter_map(|v| v.pointer("/shim/pid").and_then(serde_json::Value::as_u64))
-        .filter_map(|pid| u32::try_from(pid).ok())
-        .collect()
 }
 
 /// Connections that a process holds.
