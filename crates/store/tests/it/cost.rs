@@ -14,7 +14,7 @@ const HEAD: u64 = 32;
 /// Pages written to the log so far; the log is never cut while it is this short.
 fn pages(folder: &Folder) -> u64 {
     let log = format!("{}-wal", folder.db());
-    (std::fs::metadata(log).unwrap().len() - HEAD) / FRAME
+    (std::fs::metadata(log).expect("the log is there").len() - HEAD) / FRAME
 }
 
 #[test]
