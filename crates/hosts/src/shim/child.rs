@@ -190,8 +190,7 @@ fn start(
     if let Some(folder) = cgroup.and_then(|group| File::open(group.path()).ok()) {
         // Seen by the child: it is a copy.
         born_inside.store(true, Ordering::Relaxed);
-        let started =
-            longhaul_acts::around("shim.spawn", || fork::into_cgroup(&folder, command));
+        let started = longhaul_acts::around("shim.spawn", || fork::into_cgroup(&folder, command));
         if let Some(started) = started {
             return started;
         }

@@ -47,6 +47,10 @@ pub(super) fn into_cgroup(group: &File, command: &mut Command) -> Option<io::Res
         let error = command.exec();
         let number = error.raw_os_error().unwrap_or(libc::EINVAL);
         // Whoever should read it is gone, then.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a pipe to the parent, which a death here closes as well"
+        )]
         rustix::io::write(&tell, &number.to_ne_bytes()).ok();
         #[expect(
             unsafe_code,
