@@ -11,10 +11,21 @@ use crate::git::GitError;
 /// Replaces a file by new content so that a crash leaves the old or the new one, never a mixture.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
+    write_durably_by_way_of(folder, path, bytes)
+}
+
+/// The same with the unfinished file in another folder of the same file system: what a crash leaves in
+/// a worktree would be taken for the agent's work.
+pub(crate) fn write_durably_by_way_of(
+    stage: &Path,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), GitError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
     let write = || -> std::io::Result<()> {
         let mut temporary = tempfile::Builder::new()
             .prefix(".longhaul-")
-            .tempfile_in(folder)?;
+            .tempfile_in(stage)?;
         files::write_all("vcs.file.write", &mut temporary, bytes)?;
         files::sync_all("vcs.file.flush", temporary.as_file())?;
         persist("vcs.file.rename", temporary, path)?;

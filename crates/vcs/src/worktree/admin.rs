@@ -149,7 +149,14 @@ pub(crate) fn write_link(work_tree: &Path, admin: &Path) -> Result<(), GitError>
     let mut bytes = b"gitdir: ".to_vec();
     bytes.extend_from_slice(admin.as_os_str().as_bytes());
     bytes.push(b'\n');
-    fsx::write_durably(&work_tree.join(".git"), &bytes)
+    let link = work_tree.join(".git");
+    // Beside the worktree, unless that is another file system.
+    if let Some(beside) = work_tree.parent()
+        && fsx::write_durably_by_way_of(beside, &link, &bytes).is_ok()
+    {
+        return Ok(());
+    }
+    fsx::write_durably(&link, &bytes)
 }
 
 /// Resolves `.` and `..` by text alone.

@@ -290,3 +290,24 @@ fn i4_removing_a_workspace_survives_a_crash_anywhere() {
     }
     assert!(points > 3);
 }
+
+/// The second crash falls where a half-made worktree is linked again: nothing of ours may stay among
+/// the agent's files.
+#[test]
+fn i4_linking_a_half_made_worktree_again_leaves_nothing_in_it() {
+    for point in ["vcs.file.flush.before:1", "vcs.file.rename.before:1"] {
+        let world = prepare();
+        drop(make(&world));
+        let tree = world.root.join("trees/crash");
+        fs::remove_file(tree.join(".git")).unwrap();
+        let mut relink = Command::new(std::env::current_exe().unwrap());
+        relink
+            .args(["--exact", "crash::child", "--test-threads=1"])
+            .env(ROOT, &world.root)
+            .env(STEP, "make")
+            .env("LONGHAUL_CRASH_POINT", point);
+        assert_eq!(relink.output().unwrap().status.signal(), Some(9), "{point}");
+        assert!(run(&world, "make", None).success());
+        assert_eq!(status(&world), "?? local/", "{point}");
+    }
+}
