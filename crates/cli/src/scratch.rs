@@ -49,6 +49,14 @@ impl Scratch {
             .on("find", folder.path().display())?;
         let paths = Paths::below(&root, &context.paths().home, &context.env)?;
         let env = context.env.with(settings).without(without);
+        // Sessions get a cache folder made where there is none; nothing of this one stays.
+        let has_cache = env.lossy("XDG_CACHE_HOME").is_some() || paths.home.join(".cache").exists();
+        let cache = root.join("cache");
+        let env = if has_cache {
+            env
+        } else {
+            env.with(&[("XDG_CACHE_HOME", cache.as_str())])
+        };
         let context = context.elsewhere(paths, env, root.clone());
         Ok(Self {
             folder,

@@ -21,11 +21,13 @@ pub const REPO: &str = "LONGHAUL_REPO";
 pub const SESSION: &str = "LONGHAUL_SESSION";
 /// Set for everything a shim starts: the key by which every process of one job is found (I8).
 pub const SPAWN_KEY: &str = "LONGHAUL_SPAWN_KEY";
+/// Set for sessions, setups, checks and teardowns in a worktree: the commit that the work started from.
+pub const BASE: &str = "LONGHAUL_BASE";
 /// Set for workspaces: the first port of the leased range (L2).
 pub const PORT_BASE: &str = "LONGHAUL_PORT_BASE";
 
 /// Variables that are not settings.
-pub const PLAIN: [&str; 11] = [
+pub const PLAIN: [&str; 12] = [
     STATE_DIR,
     CONFIG_DIR,
     RUNTIME_DIR,
@@ -36,12 +38,13 @@ pub const PLAIN: [&str; 11] = [
     REPO,
     SESSION,
     SPAWN_KEY,
+    BASE,
     PORT_BASE,
 ];
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 28] = [
+pub const SETTINGS: [(&str, &str); 30] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -49,6 +52,7 @@ pub const SETTINGS: [(&str, &str); 28] = [
     ("LONGHAUL_MIN_FREE_MEMORY", "min_free_memory"),
     ("LONGHAUL_MAX_LOG", "max_log"),
     ("LONGHAUL_SNAPSHOT_RETENTION", "snapshot_retention"),
+    ("LONGHAUL_WORKSPACE_RETENTION", "workspace_retention"),
     ("LONGHAUL_SNAPSHOT_MAX", "snapshot_max"),
     ("LONGHAUL_BRANCH_PREFIX", "branch_prefix"),
     ("LONGHAUL_COMMIT", "commit"),
@@ -62,6 +66,7 @@ pub const SETTINGS: [(&str, &str); 28] = [
     ("LONGHAUL_ON_NEEDS_HUMAN", "on_needs_human"),
     ("LONGHAUL_SANDBOX_CACHES", "sandbox.caches"),
     ("LONGHAUL_SANDBOX_WRITABLE", "sandbox.writable"),
+    ("LONGHAUL_STOP_GRACE", "stop_grace"),
     ("LONGHAUL_RETRY_BACKOFF_MIN", "retry.backoff_min"),
     ("LONGHAUL_RETRY_BACKOFF_MAX", "retry.backoff_max"),
     ("LONGHAUL_LIMITS_UNKNOWN_RESET", "limits.unknown_reset"),

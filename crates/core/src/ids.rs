@@ -109,6 +109,12 @@ impl SpawnKey {
         ))
     }
 
+    /// The key of one run of a workspace's `teardown`; the fence is of the last attempt in it.
+    #[must_use]
+    pub fn teardown(task: TaskId, fence: Fence, run: u32) -> Self {
+        Self(format!("{}-{fence}-teardown{run}", task.uuid().simple()))
+    }
+
     /// The text: ASCII letters, digits and `-`, safe as a file name.
     #[must_use]
     pub fn as_str(&self) -> &str {

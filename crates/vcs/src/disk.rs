@@ -45,6 +45,23 @@ pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Removes a folder so that a crash never leaves half of it at its path: it is renamed away first. What
+/// an earlier try left beside it goes as well.
+pub(crate) fn remove_whole(path: &Path) -> std::io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return remove_tree(path);
+    };
+    let mut hidden = std::ffi::OsString::from(".removing-");
+    hidden.push(name);
+    let aside = parent.join(hidden);
+    remove_tree(&aside)?;
+    match longhaul_acts::files::rename("vcs.tree.aside", path, &aside) {
+        Err(error) if crate::fsx::is_absent(&error) => return Ok(()),
+        renamed => renamed?,
+    }
+    remove_tree(&aside)
+}
+
 fn open_up(folder: &Path) {
     let Ok(meta) = fs::symlink_metadata(folder) else {
         return;

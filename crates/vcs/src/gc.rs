@@ -21,6 +21,9 @@ pub struct GcCandidate {
     pub open_attempt: bool,
     /// The user or the retention time let it go although it has not landed.
     pub released: bool,
+    /// A person wants it gone with uncommitted work or commits off its branch: the snapshot holds both.
+    /// What no snapshot can hold still keeps it.
+    pub forced: bool,
     /// Full names of the refs that count as landed: the base branch, the integration ref.
     pub landed_in: Vec<String>,
     /// Files placed by `.worktreeinclude` and other rules of its snapshots.
@@ -57,6 +60,8 @@ pub enum SafeBecause {
         /// The branch, which is kept.
         branch: String,
     },
+    /// A person insists; the snapshot that is made first holds its files and its commits.
+    Forced,
 }
 
 /// Why a workspace stays.
@@ -96,6 +101,7 @@ impl std::fmt::Display for SafeBecause {
             Self::OnBranch { branch } => {
                 write!(f, "it is clean and all of it stays on the branch {branch}")
             }
+            Self::Forced => f.write_str("you insist, and its snapshot holds all of it"),
         }
     }
 }
@@ -129,6 +135,12 @@ pub struct TreeVerdict {
     pub disk_bytes: u64,
     /// Whether it may go.
     pub verdict: Verdict,
+}
+
+/// A workspace whose removal loses nothing: judged, and snapshotted.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    snapshot: Option<Snapshot>,
 }
 
 /// What a removal did.
@@ -194,6 +206,20 @@ impl Repo {
         snapshot: &SnapshotRequest,
         delete_landed_branch: bool,
     ) -> Result<Removed, RemoveError> {
+        let secured = self.secure_for_removal(candidate, snapshot)?;
+        self.remove_secured(candidate, secured, snapshot, delete_landed_branch)
+    }
+
+    /// The first half of a removal: judges the workspace and snapshots it. Afterwards its owner's last
+    /// commands (`teardown`) may run in it; nothing was removed.
+    ///
+    /// # Errors
+    /// [`RemoveError::Kept`] if it is not safe.
+    pub fn secure_for_removal(
+        &self,
+        candidate: &GcCandidate,
+        snapshot: &SnapshotRequest,
+    ) -> Result<Secured, RemoveError> {
         let worktree = &candidate.worktree;
         let because = match self.judge(candidate)? {
             Verdict::Kept { because } => return Err(RemoveError::Kept { because }),
@@ -201,7 +227,7 @@ impl Repo {
         };
         let taken = match &because {
             SafeBecause::FolderGone => None,
-            SafeBecause::Landed { .. } | SafeBecause::OnBranch { .. } => {
+            SafeBecause::Landed { .. } | SafeBecause::OnBranch { .. } | SafeBecause::Forced => {
                 Some(self.snapshot(worktree, snapshot)?)
             }
         };
@@ -211,9 +237,42 @@ impl Repo {
         {
             return Err(RemoveError::Kept { because });
         }
-        disk::remove_tree(&worktree.path).map_err(GitError::file("remove", &worktree.path))?;
+        Ok(Secured { snapshot: taken })
+    }
+
+    /// The second half: folder, registration, and, if asked, the branch once it has landed. Files or
+    /// commits that changed since the first half (by `teardown`, or by hand meanwhile) are no reason to
+    /// keep it, but are snapshotted as well, as `again`. Repeating it after a crash goes on.
+    ///
+    /// # Errors
+    /// [`RemoveError::Kept`] if processes work in it now, or what changed fits in no snapshot.
+    pub fn remove_secured(
+        &self,
+        candidate: &GcCandidate,
+        secured: Secured,
+        again: &SnapshotRequest,
+        delete_landed_branch: bool,
+    ) -> Result<Removed, RemoveError> {
+        let worktree = &candidate.worktree;
+        let mut taken = secured.snapshot;
+        if let Some(first) = &taken
+            && worktree.path.symlink_metadata().is_ok()
+        {
+            if let Some(because) = beyond_snapshots(worktree)? {
+                return Err(RemoveError::Kept { because });
+            }
+            let seen = self.look(worktree, &candidate.files)?;
+            if seen.captured.skipped_total > 0 {
+                let because = KeptBecause::NotSnapshottable;
+                return Err(RemoveError::Kept { because });
+            }
+            if seen.captured.tree != first.tree || seen.head_commit != first.head {
+                taken = Some(self.snapshot(worktree, again)?);
+            }
+        }
+        disk::remove_whole(&worktree.path).map_err(GitError::file("remove", &worktree.path))?;
         self.deregister(worktree)?;
-        let tip = self.ref_commit(&format!("refs/heads/{}", worktree.branch))?;
+        let tip = self.resolve_branch(&worktree.branch)?;
         let mut branch_deleted = false;
         if let (Some(tip), true) = (tip, delete_landed_branch)
             && self.landed(&tip, &candidate.landed_in)?.is_some()
@@ -225,13 +284,22 @@ impl Repo {
                 .ok()?;
             branch_deleted = true;
         }
+        // While the branch is there, so is our record of it: whoever wants the workspace again gets it
+        // at the same path, on that branch, with the files of its last snapshot.
+        if branch_deleted || self.resolve_branch(&worktree.branch)?.is_none() {
+            self.forget(&worktree.path)?;
+        }
         Ok(Removed {
             snapshot: taken,
             branch_deleted,
         })
     }
 
-    /// Tells git that a worktree whose folder is gone is gone, and forgets our record of it.
+    fn resolve_branch(&self, branch: &str) -> Result<Option<Oid>, GitError> {
+        self.ref_commit(&format!("refs/heads/{branch}"))
+    }
+
+    /// Tells git that a worktree whose folder is gone is gone.
     pub(crate) fn deregister(&self, worktree: &Worktree) -> Result<(), GitError> {
         let _held = self.lock()?;
         if admin::find(self.common_dir(), &worktree.path)?.is_some() {
@@ -242,7 +310,7 @@ impl Repo {
                 .arg(&worktree.path)
                 .ok()?;
         }
-        self.forget(&worktree.path)
+        Ok(())
     }
 
     fn judge(&self, candidate: &GcCandidate) -> Result<Verdict, GitError> {
@@ -253,13 +321,8 @@ impl Repo {
         if worktree.path.symlink_metadata().is_err() {
             return self.judge_missing(worktree);
         }
-        match folder_use(&worktree.path) {
-            FolderUse::None => {}
-            FolderUse::By(pids) => return Ok(kept(KeptBecause::InUse { pids })),
-            FolderUse::Unknown => return Ok(kept(KeptBecause::UseUnknown)),
-        }
-        if let Some(path) = first_repository(&worktree.path)? {
-            return Ok(kept(KeptBecause::NestedRepository { path }));
+        if let Some(because) = beyond_snapshots(worktree)? {
+            return Ok(kept(because));
         }
         let seen = self.look(worktree, &candidate.files)?;
         let (Some(head), false) = (&seen.head_commit, seen.damaged) else {
@@ -267,6 +330,11 @@ impl Repo {
         };
         if seen.captured.skipped_total > 0 {
             return Ok(kept(KeptBecause::NotSnapshottable));
+        }
+        if candidate.forced {
+            return Ok(Verdict::Safe {
+                because: SafeBecause::Forced,
+            });
         }
         let site = self.site(&worktree.git_dir, &worktree.path)?;
         if site.tree_of(head)? != seen.captured.tree
@@ -329,6 +397,17 @@ impl Repo {
         }
         Ok(None)
     }
+}
+
+/// Why a workspace stays whatever a snapshot of it holds.
+fn beyond_snapshots(worktree: &Worktree) -> Result<Option<KeptBecause>, GitError> {
+    Ok(match folder_use(&worktree.path) {
+        FolderUse::By(pids) => Some(KeptBecause::InUse { pids }),
+        FolderUse::Unknown => Some(KeptBecause::UseUnknown),
+        FolderUse::None => {
+            first_repository(&worktree.path)?.map(|path| KeptBecause::NestedRepository { path })
+        }
+    })
 }
 
 fn kept(because: KeptBecause) -> Verdict {

@@ -30,7 +30,9 @@ pub use branch::{BranchRepair, BranchState, Unfinished};
 pub use diff::{ChangeKind, ChangedPath, Changes, DiffText};
 pub use disk::{disk_usage, network_filesystem};
 pub use escape::{CheckoutMark, Difference, RestoreGuardError};
-pub use gc::{GcCandidate, KeptBecause, RemoveError, Removed, SafeBecause, TreeVerdict, Verdict};
+pub use gc::{
+    GcCandidate, KeptBecause, RemoveError, Removed, SafeBecause, Secured, TreeVerdict, Verdict,
+};
 pub use git::{ErrorClass, Git, GitError, GitSettings};
 pub use include::{IncludeLimits, NotPlaced, Placed};
 pub use oid::{NotAnOid, Oid};

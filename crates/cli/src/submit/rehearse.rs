@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_api::{ExitCode, SubmitTask, TaskDetail, TaskQuery};
 use longhaul_config::taskfile::DepRef;
 use longhaul_core::spec::{CheckKind, TaskSpec};
+use longhaul_engine::executor::Word;
 
 use super::file::{TaskFile, Wish, request};
 use super::gitrun;
@@ -16,6 +17,7 @@ use crate::follow::{self, End, Show};
 use crate::output::palette;
 use crate::output::text::count;
 use crate::scratch::Scratch;
+use crate::verbs::removal;
 
 /// What the rehearsal's branches begin with, so that nobody takes them for work.
 const BRANCHES: &str = "longhaul-rehearsal";
@@ -41,6 +43,9 @@ pub(crate) fn run(context: &Context, file: TaskFile, only: &[String], quiet: boo
     let mut repos = BTreeSet::new();
     let outcome = play(&scratch, file, only, quiet, &mut repos);
     let made = made(&scratch);
+    if let (Ok(ExitCode::Done | ExitCode::NeedsPerson), Ok(made)) = (&outcome, &made) {
+        tear_down(&scratch, made);
+    }
     let ended = scratch.end(false);
     let cleaned = made.and_then(|made| clean(context, &repos, &made));
     let code = outcome?;
@@ -109,6 +114,20 @@ fn rehearsed(task: &mut SubmitTask) -> usize {
     spec.checks
         .retain(|c| matches!(c.kind, CheckKind::Run { .. }));
     before - spec.checks.len()
+}
+
+/// Plays the removal of the workspaces, so that the file's `teardown` is tried too. A failure is said; what
+/// is left goes with everything else.
+fn tear_down(scratch: &Scratch, made: &[TaskDetail]) {
+    let context = scratch.context();
+    for task in made.iter().filter(|t| t.spec.teardown.is_some()) {
+        let removed = removal::tools(context)
+            .and_then(|tools| removal::take_away(context, &tools, task, Word::Purge));
+        if let Err(failure) = removed {
+            let text = crate::output::failure::render(&failure, context.printer.color_err());
+            context.printer.say(text.trim_end());
+        }
+    }
 }
 
 /// Every task of the rehearsal, for what has to be removed.

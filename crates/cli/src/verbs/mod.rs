@@ -39,7 +39,7 @@ mod workspace;
 use crate::context::Context;
 use crate::failure::Outcome;
 
-pub(crate) use workspace::size;
+pub(crate) use workspace::{removal, size};
 
 macro_rules! verbs {
     ($($(#[$attr:meta])* $variant:ident => $module:ident,)*) => {

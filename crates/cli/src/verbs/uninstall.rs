@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_acts::files;
-use longhaul_api::ExitCode;
-use longhaul_vcs::Verdict;
+use longhaul_api::{ExitCode, TaskDetail, TaskState};
+use longhaul_engine::executor::{Plan, RemovalError, Word};
 
-use super::workspace::{Place, all, size};
+use super::workspace::{all, is_there, removal, size};
 use crate::client::{self, Presence, Whole};
 use crate::context::Context;
 use crate::failure::{Failure, OnPath as _, Outcome};
@@ -40,7 +40,7 @@ enum Step {
     Sessions(usize),
     Daemon(u32),
     File(Utf8PathBuf),
-    Workspace(Box<(Place, longhaul_api::TaskDetail)>),
+    Workspace(Box<(Plan, TaskDetail)>),
     Snapshots(Utf8PathBuf),
     Folder(Utf8PathBuf),
 }
@@ -48,17 +48,22 @@ enum Step {
 impl Step {
     fn words(&self) -> String {
         match self {
-            Self::Sessions(n) => format!(
-                "stop {}, keeping their work on their branches",
-                count(*n, "running task")
-            ),
+            Self::Sessions(n) => format!("stop {}, keeping their work", count(*n, "running task")),
             Self::Daemon(pid) => format!("end the daemon (pid {pid})"),
             Self::File(path) => format!("remove {path}"),
-            Self::Workspace(place) => format!(
-                "remove the workspace {} ({})",
-                place.0.worktree.path.display(),
-                size(longhaul_vcs::disk_usage(&place.0.worktree.path))
-            ),
+            Self::Workspace(it) => {
+                let (plan, _) = it.as_ref();
+                let teardown = plan.teardown.as_ref();
+                format!(
+                    "remove the workspace {} ({}){}",
+                    plan.path.display(),
+                    size(plan.disk_bytes),
+                    teardown.map_or(String::new(), |t| format!(
+                        ", after its teardown: {}",
+                        clean(t)
+                    ))
+                )
+            }
             Self::Snapshots(repo) => {
                 format!(
                     "remove the hidden refs under {} in {repo}",
@@ -127,20 +132,44 @@ fn purge_steps(context: &Context, steps: &mut Vec<Step>) -> Result<(), Failure> 
     let paths = context.paths();
     let mut kept = String::new();
     let mut repos: BTreeSet<Utf8PathBuf> = BTreeSet::new();
-    for detail in all(context)? {
+    let all = all(context)?;
+    let tools = if all.is_empty() {
+        None
+    } else {
+        Some(removal::tools(context)?)
+    };
+    for (detail, tools) in all.into_iter().zip(tools.iter().cycle()) {
         repos.insert(Utf8PathBuf::from(&detail.spec.repo));
-        let Ok(place) = Place::of(context, &detail) else {
-            continue;
-        };
-        let mut candidate = place.candidate(&detail, true);
-        // Stopped before it is removed; judged again at that moment.
-        candidate.open_attempt = false;
-        for verdict in place.repo.gc_plan(&[candidate]) {
-            if let Verdict::Kept { because } = verdict.verdict {
-                kept.push_str(&format!("  {}: {because}\n", clean(&detail.task.name)));
+        let plan = match removal::keeper(tools).plan(detail.task.id, Word::Purge) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => continue,
+            // Its repository is gone, or was moved away.
+            Err(RemovalError::Open(_)) => {
+                repos.remove(Utf8Path::new(&detail.spec.repo));
+                if is_there(&detail) {
+                    kept.push_str(&format!(
+                        "  {}: its repository cannot be opened; remove {} yourself if you do not need it\n",
+                        clean(&detail.task.name),
+                        clean(&detail.workspace.map(|w| w.path).unwrap_or_default())
+                    ));
+                }
+                continue;
             }
+            Err(error) => return Err(removal::failure(&detail, error)),
+        };
+        // One at work is stopped, its work secured, and judged when it is removed.
+        let at_work = matches!(
+            detail.task.state,
+            TaskState::Assigned | TaskState::Running | TaskState::Verifying
+        );
+        if !plan.safe && !at_work {
+            kept.push_str(&format!(
+                "  {}: {}\n",
+                clean(&detail.task.name),
+                clean(&plan.because)
+            ));
         }
-        steps.push(Step::Workspace(Box::new((place, detail))));
+        steps.push(Step::Workspace(Box::new((plan, detail))));
     }
     if !kept.is_empty() {
         return Err(Failure::of(
@@ -175,11 +204,9 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             Presence::Absent => Ok(()),
         },
         Step::File(path) => files::remove_file("cli.uninstall.file", &path).on("remove", &path),
-        Step::Workspace(place) => {
-            let (place, detail) = *place;
-            let mut candidate = place.candidate(&detail, true);
-            candidate.open_attempt = false;
-            super::workspace::take_away(&place, &detail, &candidate)
+        Step::Workspace(it) => {
+            let tools = removal::tools(context)?;
+            removal::take_away(context, &tools, &it.1, Word::Purge)
         }
         // Listed now: the removal of a workspace made one more.
         Step::Snapshots(repo) => {

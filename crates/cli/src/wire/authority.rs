@@ -51,6 +51,7 @@ mod tests {
             SpawnKey::session(task, Fence(1)),
             SpawnKey::setup(task, Fence(2)),
             SpawnKey::check(task, Fence(3), 4, 5),
+            SpawnKey::teardown(task, Fence(3), 1),
         ] {
             assert_eq!(task_of(key.as_str()), Some(task));
         }

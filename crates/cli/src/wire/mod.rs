@@ -20,7 +20,7 @@ use longhaul_config::settings::Settings;
 use longhaul_core::ids::TaskId;
 use longhaul_engine::clock::{Clock as _, SystemClock};
 use longhaul_engine::event::Event;
-use longhaul_engine::executor::{Desk, DeskParts, Dirs, Workshop};
+use longhaul_engine::executor::{Desk, DeskParts, Dirs, Keeper, PracticeOf, Workshop};
 use longhaul_engine::machine::{About, Machine};
 use longhaul_engine::runtime::{self, Executor, Listener};
 use longhaul_server::{OpenReader, Phrasing, ServerDeps};
@@ -28,6 +28,7 @@ use longhaul_store::{Reader, SqliteReader, SqliteStore, Store as _, StoreError, 
 use longhaul_vcs::{Git, GitSettings};
 use tokio::sync::watch;
 
+use crate::context::Context;
 use crate::env::Env;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Printer, clock};
@@ -80,19 +81,11 @@ pub(crate) fn daemon_main(
 
     let (events, inbox) = channel::<Event>();
     let desk = Desk::new(DeskParts {
-        dirs: Dirs {
-            state: paths.state_dir.clone(),
-            config: paths.config_dir.clone(),
-        },
+        dirs: dirs(paths),
         exe,
         git,
         practice,
-        practice_of: {
-            let (paths, env, printer) = (paths.clone(), env.clone(), printer.clone());
-            Box::new(move |repo| {
-                practice_of(&paths, &env, &printer, repo).map_err(|e| e.body().message)
-            })
-        },
+        practice_of: repository_practice(paths, env, printer),
         environment: text_only(env),
         own_folders: paths.as_variables(),
         reader,
@@ -136,8 +129,11 @@ pub(crate) fn daemon_main(
         move || longhaul_engine::executor::reap_shims(&desk)
     };
     let housekeeping = floors::daily("housekeeping", {
-        let retention = settings.snapshot_retention;
-        move || longhaul_engine::executor::prune_snapshots(&desk, retention)
+        let (snapshots, workspaces) = (settings.snapshot_retention, settings.workspace_retention);
+        move || {
+            Keeper::new(&desk, workspaces).collect();
+            longhaul_engine::executor::prune_snapshots(&desk, snapshots);
+        }
     });
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
     let server = std::thread::Builder::new()
@@ -158,6 +154,41 @@ pub(crate) fn daemon_main(
     match server.join() {
         Ok(served) => served.map(|()| ExitCode::Done),
         Err(_) => Err(Failure::new("the server broke").help(format!("see {}", paths.daemon_log()))),
+    }
+}
+
+/// The tools of the daemon's effects for a verb that carries one out itself, in this process (the
+/// removal of a workspace). Its events go nowhere: it tells no dispatcher anything.
+///
+/// # Errors
+/// The configuration, git or the store cannot be used.
+pub(crate) fn tools(context: &Context, settings: &Settings) -> Result<Desk, Failure> {
+    let paths = context.paths();
+    let git = crate::submit::repo::git(&context.env)?;
+    let (events, _nobody) = channel::<Event>();
+    Desk::new(DeskParts {
+        dirs: dirs(paths),
+        exe: own_image()?,
+        git,
+        practice: practice::practice(settings, &context.env)?,
+        practice_of: repository_practice(paths, &context.env, &context.printer),
+        environment: text_only(&context.env),
+        own_folders: paths.as_variables(),
+        reader: Box::new(SqliteReader::open(&paths.database()).map_err(store_failure)?),
+        events,
+    })
+    .map_err(|e| Failure::new("cannot read the state folder").because(e))
+}
+
+fn repository_practice(paths: &Paths, env: &Env, printer: &Printer) -> PracticeOf {
+    let (paths, env, printer) = (paths.clone(), env.clone(), printer.clone());
+    Box::new(move |repo| practice_of(&paths, &env, &printer, repo).map_err(|e| e.body().message))
+}
+
+fn dirs(paths: &Paths) -> Dirs {
+    Dirs {
+        state: paths.state_dir.clone(),
+        config: paths.config_dir.clone(),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_config::settings::{JudgeKey as SettingsKey, JudgeKind as SettingsKind, Settings};
@@ -18,9 +17,6 @@ use crate::output::Printer;
 use crate::paths::Paths;
 use crate::settings;
 use crate::submit::harness::registry;
-
-/// Between TERM and KILL (A15's ten seconds).
-const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// Slots and waits.
 pub(super) fn limits(s: &Settings) -> Limits {
@@ -88,15 +84,10 @@ pub(crate) fn practice(s: &Settings, env: &Env) -> Result<Practice, Failure> {
         sign: s.sign,
         max_log_bytes: s.max_log_bytes,
         snapshot_max_bytes: s.snapshot_max_bytes,
-        writable: s
-            .sandbox
-            .caches
-            .iter()
-            .chain(&s.sandbox.writable)
-            .map(at)
-            .collect(),
+        caches: s.sandbox.caches.iter().map(at).collect(),
+        writable: s.sandbox.writable.iter().map(at).collect(),
         sandboxed: s.sandboxed,
-        stop_grace: STOP_GRACE,
+        stop_grace: s.stop_grace.as_duration(),
         judges: s
             .judges
             .iter()
@@ -172,5 +163,22 @@ pub(super) fn run_hook(command: &str, task: TaskId, environment: &[(OsString, Os
             }
         }
         Err(error) => tracing::warn!(%error, "on_needs_human could not be run"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_core::time::SpanMs;
+
+    use super::*;
+
+    #[test]
+    fn i8_the_grace_between_term_and_kill_is_the_users() {
+        let settings = Settings {
+            stop_grace: SpanMs::from_secs(3),
+            ..Settings::default()
+        };
+        let practice = practice(&settings, &Env::default()).unwrap();
+        assert_eq!(practice.stop_grace.as_secs(), 3);
     }
 }

@@ -55,6 +55,8 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
         min_free_memory_bytes: map.size("min_free_memory"),
         max_log_bytes: map.size("max_log"),
         snapshot_retention: map.span("snapshot_retention"),
+        workspace_retention: map.some_span("workspace_retention"),
+        stop_grace: map.span("stop_grace"),
         snapshot_max_bytes: map.size("snapshot_max"),
         branch_prefix: map.text("branch_prefix").unwrap_or_default(),
         commit: match map.text("commit").as_deref() {

@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 72] = [
+pub const SETTING_KEYS: [SettingKey; 74] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -33,20 +33,22 @@ pub const SETTING_KEYS: [SettingKey; 72] = [
     key("min_free_memory", Kind::Size, Some("\"1GiB\""), Guard::Machine, "free memory below which nothing new starts"),
     key("max_log", Kind::Size, Some("\"1GiB\""), Guard::Machine, "output kept of one session; beyond it the middle is cut"),
     key("snapshot_retention", Kind::DurationOrZero, Some("\"14d\""), Guard::Machine, "how long snapshots are kept after their task ended"),
-    key("snapshot_max", Kind::Size, Some("\"1GiB\""), Guard::Machine, "the largest snapshot taken without asking"),
+    key("workspace_retention", Kind::Duration, None, Guard::Machine, "how long after its task's end a workspace is kept that has not landed; without it, until it has landed or you let it go"),
+    key("snapshot_max", Kind::Size, Some("\"1GiB\""), Guard::Machine, "most bytes of new content in one snapshot; files beyond it are left out and named"),
     key("branch_prefix", Kind::Branch, Some("\"longhaul\""), Guard::Anyone, "what the branches of tasks start with, before a `/`"),
     key("commit", Kind::Word(&["auto", "agent"]), Some("\"auto\""), Guard::Anyone, "who commits what is left at the end of a turn; with `agent` leftovers are a FAIL"),
     key("sign", Kind::Bool, Some("false"), Guard::Runs, "sign the commits that Longhaul makes with git's configured key"),
     key("setup", Kind::Text, None, Guard::Runs, "the command that prepares a new workspace, for tasks that name none"),
-    key("teardown", Kind::Text, None, Guard::Runs, "meant for the time before a workspace is removed, for tasks that name none; kept, and not run by this version"),
+    key("teardown", Kind::Text, None, Guard::Runs, "the command that runs before a workspace is removed, for tasks that name none"),
     key("default_harness", Kind::Argument, Some("\"auto\""), Guard::Anyone, "the harness of tasks that name none; `auto` picks by what the repository holds"),
     key("default_permission", Kind::Word(&["edits", "plan", "bypass"]), Some("\"edits\""), Guard::Weakens, "the permission of tasks that name none"),
     key("default_judge", Kind::Argument, None, Guard::Sends, "the `[judge.NAME]` of `model` checks that name none"),
     key("sandboxed", Kind::Bool, Some("false"), Guard::Machine, "the user's word that this whole machine is a sandbox, so that `bypass` may run as root"),
     key("on_needs_human", Kind::Text, None, Guard::Machine, "a command run when a task needs a person"),
     key("concurrency_per_harness.NAME", ONE_UP, None, Guard::Machine, "sessions at once of one harness"),
-    key("sandbox.caches", Kind::List, Some("[]"), Guard::Weakens, "cache folders that sessions may write to"),
-    key("sandbox.writable", Kind::List, Some("[]"), Guard::Weakens, "further paths that sessions may write to"),
+    key("sandbox.caches", Kind::List, Some("[]"), Guard::Weakens, "cache folders that sessions may write to; made if they are missing"),
+    key("sandbox.writable", Kind::List, Some("[]"), Guard::Weakens, "further paths that sessions may write to; only those that are there"),
+    key("stop_grace", Kind::Duration, Some("\"10s\""), Guard::Machine, "between asking a session, check, `setup` or `teardown` to end (TERM) and ending it (KILL); read when the daemon starts, so a change counts from `longhaul daemon restart` on"),
     key("retry.backoff_min", Kind::DurationOrZero, Some("\"5s\""), Guard::Machine, "the wait before a first restart"),
     key("retry.backoff_max", Kind::Duration, Some("\"10m\""), Guard::Machine, "the longest wait before a restart; waits double in between"),
     key("limits.unknown_reset", Kind::Duration, Some("\"15m\""), Guard::Machine, "the wait at a limit that does not say when it resets"),

@@ -56,6 +56,10 @@ pub struct Settings {
     pub max_log_bytes: u64,
     /// How long snapshots are kept (L5).
     pub snapshot_retention: SpanMs,
+    /// How long after its task's end an unlanded workspace is kept; `None` = until it has landed (L21).
+    pub workspace_retention: Option<SpanMs>,
+    /// Between TERM and KILL (I8).
+    pub stop_grace: SpanMs,
     /// Bytes of the largest snapshot (L21).
     pub snapshot_max_bytes: u64,
     /// What branches start with, before a `/` (L1).

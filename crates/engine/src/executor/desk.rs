@@ -75,7 +75,9 @@ pub struct Practice {
     pub max_log_bytes: u64,
     /// Most bytes of new content in one snapshot.
     pub snapshot_max_bytes: u64,
-    /// Further folders that sessions may write: caches of build tools.
+    /// Further caches of build tools that sessions may write; made where they are missing.
+    pub caches: Vec<Utf8PathBuf>,
+    /// Further paths that sessions may write.
     pub writable: Vec<Utf8PathBuf>,
     /// The user said that this machine is a sandbox of its own (T25).
     pub sandboxed: bool,

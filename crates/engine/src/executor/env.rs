@@ -55,7 +55,7 @@ impl Missing {
     }
 }
 
-/// The environment of a setup or a check: a session's without the account keys of its harness (T26).
+/// The environment of a setup, a check or a teardown: a session's without the account keys of its harness (T26).
 pub(crate) fn of_job(
     desk: &Desk,
     id: TaskId,
@@ -104,6 +104,9 @@ pub(crate) fn of_task(
     env.insert("LONGHAUL_TASK_ID".to_owned(), id.to_string());
     env.insert("LONGHAUL_WORKSPACE".to_owned(), workspace.path.clone());
     env.insert("LONGHAUL_REPO".to_owned(), spec.repo.to_string());
+    if !workspace.start.is_empty() {
+        env.insert("LONGHAUL_BASE".to_owned(), workspace.start.clone());
+    }
     if let Some(port) = workspace.port_base {
         env.insert("LONGHAUL_PORT_BASE".to_owned(), port.to_string());
     }

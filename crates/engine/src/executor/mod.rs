@@ -11,6 +11,7 @@ mod judge;
 mod ports;
 mod prepare;
 mod record;
+mod removal;
 mod reviewer;
 mod sandbox;
 mod seal;
@@ -35,6 +36,7 @@ use crate::runtime::Executor;
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
+pub use removal::{Keeper, Plan, RemovalError, TeardownRecord, Word};
 pub use session::find_program;
 pub use tidy::{prune_snapshots, reap_shims};
 

@@ -1,5 +1,5 @@
 //! Housekeeping that needs nobody's word (L5, L6): temporary folders of ended jobs, and snapshots of
-//! tasks that ended long ago. Worktrees, branches and evidence are left to `workspace gc`.
+//! tasks that ended long ago. Workspaces are removed by `removal`; branches and evidence stay.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,7 +15,7 @@ use super::desk::{Desk, chain};
 /// Newest final tasks whose repositories are looked at.
 const LOOK_BACK: usize = 10_000;
 /// Where snapshots are kept.
-const SNAPSHOTS: &str = "refs/longhaul/snap";
+pub(super) const SNAPSHOTS: &str = "refs/longhaul/snap";
 
 /// Removes the temporary folder of a job that has ended. What cannot be removed (rights that the job
 /// took away) is left to `workspace gc`.

@@ -26,6 +26,7 @@ impl Repo {
                 .ok()?;
         }
         // Last, since the record of the worktree is what names the branch.
-        self.deregister(&worktree)
+        self.deregister(&worktree)?;
+        self.forget(&worktree.path)
     }
 }

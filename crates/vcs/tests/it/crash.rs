@@ -75,6 +75,7 @@ fn candidate(worktree: Worktree) -> GcCandidate {
         worktree,
         open_attempt: false,
         released: true,
+        forced: false,
         landed_in: vec!["refs/heads/main".to_owned()],
         files: rules(),
     }

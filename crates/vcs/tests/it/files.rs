@@ -253,6 +253,7 @@ fn candidate(worktree: &Worktree) -> GcCandidate {
         worktree: worktree.clone(),
         open_attempt: false,
         released: false,
+        forced: false,
         landed_in: vec!["refs/heads/main".to_owned()],
         files: FileRules::default(),
     }
@@ -475,4 +476,84 @@ fn t25_a_confined_session_can_commit_and_no_more() {
         assert!(!run(&refused), "{refused}");
     }
     world.fsck();
+}
+
+#[test]
+fn l6_what_changes_between_the_halves_of_a_removal_is_kept_as_well() {
+    let world = World::new();
+    let repo = world.repo();
+    let tree = world.worktree(&repo, "halves");
+    let mut asked = candidate(&tree);
+    asked.released = true;
+    let first = repo
+        .secure_for_removal(&asked, &snapshot_request(1))
+        .unwrap();
+    write(&tree.path, "late.txt", "late");
+    let removed = repo
+        .remove_secured(&asked, first, &snapshot_request(2), false)
+        .unwrap();
+    assert!(!tree.path.exists());
+    let last = removed.snapshot.unwrap();
+    assert!(last.reference.ends_with("/2"), "{}", last.reference);
+    let late = RepoPath::from_bytes("late.txt");
+    assert!(repo.file_at(&last.commit, &late, 9).unwrap().is_some());
+}
+
+#[test]
+fn l1_a_removed_workspace_is_made_again_on_its_branch_with_its_files() {
+    let world = World::new();
+    let repo = world.repo();
+    let tree = world.worktree(&repo, "anew");
+    world.commit(&tree.path, "Work");
+    let head = repo.resolve("longhaul/anew").unwrap();
+    write(&tree.path, "half.txt", "half");
+    let mut asked = candidate(&tree);
+    asked.released = true;
+    asked.forced = true;
+    let removed = repo
+        .remove_workspace(&asked, &snapshot_request(1), false)
+        .unwrap();
+    let plan = longhaul_vcs::WorkspacePlan {
+        restore: Some(removed.snapshot.unwrap().commit),
+        ..world.plan(&repo, "anew")
+    };
+    let again = repo.ensure_worktree(&plan).unwrap();
+    assert_eq!(again.made, longhaul_vcs::Made::Recreated);
+    assert_eq!(repo.resolve("longhaul/anew").unwrap(), head);
+    assert_eq!(
+        fs::read_to_string(tree.path.join("half.txt")).unwrap(),
+        "half"
+    );
+    world.fsck();
+}
+
+#[test]
+fn l6_force_takes_uncommitted_work_into_the_snapshot_but_never_a_repository_of_its_own() {
+    let world = World::new();
+    let repo = world.repo();
+    let tree = world.worktree(&repo, "forced");
+    write(&tree.path, "mine.txt", "mine");
+    let mut asked = candidate(&tree);
+    asked.released = true;
+    assert!(
+        repo.remove_workspace(&asked, &snapshot_request(1), false)
+            .is_err()
+    );
+    asked.forced = true;
+    world.git(&tree.path, &["init", "-q", "inner"]);
+    let error = repo
+        .remove_workspace(&asked, &snapshot_request(1), false)
+        .unwrap_err();
+    let RemoveError::Kept { because } = error else {
+        panic!("{error}");
+    };
+    assert!(matches!(because, KeptBecause::NestedRepository { .. }));
+    fs::remove_dir_all(tree.path.join("inner")).unwrap();
+    let removed = repo
+        .remove_workspace(&asked, &snapshot_request(1), false)
+        .unwrap();
+    let mine = RepoPath::from_bytes("mine.txt");
+    let commit = removed.snapshot.unwrap().commit;
+    assert!(repo.file_at(&commit, &mine, 9).unwrap().is_some());
+    assert!(!tree.path.exists());
 }

@@ -14,13 +14,14 @@ use longhaul_core::spec::{TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
 use longhaul_vcs::{FileRules, Oid, Repo, Worktree};
 
-use super::{Desk, again, ports};
+use super::{Desk, again, ports, removal};
 use crate::event::Event;
 use crate::machine::Dispatch;
 
 use fault::Fault;
 pub(super) use files::rules;
 pub(super) use in_place::in_place_repo_of;
+pub(super) use setup::forget_setup;
 
 /// What the next step needs of a prepared workspace.
 struct Prepared {
@@ -64,6 +65,17 @@ pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
 }
 
 fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Fault> {
+    // A workspace that is being removed is made anew afterwards, never used meanwhile.
+    let _held = removal::hold(desk, d.effect.task)
+        .map_err(|error| Fault::io("cannot lock the workspace", &error))?
+        .ok_or_else(|| Fault {
+            unsettled: true,
+            ..Fault::new(
+                WorkspaceFault::Transient,
+                "its workspace is being removed",
+                "",
+            )
+        })?;
     let mut prepared = match spec.workspace {
         WorkspaceKind::Worktree => worktree::worktree(desk, &d.task, spec)?,
         WorkspaceKind::InPlace => in_place::in_place(desk, &d.task, spec)?,

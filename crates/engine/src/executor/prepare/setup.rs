@@ -75,7 +75,8 @@ pub(super) fn setup(
     }
 }
 
-pub(super) fn forget_setup(desk: &Desk, task: TaskId) -> std::io::Result<()> {
+/// The next attempt in this workspace runs `setup` again.
+pub(in crate::executor) fn forget_setup(desk: &Desk, task: TaskId) -> std::io::Result<()> {
     let done = desk.dirs.task(task).join(SETUP_DONE);
     match files::remove_file("engine.setup.forget", done) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

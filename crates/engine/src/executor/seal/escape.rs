@@ -2,19 +2,21 @@
 //! a turn and compared after it (L4, L20).
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
+use std::path::Path;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::spec::{TaskSpec, WorkspaceKind};
-use longhaul_hosts::{ConfinementLevel, JobIdentity};
+use longhaul_hosts::{ConfinementLevel, JobIdentity, JobLog, Stream};
 use longhaul_vcs::{CheckoutMark, Difference, Repo};
 
 use super::super::desk::chain;
 use super::super::files::write_whole;
 use super::super::trouble::Trouble;
 use super::super::{Desk, prepare};
+use super::mention::{Search, Wanted};
 use crate::machine::Dispatch;
 
 /// Notes how the user's checkout and git's settings look before the session starts.
@@ -118,6 +120,7 @@ fn could_not_reach_git_settings(desk: &Desk, d: &Dispatch) -> bool {
 pub(super) fn trespasses(
     desk: &Desk,
     d: &Dispatch,
+    spec: &TaskSpec,
     repo: &Repo,
     put_back: Vec<String>,
 ) -> Result<Vec<String>, Trouble> {
@@ -130,7 +133,7 @@ pub(super) fn trespasses(
     if differences.is_empty() {
         return Ok(found);
     }
-    let named = names_checkout(desk, d, repo);
+    let named = names_checkout(desk, d, spec, repo);
     for difference in differences {
         let words = match &difference {
             Difference::Guarded { .. } => continue,
@@ -147,70 +150,38 @@ pub(super) fn trespasses(
     Ok(found)
 }
 
-/// Whether the session's output names the user's checkout as a path of its own (not as the beginning
-/// of the workspace's path).
-fn names_checkout(desk: &Desk, d: &Dispatch, repo: &Repo) -> bool {
+/// Whether the session's output names the user's checkout, or something in it, by any name of it (not as
+/// the beginning of the workspace's path).
+fn names_checkout(desk: &Desk, d: &Dispatch, spec: &TaskSpec, repo: &Repo) -> bool {
     let key = SpawnKey::session(d.effect.task, d.effect.fence);
-    let log = desk.dirs.jobs().join(key.as_str()).join("out.log");
-    let Ok(bytes) = read_start(&log, 64 << 20) else {
-        return false;
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let checkout = repo.checkout().to_string_lossy();
+    let bundle = desk.dirs.jobs().join(key.as_str());
+    let workdir = d.task.carry.workspace.as_ref().map_or_else(
+        || spec.repo.clone(),
+        |workspace| super::super::shell::workdir(spec, workspace),
+    );
     let own = [
-        desk.dirs.state.to_string(),
-        format!("{checkout}/.git/worktrees"),
+        desk.dirs.state.clone().into_std_path_buf(),
+        repo.checkout().join(".git/worktrees"),
     ];
-    names(&text, &checkout, &own)
-}
-
-/// Whether a text names a path, or something below it that is not below one of `own`: the state folder
-/// may lie in the checkout (a repository of the whole home), and a worktree's git points into it.
-fn names(text: &str, path: &str, own: &[String]) -> bool {
-    let ends = |at: usize| {
-        let next = text[at..].chars().next();
-        matches!(
-            next,
-            Some('/' | '"' | '\'' | ' ' | '\\' | ';' | '&' | ')' | '\n') | None
-        )
-    };
-    text.match_indices(path).any(|(at, m)| {
-        let is_own = |own: &String| text[at..].starts_with(own.as_str()) && ends(at + own.len());
-        ends(at + m.len()) && !own.iter().any(is_own)
-    })
-}
-
-fn read_start(path: &Utf8Path, limit: u64) -> io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn l4_only_a_path_of_the_checkouts_own_names_it() {
-        let own = [
-            "/home/u/.local/state/longhaul".to_owned(),
-            "/home/u/.git/worktrees".to_owned(),
-        ];
-        for text in [
-            "cd /home/u && make",
-            "edit \"/home/u/src/a.rs\"",
-            "git -C /home/u",
-            "/home/u/.local/state/longhaul-other/x",
-        ] {
-            assert!(names(text, "/home/u", &own), "{text}");
-        }
-        for text in [
-            "edit /home/u/.local/state/longhaul/workspaces/r-1/t/a.rs",
-            "gitdir: /home/u/.git/worktrees/t",
-            "/home/user/a",
-        ] {
-            assert!(!names(text, "/home/u", &own), "{text}");
-        }
+    let folder = repo
+        .checkout()
+        .canonicalize()
+        .unwrap_or_else(|_| repo.checkout().to_owned());
+    let mut search = Search::new(Wanted {
+        folder: &folder,
+        own: &own,
+        workdir: workdir.as_std_path(),
+        home: spec.caller_env.get("HOME").map(Path::new),
+    });
+    let found = [Stream::Out, Stream::Err].into_iter().any(|stream| {
+        let log = JobLog::new(bundle.as_std_path(), stream);
+        search.in_log(&log).unwrap_or_else(|error| {
+            tracing::warn!(task = %d.effect.task, %error, "a session's output cannot be read for the escape check");
+            false
+        })
+    });
+    if search.cut_short {
+        tracing::warn!(task = %d.effect.task, "more names than are looked up: not all of the output was part of the escape check");
     }
+    found
 }

@@ -2,6 +2,7 @@
 //! found (`escape`).
 
 mod escape;
+mod mention;
 mod work;
 
 use longhaul_core::attempt::Sealed;

@@ -34,7 +34,7 @@ pub(super) fn worktree(
         transient: e.class() == ErrorClass::Transient,
         detail: chain(&e),
     })?;
-    let mut escaped = trespasses(desk, d, &repo, put_back)?;
+    let mut escaped = trespasses(desk, d, spec, &repo, put_back)?;
     let folder = Utf8Path::new(&workspace.path);
     let Some(worktree) = repo.worktree_at(folder.as_std_path())? else {
         return Err(Trouble::for_good(format!(

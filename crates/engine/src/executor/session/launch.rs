@@ -202,7 +202,7 @@ pub(in crate::executor) fn start(
     let mut writable = workspace_paths(desk, spec, order.workspace);
     writable.push(temp);
     writable.extend(request.options.add_dirs.iter().cloned());
-    make_homes(&plan.writable);
+    sandbox::make_folders(&plan.writable);
     writable.extend(plan.writable.iter().chain(&plan.writable_files).cloned());
     let mut job = JobSpec::new(
         order.key.as_str(),
@@ -227,19 +227,6 @@ pub(in crate::executor) fn start(
                 LaunchErrorClass::Retry => NotLaunched::for_now(detail),
                 LaunchErrorClass::Unsettled => NotLaunched::unsettled(detail),
             })
-        }
-    }
-}
-
-/// Makes the folders of an agent's home that are missing: the kernel's rules hold only for what is there.
-fn make_homes(folders: &[Utf8PathBuf]) {
-    use std::os::unix::fs::DirBuilderExt as _;
-    for folder in folders {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        if let Err(error) = longhaul_acts::files::build_dir("engine.home", &builder, folder) {
-            // The agent may do without it, or says so itself.
-            tracing::warn!(%folder, %error, "cannot make a folder of the agent's own");
         }
     }
 }

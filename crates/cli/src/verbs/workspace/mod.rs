@@ -1,17 +1,17 @@
 //! `longhaul workspace`.
 
+pub(crate) mod removal;
+
 use camino::Utf8Path;
 use longhaul_api::{API_VERSION, ExitCode, TaskDetail, TaskQuery};
-use longhaul_vcs::{
-    FileRules, GcCandidate, Oid, Repo, SnapshotRef, SnapshotRequest, Verdict, Worktree, disk_usage,
-};
+use longhaul_engine::executor::Word;
+use longhaul_vcs::{FileRules, Oid, Repo, Worktree, disk_usage};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::palette;
 use crate::output::table::{self, cell, styled};
 use crate::output::text::clean;
-use crate::submit::gitrun::SNAPSHOTS;
 use crate::submit::repo;
 
 /// Most bytes of a diff that are shown.
@@ -20,14 +20,17 @@ const DIFF_MAX: usize = 64 << 20;
 /// The files that tasks work in
 ///
 /// Every task has a git worktree and a branch of its own below the state folder. They stay until their
-/// work has landed or you let them go; nothing that is not reachable elsewhere is ever removed.
+/// work has landed or you let them go; nothing that is not reachable elsewhere is ever removed. Once a
+/// day the daemon removes those that `gc` calls safe and whose task ended a day ago or longer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul workspace list
   cd \"$(longhaul workspace path parser)\"
   longhaul workspace diff parser | less -R
   longhaul workspace gc            the plan, with the reason for each
-  longhaul workspace gc --apply")]
+  longhaul workspace gc --apply
+  longhaul workspace keep parser   gc and the daemon leave it alone
+  longhaul workspace remove parser landed or not; the branch stays")]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -61,10 +64,21 @@ enum Verb {
         #[arg(long)]
         apply: bool,
     },
-    /// Let one go: its branch stays, a snapshot is made first
+    /// Keep one from `gc` and the daemon until you say otherwise
+    Keep {
+        /// The task
+        task: String,
+        /// No longer
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Let one go: its branch stays, a snapshot is made and `teardown` run first
     Remove {
         /// The task
         task: String,
+        /// Also with uncommitted work (the snapshot holds it), and though `teardown` failed
+        #[arg(short, long)]
+        force: bool,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -75,7 +89,7 @@ enum Verb {
 pub(crate) struct Place {
     pub(crate) repo: Repo,
     pub(crate) worktree: Worktree,
-    pub(crate) start: String,
+    start: String,
 }
 
 impl Place {
@@ -104,7 +118,7 @@ impl Place {
                 .worktree_at(Utf8Path::new(&workspace.path).as_std_path())
                 .map_err(|e| Failure::new("cannot read the workspace").because(e))?
         };
-        let worktree = worktree.ok_or_else(|| {
+        let worktree = worktree.filter(|w| w.path.exists()).ok_or_else(|| {
             Failure::of(
                 ExitCode::NotFound,
                 format!("the workspace of `{name}` is gone: {}", workspace.path),
@@ -116,21 +130,6 @@ impl Place {
             worktree,
             start: workspace.start.clone(),
         })
-    }
-
-    pub(super) fn candidate(&self, detail: &TaskDetail, released: bool) -> GcCandidate {
-        let base = detail.spec.base.as_deref().unwrap_or_default();
-        GcCandidate {
-            worktree: self.worktree.clone(),
-            open_attempt: !detail.task.state.is_final(),
-            released,
-            landed_in: if base.is_empty() {
-                Vec::new()
-            } else {
-                vec![format!("refs/heads/{base}")]
-            },
-            files: rules(detail),
-        }
     }
 }
 
@@ -159,39 +158,41 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             if *apply {
                 context.person_only()?;
             }
-            gc(context, *apply)
+            removal::gc(context, *apply)
         }
-        Verb::Remove { task, yes } => {
+        Verb::Keep { task, undo } => {
             context.person_only()?;
-            remove(context, task, *yes)
+            removal::keep(context, task, !*undo)
+        }
+        Verb::Remove { task, force, yes } => {
+            context.person_only()?;
+            removal::remove(context, task, *force, *yes)
         }
     }
 }
 
 /// Every task that ever had a workspace of its own, with everything about it.
-pub(crate) fn all(context: &Context) -> Result<Vec<TaskDetail>, Failure> {
+pub(super) fn all(context: &Context) -> Result<Vec<TaskDetail>, Failure> {
     let reads = context.reads()?;
     let list = reads.tasks(&TaskQuery {
         all: true,
         ..TaskQuery::default()
     })?;
-    let mut out = Vec::new();
-    for task in list.tasks.iter().filter(|t| t.branch.is_some()) {
-        let detail = reads.task(&task.id.to_string())?;
-        let there = detail
-            .workspace
-            .as_ref()
-            .is_some_and(|w| Utf8Path::new(&w.path).exists());
-        if there {
-            out.push(detail);
-        }
-    }
-    Ok(out)
+    let with_branch = list.tasks.iter().filter(|t| t.branch.is_some());
+    with_branch
+        .map(|task| reads.task(&task.id.to_string()))
+        .collect()
+}
+
+pub(super) fn is_there(detail: &TaskDetail) -> bool {
+    let workspace = detail.workspace.as_ref();
+    workspace.is_some_and(|w| Utf8Path::new(&w.path).exists())
 }
 
 fn list(context: &Context) -> Outcome {
     let p = &context.printer;
-    let all = all(context)?;
+    let mut all = all(context)?;
+    all.retain(is_there);
     let mut rows = Vec::new();
     let mut json = Vec::new();
     for d in &all {
@@ -229,7 +230,17 @@ fn show(context: &Context, task: &str) -> Outcome {
         p.json(&serde_json::json!({ "longhaul": API_VERSION, "kind": "workspace", "data": w }))?;
         return Ok(ExitCode::Done);
     }
-    let verdict = place.repo.gc_plan(&[place.candidate(&detail, false)]);
+    let desk = removal::tools(context)?;
+    let keeper = removal::keeper(&desk);
+    let standing = if place.worktree.branch.is_empty() {
+        "never: it is your own folder".to_owned()
+    } else {
+        let plan = keeper.plan(detail.task.id, Word::Plan);
+        removal::standing(plan.map_err(|e| removal::failure(&detail, e))?.as_ref())
+    };
+    let teardown = keeper
+        .torn_down(detail.task.id)
+        .map(|t| format!("{}; all of its output: {}", clean(&t.words), t.log));
     for (name, value) in [
         ("task", clean(&detail.task.name)),
         ("path", clean(&w.path)),
@@ -239,14 +250,12 @@ fn show(context: &Context, task: &str) -> Outcome {
         ),
         ("starts at", w.start.chars().take(12).collect()),
         ("size", size(disk_usage(&place.worktree.path))),
-        (
-            "removal",
-            verdict
-                .first()
-                .map(|v| reason(&v.verdict))
-                .unwrap_or_default(),
-        ),
+        ("removal", standing),
+        ("teardown", teardown.unwrap_or_default()),
     ] {
+        if value.is_empty() {
+            continue;
+        }
         p.line(&format!(
             "{} {value}",
             p.paint(palette::FAINT, &format!("{name:<10}"))
@@ -295,125 +304,6 @@ fn diff(context: &Context, task: &str, stat: bool) -> Outcome {
         p.line(&p.paint(style, line))?;
     }
     Ok(ExitCode::Done)
-}
-
-fn gc(context: &Context, apply: bool) -> Outcome {
-    let p = &context.printer;
-    let mut freed = 0;
-    let mut json = Vec::new();
-    for detail in &all(context)? {
-        let Ok(place) = Place::of(context, detail) else {
-            continue;
-        };
-        let candidate = place.candidate(detail, false);
-        for verdict in place.repo.gc_plan(std::slice::from_ref(&candidate)) {
-            let safe = matches!(verdict.verdict, Verdict::Safe { .. });
-            json.push(serde_json::json!({
-                "task": detail.task.name, "path": verdict.path, "disk_bytes": verdict.disk_bytes,
-                "safe": safe, "because": reason(&verdict.verdict),
-            }));
-            if !context.json {
-                let (sign, style) = if safe {
-                    ("✓", palette::GOOD)
-                } else {
-                    ("●", palette::FAINT)
-                };
-                p.line(&format!(
-                    "{} {}  {}  {}",
-                    p.paint(style, sign),
-                    p.paint(palette::STRONG, &clean(&detail.task.name)),
-                    p.paint(palette::FAINT, &size(verdict.disk_bytes)),
-                    clean(&reason(&verdict.verdict))
-                ))?;
-            }
-            if safe && apply {
-                take_away(&place, detail, &candidate)?;
-            }
-            if safe {
-                freed += verdict.disk_bytes;
-            }
-        }
-    }
-    if context.json {
-        p.json(&serde_json::json!({ "longhaul": API_VERSION, "kind": "gc_plan", "data": { "applied": apply, "workspaces": json } }))?;
-    } else if apply {
-        p.line(&format!("freed {}", size(freed)))?;
-    } else if freed > 0 {
-        p.line(&format!(
-            "{} could be freed; `longhaul workspace gc --apply` does",
-            size(freed)
-        ))?;
-    } else {
-        p.line("nothing to remove")?;
-    }
-    Ok(ExitCode::Done)
-}
-
-fn remove(context: &Context, task: &str, yes: bool) -> Outcome {
-    let detail = context.reads()?.task(task)?;
-    let place = Place::of(context, &detail)?;
-    let branch = &place.worktree.branch;
-    if branch.is_empty() {
-        return Err(Failure::usage(
-            "in-place work has no workspace of its own to remove",
-        ));
-    }
-    let question = format!(
-        "Remove {}? The branch {branch} stays.",
-        place.worktree.path.display()
-    );
-    if !yes && !context.printer.confirm(&question, "--yes")? {
-        context.printer.say("nothing was changed");
-        return Ok(ExitCode::Cancelled);
-    }
-    take_away(&place, &detail, &place.candidate(&detail, true))?;
-    context
-        .printer
-        .line(&format!("removed; all of it stays on the branch {branch}"))?;
-    Ok(ExitCode::Done)
-}
-
-pub(super) fn take_away(
-    place: &Place,
-    detail: &TaskDetail,
-    candidate: &GcCandidate,
-) -> Result<(), Failure> {
-    let prefix = format!("{SNAPSHOTS}/{}", detail.task.id);
-    let known = place
-        .repo
-        .snapshots(&prefix)
-        .map_err(|e| Failure::new("cannot list the snapshots").because(e))?;
-    let next = SnapshotRef::next_by_order(&known);
-    let snapshot = SnapshotRequest {
-        reference: format!("{prefix}/{next}"),
-        reason: "before removal".to_owned(),
-        files: rules(detail),
-    };
-    place
-        .repo
-        .remove_workspace(candidate, &snapshot, false)
-        .map(drop)
-        .map_err(|e| {
-            Failure::of(
-                ExitCode::Conflict,
-                format!(
-                    "the workspace of `{}` was not removed",
-                    clean(&detail.task.name)
-                ),
-            )
-            .because(e)
-            .help(format!(
-                "`longhaul workspace diff {}` shows what is in it",
-                clean(&detail.task.name)
-            ))
-        })
-}
-
-fn reason(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Safe { because } => format!("safe because {because}"),
-        Verdict::Kept { because } => format!("kept because {because}"),
-    }
 }
 
 /// `1.4 GB`.
