@@ -231,6 +231,13 @@ pub struct DenialView {
 pub struct SealedView {
     /// The commit the checks ran on; empty without git.
     pub commit: String,
+    /// The tree of all of the work: what `approve` accepts.
+    #[serde(default)]
+    pub tree: String,
+    /// The tree holds files that the commit does not: they were left uncommitted, and `approve`
+    /// commits them.
+    #[serde(default)]
+    pub uncommitted: bool,
     /// Snapshot ref that keeps the work.
     pub snapshot: Option<String>,
     /// Changed files since the task's start.

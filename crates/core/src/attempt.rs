@@ -213,6 +213,10 @@ pub struct Sealed {
     pub protected: Vec<String>,
     /// True if files were left uncommitted although `commit = "agent"`.
     pub uncommitted: bool,
+    /// The tree holds files that the commit does not: they were left uncommitted, and `approve`
+    /// commits them.
+    #[serde(default)]
+    pub loose: bool,
     /// A problem with the branch that a person has to look at.
     pub branch_problem: Option<String>,
     /// What the session changed outside its workspace (L4, L20), if anything.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::{AttemptEnd, BootMs, Sealed};
 use crate::ids::Fence;
-use crate::task::WorkspaceRef;
+use crate::limit::LimitNotice;
+use crate::task::{ResumeChecks, WorkspaceRef};
 use crate::usage::{MicroUsd, Usage};
 use crate::verdict::Verdict;
 use crate::window::Window;
@@ -94,6 +95,10 @@ pub enum News {
         drift: Option<String>,
         /// A conflict between the dependencies' results that the agent has to resolve.
         conflict: Option<String>,
+        /// The tree after `setup`, where that ran: what it made is no drift.
+        tree: Option<String>,
+        /// The checks that it was prepared for, as the task said then.
+        resumes: Option<ResumeChecks>,
     },
     /// The workspace could not be made, or `setup` failed.
     WorkspaceFailed {
@@ -103,6 +108,8 @@ pub enum News {
         detail: String,
         /// What a person can do.
         remedy: String,
+        /// As for [`News::WorkspaceReady`].
+        resumes: Option<ResumeChecks>,
     },
     /// The session lives.
     SessionStarted {
@@ -188,6 +195,40 @@ pub enum News {
         detail: String,
         /// As for [`News::Judged`].
         tree: Option<String>,
+    },
+    /// Whoever was to judge could not be asked. That is never a PASS (I13), and nothing that the agent
+    /// could mend.
+    CheckUnanswered {
+        /// The FAIL with what was seen.
+        verdict: Box<Verdict>,
+        /// Why nobody judged.
+        refusal: Refusal,
+        /// As for [`News::Judged`].
+        tree: Option<String>,
+    },
+    /// The attempt's outstanding effect broke in Longhaul's own code, again and again; nothing of the
+    /// attempt lives any more.
+    Broke {
+        /// The panic's message.
+        detail: String,
+    },
+}
+
+/// Why a judge or reviewer gave no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "refusal", rename_all = "snake_case")]
+pub enum Refusal {
+    /// It was refused or not reached; asking again later can help.
+    Limited {
+        /// The harness, or `judge NAME`.
+        scope: String,
+        /// What was said.
+        notice: LimitNotice,
+    },
+    /// Only a person can help: a wrong key, address or model.
+    Wrong {
+        /// What that person can do.
+        remedy: String,
     },
 }
 

@@ -64,6 +64,8 @@ causes! {
     DependenciesMet = "dependencies_met",
     /// A slot was given.
     Assigned = "assigned",
+    /// A slot was given for checks that were cut short: no new attempt.
+    ChecksResumed = "checks_resumed",
     /// The workspace stands and `setup` passed.
     WorkspaceReady = "workspace_ready",
     /// The workspace could not be made.
@@ -98,6 +100,8 @@ causes! {
     CheckRerun = "check_rerun",
     /// A check's process was lost and is run again.
     CheckLost = "check_lost",
+    /// An effect broke in Longhaul's own code, again and again.
+    EffectBroke = "effect_broke",
     /// All checks passed, or there are none.
     Finished = "finished",
     /// Another attempt, counted against `max_retries`.

@@ -23,6 +23,9 @@ pub struct Policy {
     pub max_refusals: u32,
     /// Wait for a quota without a known reset.
     pub quota_unknown_wait: SpanMs,
+    /// The longest that a told reset is believed: no usual window is longer, and a misread one must not
+    /// rest a harness for years.
+    pub longest_rest: SpanMs,
     /// Largest jitter added to a reset, so that sessions do not all wake at once.
     pub reset_jitter: SpanMs,
     /// Failed set-ups in a row after which a person is asked.
@@ -40,6 +43,7 @@ impl Default for Policy {
             overload_max: SpanMs::from_secs(1800),
             max_refusals: 40,
             quota_unknown_wait: SpanMs::from_secs(1800),
+            longest_rest: SpanMs::from_secs(8 * 86_400),
             reset_jitter: SpanMs::from_secs(30),
             max_setup_failures: 3,
         }

@@ -181,6 +181,8 @@ pub fn hindrance(
     let terms = &task.terms;
     match gate(&terms.harness) {
         (Gate::Open, _) => {}
+        // Checks that go on start no session of the harness.
+        _ if task.carry.resume_checks.is_some() => {}
         (Gate::Resting, until) => {
             return Some(Hindrance::Resting {
                 until: until.unwrap_or(now),

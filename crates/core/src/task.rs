@@ -165,6 +165,26 @@ pub struct Carry {
     pub snapshot: Option<String>,
     /// Diffstat of the work so far, for prompts.
     pub diffstat: Option<String>,
+    /// Checks of the last attempt that were cut short: they go on, under the same fence and on the same
+    /// commit, instead of another attempt.
+    #[serde(default)]
+    pub resume_checks: Option<ResumeChecks>,
+    /// A person accepted this tree, and what of it was left uncommitted is being committed (T8).
+    #[serde(default)]
+    pub approving: Option<String>,
+}
+
+/// Where checks that were cut short go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeChecks {
+    /// Position of the check that runs next.
+    pub check: u16,
+    /// Its next run: no run number is ever used twice under a fence.
+    pub run: u16,
+    /// FAILs of it that were run again.
+    pub flaky: u8,
+    /// How often a slot was given for this: tells the news of one preparation from another's.
+    pub round: u32,
 }
 
 /// A workspace that belongs to a task.
@@ -361,6 +381,10 @@ pub enum NeedKind {
     ModeMismatch,
     /// The branch was renamed, switched or rewritten.
     Branch,
+    /// The judge or reviewer of a check cannot be asked.
+    Judge,
+    /// Longhaul itself broke at it, again and again.
+    Broken,
 }
 
 impl NeedKind {
@@ -382,6 +406,8 @@ impl NeedKind {
             Self::Drift => "drift",
             Self::ModeMismatch => "mode_mismatch",
             Self::Branch => "branch",
+            Self::Judge => "judge",
+            Self::Broken => "broken",
         }
     }
 }

@@ -188,6 +188,7 @@ pub(crate) fn sealed(seed: u64, id: &JobId) -> Sealed {
             .into_iter()
             .collect(),
         uncommitted: rng.permille(20),
+        loose: false,
         branch_problem: rng.permille(15).then(|| "rewritten".to_owned()),
         escaped: rng
             .permille(15)

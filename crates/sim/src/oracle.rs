@@ -29,6 +29,8 @@ pub(crate) struct Oracle {
     pub(crate) passed: BTreeSet<(TaskId, Fence, u16)>,
     /// What dispatchers were told of use.
     pub(crate) used: BTreeMap<(TaskId, Fence), Usage>,
+    /// Tasks whose checks a person cut short, with their fence.
+    pub(crate) cut_short: BTreeMap<TaskId, Fence>,
     /// Timers that found nothing to do, in a row.
     pub(crate) idle_looks: u32,
     /// Tasks that the last step accepted.
@@ -146,7 +148,9 @@ impl Sim {
             });
             self.check_row(e);
             self.oracle.words.insert(e.task, (e.version, e.fence, e.to));
-            if e.cause == Cause::Assigned && e.to == StateWord::Assigned {
+            if matches!(e.cause, Cause::Assigned | Cause::ChecksResumed)
+                && e.to == StateWord::Assigned
+            {
                 self.check_slot(e.task, wall, &windows, epoch);
             }
         }
@@ -172,6 +176,32 @@ impl Sim {
         if e.to != word && !legal(word, e.to) {
             self.violate("I1", format!("an illegal move: {e:?}"));
         }
+        let cut = &mut self.oracle.cut_short;
+        match (e.cause, word, e.to) {
+            (
+                Cause::OperatorStop | Cause::Drained | Cause::Estopped,
+                StateWord::Verifying,
+                StateWord::Parked,
+            ) => {
+                let kept = self.oracle.tasks.get(&e.task);
+                // A FAIL that came with the stop wants another attempt.
+                if kept.is_some_and(|t| t.version == e.version && t.carry.resume_checks.is_some()) {
+                    cut.insert(e.task, e.fence);
+                }
+            }
+            (Cause::OperatorRetry, ..)
+            | (Cause::WorkspaceReady, _, StateWord::Verifying | StateWord::Ready)
+            | (_, _, StateWord::NeedsHuman) => {
+                cut.remove(&e.task);
+            }
+            (Cause::Assigned, ..) if cut.contains_key(&e.task) => {
+                self.violate(
+                    "checks",
+                    format!("checks that were cut short cost another attempt: {e:?}"),
+                );
+            }
+            _ => {}
+        }
         match e.cause {
             Cause::OperatorRetry
             | Cause::OperatorResume
@@ -179,7 +209,7 @@ impl Sim {
             | Cause::SealFailed => {
                 self.people.promises.remove(&e.task);
             }
-            Cause::Assigned => {
+            Cause::Assigned | Cause::ChecksResumed => {
                 if let Some(promise) = self.people.promises.get(&e.task).copied() {
                     self.violate(
                         "T17",
@@ -222,6 +252,8 @@ impl Sim {
             return;
         };
         let terms = &task.terms;
+        // Checks that go on start no session: neither a budget nor a limit speaks against them.
+        let checks = task.carry.resume_checks.is_some();
         let words = &self.oracle.words;
         let word = |id: &TaskId| words.get(id).map(|(_, _, w)| *w);
         let active: Vec<&Task> = self
@@ -261,9 +293,10 @@ impl Sim {
             Some(("T4", "more slots of a harness than there are"))
         } else if folder.is_some() && count(&|t| t.terms.exclusive_folder.as_ref() == folder) > 1 {
             Some(("in-place", "two tasks in one folder"))
-        } else if task
-            .budget_percent(Usage::default())
-            .is_some_and(|p| p >= 100)
+        } else if !checks
+            && task
+                .budget_percent(Usage::default())
+                .is_some_and(|p| p >= 100)
         {
             Some(("I10", "it starts over budget"))
         } else if task.hold {
@@ -273,7 +306,7 @@ impl Sim {
         } else if lacking {
             Some(("T20", "it starts below a floor"))
         } else {
-            match windows.get(&terms.harness) {
+            match windows.get(&terms.harness).filter(|_| !checks) {
                 Some(w) if w.until > wall => Some(("I15", "it starts inside a window")),
                 // Sessions from before the reset prove nothing and do not count.
                 Some(w)
@@ -608,7 +641,7 @@ const fn legal(from: StateWord, to: StateWord) -> bool {
         W::Ready => matches!(to, W::Assigned | W::Parked | W::NeedsHuman | W::Cancelled),
         W::Assigned => matches!(
             to,
-            W::Running | W::Ready | W::Parked | W::NeedsHuman | W::Cancelled
+            W::Running | W::Verifying | W::Ready | W::Parked | W::NeedsHuman | W::Cancelled
         ),
         W::Running => matches!(
             to,
@@ -619,7 +652,10 @@ const fn legal(from: StateWord, to: StateWord) -> bool {
             W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled
         ),
         W::Parked => matches!(to, W::Ready | W::Pending | W::Cancelled | W::Parked),
-        W::NeedsHuman => matches!(to, W::Ready | W::Pending | W::Done | W::Cancelled),
+        W::NeedsHuman => matches!(
+            to,
+            W::Ready | W::Pending | W::Running | W::Done | W::Cancelled
+        ),
         W::Done | W::Cancelled => false,
     }
 }

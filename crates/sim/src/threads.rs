@@ -30,6 +30,7 @@ impl Sim {
             fault,
             detail: detail.to_owned(),
             remedy: String::new(),
+            resumes: thread.dispatch.task.carry.resume_checks,
         };
         let session = JobId {
             kind: JobKind::Session,
@@ -119,6 +120,8 @@ impl Sim {
             },
             drift,
             conflict,
+            tree: None,
+            resumes: thread.dispatch.task.carry.resume_checks,
         };
         self.end_with(epoch, id, &thread, news);
     }
@@ -304,7 +307,17 @@ impl Sim {
             return self.end_with(epoch, id, thread, news);
         }
         self.disk.drifted.remove(&job.task);
-        let sealed = agent::sealed(self.seed, &job);
+        let mut sealed = agent::sealed(self.seed, &job);
+        let task = &thread.dispatch.task;
+        let finished = matches!(
+            &task.state,
+            State::Running {
+                step: RunStep::Sealing {
+                    end: AttemptEnd::Completed { .. }
+                }
+            }
+        );
+        sealed.loose = !finished && task.carry.approving.is_none();
         self.end_with(epoch, id, thread, News::Sealed { sealed });
     }
 
@@ -451,6 +464,7 @@ impl Sim {
                     fault: WorkspaceFault::Stopped,
                     detail: "stopped".to_owned(),
                     remedy: String::new(),
+                    resumes: thread.dispatch.task.carry.resume_checks,
                 };
                 self.end_with(epoch, id, thread, news);
             }

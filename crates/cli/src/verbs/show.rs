@@ -256,6 +256,14 @@ impl Page<'_> {
         );
         self.line(&line);
         if let Some(sealed) = &a.sealed {
+            if sealed.uncommitted {
+                let text = format!(
+                    "     not all of it is committed: `approve` commits tree {}",
+                    clean(&sealed.tree)
+                );
+                let text = self.p.paint(palette::FAINT, &text);
+                self.line(&text);
+            }
             let stat = clean(&sealed.diffstat);
             if let Some(last) = stat.lines().last().filter(|l| !l.trim().is_empty()) {
                 self.line(&format!("     {}", last.trim()));

@@ -10,9 +10,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use longhaul_api::ExitCode;
+use longhaul_core::limit::LimitClass;
 use longhaul_core::time::SpanMs;
 use longhaul_core::usage::Usage;
-use longhaul_engine::executor::{JudgeKey, JudgeKind, JudgeOrder, JudgeRuling, VerdictFile};
+use longhaul_engine::executor::{
+    JudgeKey, JudgeKind, JudgeOrder, JudgeRefusal, JudgeRuling, VerdictFile,
+};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -37,10 +40,50 @@ pub(crate) fn judge_main(context: &Context, _rest: &[OsString]) -> Outcome {
         .map_err(|e| Failure::new("the order cannot be read").because(e))?;
     let order: JudgeOrder = serde_json::from_slice(&bytes)
         .map_err(|e| Failure::usage("the order is malformed").because(e))?;
-    let key = key(context, order.key.as_ref())?;
-    let ruling = ask(&order, key.as_deref())?;
-    context.printer.json(&ruling)?;
-    Ok(ExitCode::Done)
+    let answer = key(context, order.key.as_ref())
+        .map_err(Trouble::Wrong)
+        .and_then(|key| ask(&order, key.as_deref()));
+    let (refused, after_ms, failure) = match answer {
+        Ok(ruling) => {
+            context.printer.json(&ruling)?;
+            return Ok(ExitCode::Done);
+        }
+        Err(Trouble::Unclear(failure)) => return Err(failure),
+        Err(Trouble::Wrong(failure)) => (None, None, failure),
+        Err(Trouble::Later(class, after_ms, failure)) => (Some(class), after_ms, failure),
+    };
+    context.printer.json(&JudgeRefusal {
+        refused,
+        after_ms,
+        words: failure.to_string(),
+    })?;
+    Err(failure)
+}
+
+/// Why there is no verdict.
+#[derive(Debug)]
+enum Trouble {
+    /// It was asked, and its answer is none: FAIL (T10).
+    Unclear(Failure),
+    /// It was not reached or asked to slow down; asking again can help, at best after so many milliseconds.
+    Later(LimitClass, Option<u64>, Failure),
+    /// It refuses what it is asked with: only a person can help.
+    Wrong(Failure),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Unclear(failure)
+    }
+}
+
+/// What a status other than success says.
+fn refused_with(status: u16, after_ms: Option<u64>, failure: Failure) -> Trouble {
+    match status {
+        408 | 425 | 429 => Trouble::Later(LimitClass::Throttle, after_ms, failure),
+        500..=599 => Trouble::Later(LimitClass::Overload, after_ms, failure),
+        _ => Trouble::Wrong(failure),
+    }
 }
 
 fn key(context: &Context, source: Option<&JudgeKey>) -> Result<Option<String>, Failure> {
@@ -98,7 +141,7 @@ fn schema() -> Value {
     })
 }
 
-fn ask(order: &JudgeOrder, key: Option<&str>) -> Result<JudgeRuling, Failure> {
+fn ask(order: &JudgeOrder, key: Option<&str>) -> Result<JudgeRuling, Trouble> {
     let base = order.url.trim_end_matches('/');
     let base = base.strip_suffix("/v1").unwrap_or(base);
     let (url, body) = match order.kind {
@@ -151,21 +194,27 @@ fn ask(order: &JudgeOrder, key: Option<&str>) -> Result<JudgeRuling, Failure> {
         .send(&bytes[..])
         .map_err(|e| unanswered(&url, order.timeout_ms, e))?;
     let status = response.status();
+    let after_ms = response
+        .headers()
+        .get("retry-after")
+        .and_then(|v| v.to_str().ok()?.trim().parse::<u64>().ok())
+        .map(|secs| secs.saturating_mul(1000));
     let text = response
         .body_mut()
         .with_config()
         .limit(ANSWER_BYTES)
         .read_to_string()
         .map_err(|e| match e {
-            ureq::Error::BodyExceedsLimit(_) => {
-                Failure::new(format!("the answer of {url} is larger than 4 MiB"))
-            }
+            ureq::Error::BodyExceedsLimit(_) => Trouble::Unclear(Failure::new(format!(
+                "the answer of {url} is larger than 4 MiB"
+            ))),
             other => unanswered(&url, order.timeout_ms, other),
         })?;
     if !status.is_success() {
         // Some providers repeat the key that they refuse (I12).
         let words: String = masked(&text, key).chars().take(300).collect();
-        return Err(Failure::new(format!("{url} answered {status}: {words}")));
+        let failure = Failure::new(format!("{url} answered {status}: {words}"));
+        return Err(refused_with(status.as_u16(), after_ms, failure));
     }
     let answer: Value = serde_json::from_str(&text)
         .map_err(|e| Failure::new("the answer is not JSON").because(e))?;
@@ -176,15 +225,16 @@ fn ask(order: &JudgeOrder, key: Option<&str>) -> Result<JudgeRuling, Failure> {
     Ok(ruling)
 }
 
-fn unanswered(url: &str, timeout_ms: u64, error: ureq::Error) -> Failure {
-    match error {
+fn unanswered(url: &str, timeout_ms: u64, error: ureq::Error) -> Trouble {
+    let failure = match error {
         ureq::Error::Timeout(_) => Failure::new(format!(
             "{url} did not answer within {}",
             SpanMs(timeout_ms)
         )),
         ureq::Error::Io(error) => Failure::new(format!("{url} cannot be reached")).because(error),
         other => Failure::new(format!("{url} cannot be asked")).because(other),
-    }
+    };
+    Trouble::Later(LimitClass::Overload, None, failure)
 }
 
 /// The text without the key.

@@ -23,6 +23,43 @@ fn task(name: &str) -> String {
     )
 }
 
+/// A judge that was not reached is asked once more, soon.
+const IMPATIENT: &str =
+    "overload_min = \"100ms\"\noverload_max = \"200ms\"\noverload_give_up = \"200ms\"\n";
+
+#[test]
+fn i13_a_judge_that_comes_back_is_asked_again_and_the_agent_is_not() {
+    let provider = MockProvider::start().unwrap();
+    let stage = Stage::new(&format!(
+        "throttle_pause = \"100ms\"\n{IMPATIENT}{}",
+        judge("mock", "anthropic", &provider.url("judge"), "")
+    ));
+    provider.script(
+        "judge",
+        [
+            Step::new(Reply::Error {
+                status: 529,
+                body: json!(null),
+            }),
+            Step::new(Reply::Call {
+                name: "verdict".to_owned(),
+                input: json!({"verdict": "pass", "reasons": ["fine"]}),
+            }),
+        ],
+    );
+    stage.tasks(
+        "[[task]]\nname = \"t\"\nprompt = \"write a.txt x\"\n\
+         [[task.check]]\nname = \"judged\"\nmodel = \"It is good.\"\njudge = \"mock\"\n",
+    );
+    stage.run(0);
+    let told = stage.told("t");
+    assert!(
+        told[0].starts_with("judged fail: no verdict") && told[1] == "judged pass: fine",
+        "{told:?}"
+    );
+    assert_eq!(stage.show("t")["attempts"].as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn t10_only_a_well_formed_pass_is_a_pass() {
     let pass = json!({"verdict": "pass", "reasons": ["it does", "all of it"]});
@@ -49,7 +86,8 @@ fn t10_only_a_well_formed_pass_is_a_pass() {
     .into();
     let names: Vec<&str> = answers.keys().copied().collect();
     let server = JudgeServer::start(answers);
-    let mut config = String::new();
+    // Whoever does not answer is asked twice.
+    let mut config = IMPATIENT.to_owned();
     let mut tasks = String::new();
     for name in names.iter().copied().chain(["nobody"]) {
         let kind = if name.starts_with("a-") {
@@ -89,6 +127,13 @@ fn t10_only_a_well_formed_pass_is_a_pass() {
     for line in &told {
         let good = line.starts_with("a-pass") || line.starts_with("o-pass");
         assert_eq!(line.contains(" pass: "), good, "{line}");
+    }
+    // A judge that does not answer costs no attempt of the agent's: it is asked again itself (I13).
+    for name in ["broken", "slow", "nobody"] {
+        let shown = stage.show(name);
+        assert_eq!(shown["attempts"].as_array().unwrap().len(), 1, "{shown:#}");
+        assert_eq!(stage.verdicts(name).len(), 2, "{shown:#}");
+        assert_eq!(shown["task"]["state"], "needs_human");
     }
     // What was asked: the criterion, the prompt, the diff, the schema, the model.
     for (name, path) in [

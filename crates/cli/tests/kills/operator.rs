@@ -348,6 +348,135 @@ fn t8_commits_checks_and_approval_follow_the_task_and_its_person() {
 }
 
 #[test]
+fn t16_checks_that_were_cut_short_go_on_without_another_session() {
+    let mut scene = Scene::new();
+    let notes = scene.world.path("ran");
+    std::fs::create_dir_all(&notes).unwrap();
+    scene.config(&format!(
+        "sandbox.writable = [{:?}]",
+        notes.display().to_string()
+    ));
+    let task = |name: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\nprompt = '''\n{START}\nwrite a.txt a\ndone\n'''\n\
+             [[task.check]]\nname = \"quick\"\nrun = \"echo quick >> {1}/{name}\"\n\
+             [[task.check]]\nname = \"slow\"\nrun = \"echo slow >> {1}/{name}; {0}\"\n\n",
+            scene.wait_for(name),
+            notes.display(),
+        )
+    };
+    let names = ["drained", "estopped", "stopped"];
+    scene.tasks(&names.map(task).concat());
+    scene.start();
+    let ran = |name: &str| read(&notes.join(name));
+    for name in names {
+        scene.until(name, "in its slow check", |t| {
+            matches!(t.state, State::Verifying { check: 1, .. }) && ran(name).contains("slow")
+        });
+    }
+    let sealed = |name: &str| scene.task(name).attempt.and_then(|a| a.sealed).unwrap();
+    let before = names.map(sealed);
+    scene.longhaul(&["stop", "stopped"]).expect_code(0);
+    scene.until_state("stopped", StateWord::Parked);
+    scene.longhaul(&["drain", "--stop"]).expect_code(0);
+    for name in ["drained", "estopped"] {
+        scene.until_state(name, StateWord::Parked);
+    }
+    // Over a restart, too.
+    scene.longhaul(&["daemon", "restart"]).expect_code(0);
+    scene.longhaul(&["undrain"]).expect_code(0);
+    scene.longhaul(&["resume", "stopped"]).expect_code(0);
+    for name in names {
+        scene.open(name);
+    }
+    for (name, before) in names.iter().zip(before) {
+        let task = scene.until_state(name, StateWord::Done);
+        assert_eq!((task.tally.attempts, task.fence.0), (1, 1), "{name}");
+        assert_eq!(task.attempt.and_then(|a| a.sealed), Some(before));
+        // What had passed is not run again; what was cut short is.
+        assert_eq!(ran(name).matches("quick").count(), 1, "{name}");
+        assert_eq!(ran(name).matches("slow").count(), 2, "{name}");
+        assert_eq!(scene.on_branch(name, "starts.txt").lines().count(), 1);
+    }
+}
+
+#[test]
+fn t8_approval_commits_exactly_what_an_interrupted_attempt_left() {
+    let mut scene = Scene::new();
+    let task = |name: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\ntimeout = \"2s\"\nmax_retries = 0\nprompt = '''\n{START}\nwrite left.txt over\nsleep 60s\ndone\n'''\n\n"
+        )
+    };
+    scene.tasks(&(task("whole") + &task("changed")));
+    scene.start();
+    for name in ["whole", "changed"] {
+        scene.until_state(name, StateWord::NeedsHuman);
+    }
+    let shown = scene.show("whole");
+    let sealed = &shown["attempts"][0]["sealed"];
+    assert_eq!(sealed["uncommitted"], true, "{shown:#}");
+    let tree = sealed["tree"].as_str().unwrap().to_owned();
+    scene.longhaul(&["approve", "whole"]).expect_code(0);
+    let done = scene.until_state("whole", StateWord::Done);
+    assert_eq!(scene.on_branch("whole", "left.txt"), "over");
+    let branch = done.carry.workspace.and_then(|w| w.branch).unwrap();
+    let tip = |format: &str| scene.git(&["log", "-1", format, &branch]);
+    assert_eq!(tip("--format=%T"), tree, "what was shown is what was taken");
+    let sealed = done.attempt.and_then(|a| a.sealed).unwrap();
+    assert_eq!(tip("--format=%H"), sealed.commit);
+    assert!(tip("--format=%B").contains("Longhaul-Task: "));
+    let told = scene.longhaul(&["events"]).expect_code(0).stdout;
+    assert!(
+        told.contains(&sealed.commit) && told.contains(&tree),
+        "{told}"
+    );
+    // Another hand's change after it was shown is not approved with it.
+    write(&scene.workspace("changed").join("by-hand.txt"), "mine").unwrap();
+    scene.longhaul(&["approve", "changed"]).expect_code(0);
+    scene.until(
+        "changed",
+        "told of the change",
+        |t| matches!(&t.state, State::NeedsHuman { need } if need.detail.contains("not what was approved")),
+    );
+}
+
+#[test]
+fn t18_what_an_interrupted_setup_changed_in_a_workspace_made_anew_is_no_drift() {
+    let mut scene = Scene::new();
+    let (hold, notes) = (scene.world.path("hold"), scene.world.path("ran"));
+    std::fs::create_dir_all(&notes).unwrap();
+    scene.config(&format!(
+        "sandbox.writable = [{:?}]",
+        notes.display().to_string()
+    ));
+    let runs = notes.join("setups");
+    scene.tasks(&format!(
+        "[[task]]\nname = \"t\"\nsetup = \"date +%s%N > made.txt; echo run >> {1}; while [ -e {2} ]; do sleep 0.05; done\"\nprompt = '''\n{START}\n@attempt 1\nwrite a.txt a\nsay at the gate\nrun {0}\n@attempt 2..\nwrite b.txt b\ndone\n'''\n",
+        scene.wait_for("t"),
+        runs.display(),
+        hold.display(),
+    ));
+    scene.start();
+    scene.until_said("t", "at the gate");
+    scene.longhaul(&["stop", "t"]).expect_code(0);
+    scene.until_state("t", StateWord::Parked);
+    std::fs::remove_dir_all(scene.workspace("t")).unwrap();
+    write(&hold, "").unwrap();
+    scene.longhaul(&["retry", "t"]).expect_code(0);
+    let setups = || read(&runs).lines().count();
+    assert!(wait_until(std::time::Duration::from_secs(60), || {
+        setups() == 2
+    }));
+    scene.longhaul(&["stop", "t"]).expect_code(0);
+    scene.until_state("t", StateWord::Parked);
+    std::fs::remove_file(&hold).unwrap();
+    scene.longhaul(&["retry", "t"]).expect_code(0);
+    scene.until_state("t", StateWord::Done);
+    assert_eq!(setups(), 3);
+}
+
+#[test]
 fn t26_a_workspace_gets_its_files_its_setup_and_its_ports() {
     let mut scene = Scene::new();
     for (file, text) in [

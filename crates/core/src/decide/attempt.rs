@@ -9,7 +9,7 @@ use crate::fact::{News, WorkspaceFault};
 use crate::ledger::{Actor, Cause};
 use crate::policy::{Policy, backoff};
 use crate::spec::OnDrift;
-use crate::task::{AssignStep, NeedKind, RetryReason, RunStep, State, Task};
+use crate::task::{AssignStep, NeedKind, ResumeChecks, RetryReason, RunStep, State, Task};
 use crate::time::Now;
 
 pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Outcome {
@@ -18,6 +18,8 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             workspace,
             drift,
             conflict,
+            tree,
+            resumes,
         } => {
             let State::Assigned {
                 step: AssignStep::Workspace,
@@ -25,7 +27,13 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             else {
                 return Outcome::Ignore("its workspace was ready already");
             };
+            if *resumes != task.carry.resume_checks {
+                return Outcome::Ignore("of an earlier preparation");
+            }
             let mut draft = Draft::new(task, now);
+            if tree.is_some() {
+                draft.task.carry.end_tree.clone_from(tree);
+            }
             draft.task.carry.workspace = Some(workspace.clone());
             draft.task.tally.setup_failures = 0;
             if let Some(report) = conflict {
@@ -43,11 +51,16 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
                     detail: "the workspace changed since the last attempt ended".to_owned(),
                     permanent: false,
                 });
+                // What is there is no longer what was to be checked.
+                draft.task.carry.resume_checks = None;
                 return draft.need(
                         NeedKind::Drift,
                         format!("the workspace changed since the last attempt ended: {drift}"),
                         "`longhaul approve` goes on from what is there; `longhaul undo` puts the last snapshot back; `cancel` gives up",
                     );
+            }
+            if let Some(resume) = draft.task.carry.resume_checks.take() {
+                return checks_go_on(draft, resume, drift.as_deref());
             }
             draft.task.carry.drift.clone_from(drift);
             draft.task.carry.drift_accepted = false;
@@ -64,7 +77,13 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             fault,
             detail,
             remedy,
-        } => workspace_failed(task, *fault, detail, remedy, now, policy),
+            resumes,
+        } => {
+            if *resumes != task.carry.resume_checks {
+                return Outcome::Ignore("of an earlier preparation");
+            }
+            workspace_failed(task, *fault, detail, remedy, now, policy)
+        }
         News::SessionStarted {
             pid,
             mono,
@@ -226,6 +245,7 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             } => ending::sealed(task, end, sealed, now, policy),
             _ => Outcome::Ignore("its work is secured already"),
         },
+        News::Broke { detail } => broke(task, detail, now, policy),
         News::SealFailed { detail, transient } => match &task.state {
             State::Running {
                 step: RunStep::Sealing { .. },
@@ -234,7 +254,9 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
                 step: RunStep::Sealing { .. },
             } => {
                 let data = json!({ "detail": detail });
-                Draft::new(task, now).need_because(
+                let mut draft = Draft::new(task, now);
+                draft.task.carry.approving = None;
+                draft.need_because(
                     NeedKind::Workspace,
                     format!("the attempt's work could not be secured: {detail}"),
                     "nothing was removed; look at the workspace (`longhaul show`), then `longhaul retry`",
@@ -253,7 +275,85 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             detail,
             tree,
         } => verify::lost(task, (*check, *run), detail, tree.as_deref(), now, policy),
+        News::CheckUnanswered {
+            verdict,
+            refusal,
+            tree,
+        } => verify::unanswered(task, verdict, refusal, tree.as_deref(), now, policy),
     }
+}
+
+/// The workspace stands for checks that were cut short: they go on, unless other hands changed what
+/// they were to judge (and that was not to be asked about); then another attempt has to look at it.
+fn checks_go_on(mut draft: Draft, resume: ResumeChecks, drift: Option<&str>) -> Outcome {
+    let data = json!({ "check": resume.check, "run": resume.run, "drift": drift });
+    if drift.is_some() {
+        let reason = &mut draft.task.carry.reason;
+        reason.get_or_insert(RetryReason::Operator);
+        return draft
+            .ready(None)
+            .change(Cause::WorkspaceReady, Actor::Daemon, data);
+    }
+    draft.task.state = State::Verifying {
+        check: resume.check,
+        run: resume.run,
+        flaky: resume.flaky,
+    };
+    draft.change(Cause::WorkspaceReady, Actor::Daemon, data)
+}
+
+/// Longhaul's own code broke at an effect: never silently, never for ever (I16).
+fn broke(task: &Task, detail: &str, now: Now, policy: &Policy) -> Outcome {
+    let what = format!("Longhaul itself broke here: {detail}");
+    let remedy = "this is a defect of Longhaul: please report it with the daemon's log; `longhaul retry` tries again";
+    let data = json!({ "detail": detail });
+    let mut draft = Draft::new(task, now);
+    let operator = task.halt.as_ref().filter(|h| h.is_operator());
+    match &task.state {
+        State::Assigned {
+            step: AssignStep::Workspace,
+        } => {
+            draft.end_attempt(AttemptEnd::LaunchFailed {
+                detail: what.clone(),
+                permanent: false,
+            });
+            if let Some(halt) = operator {
+                return draft.obey_halt(halt, policy);
+            }
+        }
+        State::Assigned {
+            step: AssignStep::Launch,
+        }
+        | State::Running {
+            step: RunStep::Live,
+        } => {
+            // What the session did is secured first; the restart is counted.
+            let end = outranked(&AttemptEnd::Crashed { detail: what }, task.halt.as_ref());
+            draft.end_attempt(end.clone());
+            draft.task.halt = operator.cloned();
+            draft.task.state = State::Running {
+                step: RunStep::Sealing { end },
+            };
+            return draft.change(Cause::EffectBroke, Actor::Daemon, data);
+        }
+        State::Verifying { check, run, flaky } => {
+            let resume = verify::again(*check, *run, *flaky);
+            draft.task.carry.resume_checks = Some(resume);
+            if let Some(halt) = operator {
+                return draft.obey_halt(halt, policy);
+            }
+        }
+        State::Running {
+            step: RunStep::Sealing { .. },
+        } => draft.task.carry.approving = None,
+        State::Pending
+        | State::Ready { .. }
+        | State::Parked { .. }
+        | State::NeedsHuman { .. }
+        | State::Done { .. }
+        | State::Cancelled => return Outcome::Ignore("nothing of it runs"),
+    }
+    draft.need_because(NeedKind::Broken, what, remedy, Cause::EffectBroke, data)
 }
 
 const fn is_live(task: &Task) -> bool {

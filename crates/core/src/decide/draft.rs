@@ -61,6 +61,8 @@ impl Draft {
         self.task.fence = self.task.fence.next();
         self.task.tally.attempts += 1;
         self.task.halt = None;
+        self.task.carry.resume_checks = None;
+        self.task.carry.approving = None;
         self.task.attempt = Some(Attempt {
             number: self.task.tally.attempts,
             fence: self.task.fence,
@@ -193,11 +195,13 @@ impl Draft {
         match why {
             Halt::Cancel => {
                 self.task.halt = None;
+                self.task.carry.resume_checks = None;
                 self.task.state = State::Cancelled;
                 self.change(Cause::OperatorCancel, Actor::Operator, json!({}))
             }
             Halt::Retry => {
                 self.task.carry.reason = Some(RetryReason::Operator);
+                self.task.carry.resume_checks = None;
                 self.ready(None)
                     .change(Cause::OperatorRetry, Actor::Operator, json!({}))
             }

@@ -11,8 +11,11 @@ use crate::ledger::{Actor, Cause};
 use crate::limit::{LimitClass, LimitNotice};
 use crate::policy::{Policy, backoff};
 use crate::task::{DoneBasis, NeedKind, ParkCause, RetryReason, State, Task};
-use crate::time::Now;
+use crate::time::{Now, SpanMs, UnixMs};
 use crate::window::Window;
+
+/// A reset that was over longer ago was misread.
+const BELIEVED_PAST: SpanMs = SpanMs::from_secs(86_400);
 
 /// Decides what follows a sealed attempt.
 pub(super) fn sealed(
@@ -22,6 +25,9 @@ pub(super) fn sealed(
     now: Now,
     policy: &Policy,
 ) -> Outcome {
+    if let Some(tree) = &task.carry.approving {
+        return approved(task, tree, sealed, now, policy);
+    }
     let mut draft = Draft::new(task, now);
     draft.task.carry.end_tree = Some(sealed.tree.clone());
     if sealed.snapshot.is_some() {
@@ -121,6 +127,34 @@ pub(super) fn sealed(
         }
         AttemptEnd::Halted { why } => halted(draft, why, policy),
     }
+}
+
+/// The leftovers of approved work are committed: exactly the tree that was shown (T8), or nothing.
+fn approved(task: &Task, tree: &str, sealed: &Sealed, now: Now, policy: &Policy) -> Outcome {
+    if sealed.loose {
+        return Outcome::Ignore("tells of the work as it was before it was approved");
+    }
+    let mut draft = Draft::new(task, now);
+    draft.task.carry.approving = None;
+    if let Some(halt) = task.halt.as_ref().filter(|h| h.is_operator()) {
+        return draft.obey_halt(halt, policy);
+    }
+    if sealed.tree != tree {
+        return draft.need(
+            NeedKind::Drift,
+            "the workspace is no longer what was approved".to_owned(),
+            "look at it (`longhaul workspace diff`); `longhaul retry` goes on from what is there, `longhaul undo` puts the last snapshot back",
+        );
+    }
+    if let Some(attempt) = &mut draft.task.attempt {
+        attempt.sealed = Some(sealed.clone());
+    }
+    draft.task.carry.end_tree = Some(sealed.tree.clone());
+    draft.task.state = State::Done {
+        basis: DoneBasis::Approved,
+    };
+    let data = json!({ "commit": sealed.commit, "tree": sealed.tree });
+    draft.change(Cause::OperatorApprove, Actor::Operator, data)
 }
 
 fn halted(mut draft: Draft, why: &Halt, policy: &Policy) -> Outcome {
@@ -235,10 +269,34 @@ fn permission_remedy(denials: &[Denial]) -> String {
     )
 }
 
-/// A provider's refusal (A4–A7): never burns a retry.
+/// A provider's refusal of the attempt: the next one learns of it.
 fn limited(mut draft: Draft, notice: &LimitNotice, policy: &Policy) -> Outcome {
-    let now = draft.now.wall;
+    draft.task.carry.reason = Some(RetryReason::Ended {
+        end: AttemptEnd::Limited {
+            notice: notice.clone(),
+        },
+    });
     let harness = draft.task.terms.harness.clone();
+    rest(draft, notice, &harness, policy)
+}
+
+/// The reset that was told, as far as it can be believed: one in the far future is cut to the longest
+/// rest, one that was over a day ago says nothing.
+fn believed(notice: &LimitNotice, now: UnixMs, policy: &Policy) -> Option<UnixMs> {
+    let told = notice.reset_at?;
+    (told.plus(BELIEVED_PAST) >= now).then(|| told.min(now.plus(policy.longest_rest)))
+}
+
+/// A provider's refusal (A4–A7): never burns a retry.
+pub(super) fn rest(
+    mut draft: Draft,
+    notice: &LimitNotice,
+    scope: &str,
+    policy: &Policy,
+) -> Outcome {
+    let now = draft.now.wall;
+    let harness = scope.to_owned();
+    let told = believed(notice, now, policy);
     let until = match notice.class {
         LimitClass::Auth => {
             return draft.need(
@@ -258,9 +316,7 @@ fn limited(mut draft: Draft, notice: &LimitNotice, policy: &Policy) -> Outcome {
             );
         }
         LimitClass::Quota => {
-            let reset = notice
-                .reset_at
-                .unwrap_or_else(|| now.plus(policy.quota_unknown_wait));
+            let reset = told.unwrap_or_else(|| now.plus(policy.quota_unknown_wait));
             if reset > now {
                 reset
             } else {
@@ -287,8 +343,7 @@ fn limited(mut draft: Draft, notice: &LimitNotice, policy: &Policy) -> Outcome {
             } else {
                 backoff(policy.overload_min, policy.overload_max, n)
             };
-            let told = notice.reset_at.unwrap_or(now);
-            told.max(now.plus(wait))
+            told.unwrap_or(now).max(now.plus(wait))
         }
     };
     if notice.class == LimitClass::Quota {
@@ -301,14 +356,10 @@ fn limited(mut draft: Draft, notice: &LimitNotice, policy: &Policy) -> Outcome {
             seen_by: draft.task.id,
         });
     }
-    draft.task.carry.reason = Some(RetryReason::Ended {
-        end: AttemptEnd::Limited {
-            notice: notice.clone(),
-        },
-    });
     let wake = until.plus(draft.jitter(policy.reset_jitter));
     let data = json!({
         "class": notice.class, "until": wake, "window": notice.window, "snippet": notice.snippet,
+        "told": notice.reset_at,
     });
     let cause = ParkCause::Limit {
         class: notice.class,

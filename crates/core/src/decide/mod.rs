@@ -139,6 +139,17 @@ fn slot(task: &Task, now: Now) -> Outcome {
     if not_before.is_some_and(|t| t > now.wall) {
         return Outcome::Ignore("its time has not come");
     }
+    if let Some(mut resume) = task.carry.resume_checks {
+        // No session starts, so neither a budget nor a limit speaks against it.
+        resume.round = resume.round.saturating_add(1);
+        let mut draft = Draft::new(task, now);
+        draft.task.carry.resume_checks = Some(resume);
+        draft.task.state = State::Assigned {
+            step: AssignStep::Workspace,
+        };
+        let data = json!({ "check": resume.check, "run": resume.run });
+        return draft.change(Cause::ChecksResumed, Actor::Daemon, data);
+    }
     if let Some(percent) = task.budget_percent(Usage::default()).filter(|p| *p >= 100) {
         return Draft::new(task, now).need(
             NeedKind::Budget,
@@ -160,7 +171,7 @@ fn late(task: &Task, news: &News, fence: u64, now: Now) -> Outcome {
     let what = match news {
         News::SessionEnded { end, .. } => json!({ "fence": fence, "ended": end.word() }),
         News::Sealed { sealed } => json!({ "fence": fence, "sealed": sealed.commit }),
-        News::Judged { verdict, .. } => {
+        News::Judged { verdict, .. } | News::CheckUnanswered { verdict, .. } => {
             json!({ "fence": fence, "check": verdict.name, "grade": verdict.grade })
         }
         News::WorkspaceReady { .. }
@@ -174,7 +185,8 @@ fn late(task: &Task, news: &News, fence: u64, now: Now) -> Outcome {
         | News::Unanswered { .. }
         | News::ModeMismatch { .. }
         | News::SealFailed { .. }
-        | News::CheckLost { .. } => return Outcome::Ignore("of an attempt that is over"),
+        | News::CheckLost { .. }
+        | News::Broke { .. } => return Outcome::Ignore("of an attempt that is over"),
     };
     Draft::new(task, now).change(Cause::LateReport, Actor::Session, what)
 }

@@ -7,7 +7,7 @@ use super::draft::Draft;
 use crate::attempt::Halt;
 use crate::fact::Order;
 use crate::ledger::{Actor, Cause};
-use crate::task::{DoneBasis, NeedKind, ParkCause, State, StateWord, Task};
+use crate::task::{DoneBasis, NeedKind, ParkCause, RetryReason, RunStep, State, StateWord, Task};
 use crate::time::Now;
 use crate::usage::{MicroUsd, Usage};
 
@@ -148,24 +148,26 @@ fn retry(
             (tally.retries, tally.restarts, tally.setup_failures) = (0, 0, 0);
             (tally.unanswered, tally.refusals_in_row, tally.budget_warned) = (0, 0, false);
             draft.task.carry.drift_accepted |= drift;
-            draft
-                .task
-                .carry
-                .reason
-                .get_or_insert(crate::task::RetryReason::Operator);
+            if note.is_some() {
+                draft.task.carry.resume_checks = None;
+            }
+            draft.task.carry.reason.get_or_insert(RetryReason::Operator);
             draft
                 .queue()
                 .change(Cause::OperatorRetry, Actor::Operator, data)
         }
-        State::Parked { .. } => draft
-            .queue()
-            .change(Cause::OperatorRetry, Actor::Operator, data),
-        State::Ready {
-            not_before: Some(_),
-            ..
-        } => draft
-            .ready(None)
-            .change(Cause::OperatorRetry, Actor::Operator, data),
+        State::Parked { .. } => {
+            another_attempt(draft)
+                .queue()
+                .change(Cause::OperatorRetry, Actor::Operator, data)
+        }
+        State::Ready { not_before, .. }
+            if not_before.is_some() || task.carry.resume_checks.is_some() =>
+        {
+            another_attempt(draft)
+                .ready(None)
+                .change(Cause::OperatorRetry, Actor::Operator, data)
+        }
         State::Assigned { .. } | State::Running { .. } | State::Verifying { .. } => {
             match &task.halt {
                 Some(h) if h.is_operator() => Outcome::Refuse(
@@ -183,6 +185,15 @@ fn retry(
     }
 }
 
+/// Not the checks of the last attempt, but a new one.
+fn another_attempt(mut draft: Draft) -> Draft {
+    let carry = &mut draft.task.carry;
+    if carry.resume_checks.take().is_some() {
+        carry.reason.get_or_insert(RetryReason::Operator);
+    }
+    draft
+}
+
 fn approve(task: &Task, now: Now) -> Outcome {
     let State::NeedsHuman { need } = &task.state else {
         return Outcome::Refuse(format!(
@@ -197,18 +208,25 @@ fn approve(task: &Task, now: Now) -> Outcome {
             .queue()
             .change(Cause::OperatorApprove, Actor::Operator, json!({}));
     }
-    let Some(sealed) = task.attempt.as_ref().and_then(|a| a.sealed.as_ref()) else {
+    let attempt = task.attempt.as_ref();
+    let sealed = attempt.and_then(|a| a.sealed.as_ref());
+    let Some(sealed) = sealed.filter(|s| !s.commit.is_empty()) else {
         return Outcome::Refuse(
             "there is no finished work to approve; use `retry` or `cancel`".to_owned(),
         );
     };
-    let commit = sealed.commit.clone();
+    let data = json!({ "commit": sealed.commit, "tree": sealed.tree, "loose": sealed.loose });
+    draft.task.carry.resume_checks = None;
+    if let (true, Some(end)) = (sealed.loose, attempt.and_then(|a| a.end.clone())) {
+        // The commit lacks what was left uncommitted: that is committed first (T8).
+        draft.task.carry.approving = Some(sealed.tree.clone());
+        draft.task.state = State::Running {
+            step: RunStep::Sealing { end },
+        };
+        return draft.change(Cause::OperatorApprove, Actor::Operator, data);
+    }
     draft.task.state = State::Done {
         basis: DoneBasis::Approved,
     };
-    draft.change(
-        Cause::OperatorApprove,
-        Actor::Operator,
-        json!({ "commit": commit }),
-    )
+    draft.change(Cause::OperatorApprove, Actor::Operator, data)
 }

@@ -4,9 +4,12 @@ use serde_json::json;
 
 use super::Outcome;
 use super::draft::Draft;
+use super::ending;
+use crate::attempt::Halt;
+use crate::fact::Refusal;
 use crate::ledger::{Actor, Cause};
 use crate::policy::Policy;
-use crate::task::{DoneBasis, RetryReason, State, Task};
+use crate::task::{DoneBasis, NeedKind, ResumeChecks, RetryReason, State, Task};
 use crate::time::{Now, SpanMs};
 use crate::usage::Usage;
 use crate::verdict::{Grade, Verdict};
@@ -39,10 +42,40 @@ pub(super) fn judged(
     let passed = verdict.grade == Grade::Pass;
     let (name, reason) = (verdict.name.clone(), verdict.reason.clone());
     draft.verdict = Some(verdict);
-    if let Some(halt) = &task.halt {
+    draft.task.tally.refusals_in_row = 0;
+    let checks = task.terms.flaky_reruns.len();
+    let last = usize::from(check) + 1 >= checks;
+    let parks = matches!(task.halt, Some(Halt::Stop | Halt::Drain | Halt::Estop));
+    if let Some(halt) = task.halt.as_ref().filter(|_| !(parks && last && passed)) {
+        // The verdict stands: nothing that was judged is judged again.
+        let reruns = task.terms.flaky_reruns.get(usize::from(check));
+        if passed {
+            draft.task.carry.resume_checks = Some(ResumeChecks {
+                check: check.saturating_add(1),
+                run: 0,
+                flaky: 0,
+                round: 0,
+            });
+        } else if reruns.is_some_and(|n| flaky < *n) {
+            draft.task.carry.resume_checks = Some(ResumeChecks {
+                flaky: flaky + 1,
+                ..again(check, run, flaky)
+            });
+        } else if parks {
+            let failed = RetryReason::CheckFailed {
+                fence: task.fence,
+                check: name.clone(),
+            };
+            if task.tally.retries >= task.terms.max_retries {
+                let detail = format!("check {name:?} failed: {reason}");
+                return draft.retry(failed, detail, policy);
+            }
+            draft.task.tally.retries += 1;
+            draft.task.carry.reason = Some(failed);
+        }
         return draft.obey_halt(halt, policy);
     }
-    let checks = task.terms.flaky_reruns.len();
+    draft.task.halt = None;
     if passed && usize::from(check) + 1 < checks {
         draft.task.state = State::Verifying {
             check: check + 1,
@@ -104,11 +137,13 @@ pub(super) fn lost(
         draft.task.carry.end_tree = Some(tree.to_owned());
     }
     if let Some(halt) = &task.halt {
+        draft.task.carry.resume_checks = Some(again(check, run, flaky));
         return draft.obey_halt(halt, policy);
     }
     draft.task.tally.restarts += 1;
     if draft.task.tally.restarts > task.terms.max_restarts {
         draft.task.tally.restarts -= 1;
+        draft.task.carry.resume_checks = Some(again(check, run, flaky));
         return draft.restart(
             RetryReason::Operator,
             format!("a check was lost again and again: {detail}"),
@@ -125,6 +160,58 @@ pub(super) fn lost(
         Actor::Daemon,
         json!({ "check": check, "detail": detail }),
     )
+}
+
+/// Nobody judged. The judge is asked again, the agent is not (docs/decisions/006).
+pub(super) fn unanswered(
+    task: &Task,
+    verdict: &Verdict,
+    refusal: &Refusal,
+    tree: Option<&str>,
+    now: Now,
+    policy: &Policy,
+) -> Outcome {
+    let State::Verifying { check, run, flaky } = task.state else {
+        return Outcome::Ignore("its checks are over");
+    };
+    if verdict.check != Some(check) || verdict.run != run {
+        return Outcome::Ignore("of a run that is over");
+    }
+    let mut draft = Draft::new(task, now);
+    if let Some(tree) = tree {
+        draft.task.carry.end_tree = Some(tree.to_owned());
+    }
+    draft.task.tally.charge(verdict.usage);
+    draft.task.carry.resume_checks = Some(again(check, run, flaky));
+    // Whatever the executor says of it: what nobody judged did not pass (I13).
+    draft.verdict = Some(Verdict {
+        grade: Grade::Fail,
+        flaky: flaky > 0,
+        ..verdict.clone()
+    });
+    if let Some(halt) = &task.halt {
+        return draft.obey_halt(halt, policy);
+    }
+    match refusal {
+        Refusal::Wrong { remedy } => {
+            let detail = format!(
+                "check {:?} cannot be judged: {}",
+                verdict.name, verdict.reason
+            );
+            draft.need(NeedKind::Judge, detail, remedy)
+        }
+        Refusal::Limited { scope, notice } => ending::rest(draft, notice, scope, policy),
+    }
+}
+
+/// The next run of a check that was cut short.
+pub(super) const fn again(check: u16, run: u16, flaky: u8) -> ResumeChecks {
+    ResumeChecks {
+        check,
+        run: run.saturating_add(1),
+        flaky,
+        round: 0,
+    }
 }
 
 /// FAIL of one of the built-in checks of a finished turn.

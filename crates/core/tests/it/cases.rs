@@ -3,19 +3,20 @@
 use longhaul_core::attempt::{AttemptEnd, Halt, Sealed};
 use longhaul_core::decide::{Outcome, decide};
 use longhaul_core::effect::{Act, outstanding};
-use longhaul_core::fact::{Fact, News, Order};
+use longhaul_core::fact::{Fact, News, Order, Refusal, Release};
 use longhaul_core::ids::Fence;
 use longhaul_core::ledger::Cause;
 use longhaul_core::limit::LimitClass;
 use longhaul_core::policy::Policy;
+use longhaul_core::spec::OnDrift;
 use longhaul_core::task::{
-    AssignStep, DoneBasis, NeedKind, RetryReason, RunStep, State, StateWord, Task,
+    AssignStep, DoneBasis, Need, NeedKind, RetryReason, RunStep, State, StateWord, Task,
 };
-use longhaul_core::time::UnixMs;
+use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_core::verdict::Grade;
 
 use crate::world::{
-    NOW, at, completed, denied, fresh, in_state, news, notice, sealed, step, step_at, usage,
+    NOW, at, completed, denied, fresh, in_state, loose, news, notice, sealed, step, step_at, usage,
     verdict, workspace,
 };
 
@@ -41,6 +42,8 @@ fn a_task_goes_through_its_whole_life() {
         workspace: workspace(),
         drift: None,
         conflict: None,
+        tree: None,
+        resumes: None,
     };
     let t = step(&t, &news(&t, ready));
     assert_eq!(outstanding(&t).unwrap().act, Act::Launch);
@@ -600,4 +603,324 @@ fn a_note_is_for_one_attempt_and_survives_a_crash() {
         let t = step(&t, &news(&t, News::Sealed { sealed: sealed() }));
         assert_eq!(t.carry.note.is_some(), kept);
     }
+}
+
+/// A task whose first check was cut short by an order, parked.
+fn stopped_at_check(order: Order) -> Task {
+    let task = in_state(State::Verifying {
+        check: 0,
+        run: 0,
+        flaky: 0,
+    });
+    let stopping = step(&task, &Fact::Operator { order });
+    let lost = News::CheckLost {
+        check: 0,
+        run: 0,
+        detail: "stopped".into(),
+        tree: None,
+    };
+    step(&stopping, &news(&task, lost))
+}
+
+fn ready_for(task: &Task, drift: Option<&str>) -> Fact {
+    let ready = News::WorkspaceReady {
+        workspace: workspace(),
+        drift: drift.map(str::to_owned),
+        conflict: None,
+        tree: None,
+        resumes: task.carry.resume_checks,
+    };
+    news(task, ready)
+}
+
+#[test]
+fn t16_checks_that_were_cut_short_go_on_under_the_same_fence() {
+    let released = |by| Fact::Released { by };
+    let resume = Fact::Operator {
+        order: Order::Resume,
+    };
+    for (order, go) in [
+        (Order::Drain, released(Release::Undrain)),
+        (Order::Estop, released(Release::Thaw)),
+        (Order::Stop, resume),
+    ] {
+        let parked = stopped_at_check(order);
+        assert_eq!(parked.state.word(), StateWord::Parked);
+        let ready = step(&parked, &go);
+        let preparing = step(&ready, &Fact::SlotGranted);
+        assert_eq!(preparing.fence, parked.fence, "no new attempt");
+        assert_eq!(preparing.tally.attempts, parked.tally.attempts);
+        // News of the attempt's first preparation must not stand in for this one.
+        let old = Fact::Attempt {
+            fence: parked.fence,
+            news: News::WorkspaceReady {
+                workspace: workspace(),
+                drift: None,
+                conflict: None,
+                tree: None,
+                resumes: None,
+            },
+        };
+        assert!(matches!(
+            decide(&preparing, &old, NOW, &Policy::default()),
+            Outcome::Ignore(_)
+        ));
+        let verifying = step(&preparing, &ready_for(&preparing, None));
+        let next_run = State::Verifying {
+            check: 0,
+            run: 1,
+            flaky: 0,
+        };
+        assert_eq!(verifying.state, next_run);
+        let sealed = |t: &Task| t.attempt.as_ref().and_then(|a| a.sealed.clone());
+        assert_eq!(sealed(&verifying), sealed(&parked), "on the same commit");
+        assert_eq!(verifying.carry.resume_checks, None);
+    }
+}
+
+#[test]
+fn a_retry_of_cut_short_checks_is_a_new_attempt() {
+    let retry = Fact::Operator {
+        order: Order::Retry {
+            note: None,
+            add_budget: None,
+            add_tokens: None,
+        },
+    };
+    let parked = stopped_at_check(Order::Stop);
+    let assigned = step(&step(&parked, &retry), &Fact::SlotGranted);
+    assert_eq!(assigned.fence, parked.fence.next());
+    // As is the retry of a task whose checks wait for their slot.
+    let released = step(
+        &stopped_at_check(Order::Drain),
+        &Fact::Released {
+            by: Release::Undrain,
+        },
+    );
+    let assigned = step(&step(&released, &retry), &Fact::SlotGranted);
+    assert_eq!(assigned.fence, released.fence.next());
+}
+
+#[test]
+fn drift_under_cut_short_checks_is_asked_about_or_makes_another_attempt() {
+    let mut parked = stopped_at_check(Order::Drain);
+    for (on_drift, word) in [
+        (OnDrift::Ask, StateWord::NeedsHuman),
+        (OnDrift::Warn, StateWord::Ready),
+    ] {
+        parked.terms.on_drift = on_drift;
+        let ready = step(
+            &parked,
+            &Fact::Released {
+                by: Release::Undrain,
+            },
+        );
+        let preparing = step(&ready, &Fact::SlotGranted);
+        let after = step(&preparing, &ready_for(&preparing, Some("M a.rs")));
+        assert_eq!(after.state.word(), word);
+        assert_eq!(after.carry.resume_checks, None, "it is not the sealed tree");
+    }
+}
+
+#[test]
+fn i13_an_unreachable_judge_costs_no_retry_and_never_passes() {
+    let policy = Policy {
+        max_refusals: 3,
+        reset_jitter: SpanMs(0),
+        ..Policy::default()
+    };
+    let mut task = in_state(State::Verifying {
+        check: 0,
+        run: 0,
+        flaky: 0,
+    });
+    let before = task.tally.clone();
+    let mut waits = Vec::new();
+    for run in 0..3 {
+        let unanswered = News::CheckUnanswered {
+            // Whatever it says, it was not judged.
+            verdict: Box::new(verdict(&task, 0, run, Grade::Pass)),
+            refusal: Refusal::Limited {
+                scope: "judge x".into(),
+                notice: notice(LimitClass::Overload, None),
+            },
+            tree: None,
+        };
+        let Outcome::Change(change) = decide(&task, &news(&task, unanswered), NOW, &policy) else {
+            panic!("it has to be dealt with");
+        };
+        assert_eq!(change.verdict.map(|v| v.grade), Some(Grade::Fail));
+        assert_eq!(change.window, None, "the harness does not rest for a judge");
+        task = change.task;
+        assert_eq!(
+            (task.tally.retries, task.tally.restarts, task.tally.attempts),
+            (before.retries, before.restarts, before.attempts)
+        );
+        let State::Parked {
+            until: Some(until), ..
+        } = task.state
+        else {
+            break;
+        };
+        assert!(!task.state.word().is_active(), "it holds no slot");
+        waits.push(until.since(NOW.wall).0 / 1000 / 15);
+        let woken = step_at(&task, &Fact::Due, at(until.0));
+        let preparing = step(&woken, &Fact::SlotGranted);
+        task = step(&preparing, &ready_for(&preparing, None));
+    }
+    assert!(waits.len() == 2 && waits[0] < waits[1], "{waits:?}");
+    assert_eq!(task.state.word(), StateWord::NeedsHuman);
+    // When the judge is back, `retry` asks it again, not the agent.
+    let order = Order::Retry {
+        note: None,
+        add_budget: None,
+        add_tokens: None,
+    };
+    let again = step(&step(&task, &Fact::Operator { order }), &Fact::SlotGranted);
+    assert_eq!(again.fence, task.fence);
+}
+
+#[test]
+fn a5_a_told_reset_is_bounded_and_kept() {
+    let policy = Policy::default();
+    let day = 86_400_000;
+    let longest = NOW.wall.plus(policy.longest_rest).0;
+    for (told, from, to) in [
+        (Some(253_402_300_799_000), longest, longest),
+        (Some(i64::MAX), longest, longest),
+        (Some(longest + 1), longest, longest),
+        (Some(longest - day), longest - day, longest - day),
+        (
+            Some(-5 * day),
+            NOW.wall.0 + 1_800_000,
+            NOW.wall.0 + 1_800_000,
+        ),
+        (
+            Some(i64::MIN),
+            NOW.wall.0 + 1_800_000,
+            NOW.wall.0 + 1_800_000,
+        ),
+        (Some(NOW.wall.0 - 1), NOW.wall.0 + 1, NOW.wall.0 + 60_000),
+        (None, NOW.wall.0 + 1_800_000, NOW.wall.0 + 1_800_000),
+    ] {
+        let end = AttemptEnd::Limited {
+            notice: notice(LimitClass::Quota, told),
+        };
+        let task = in_state(State::Running {
+            step: RunStep::Sealing { end },
+        });
+        let sealed = News::Sealed { sealed: sealed() };
+        let Outcome::Change(change) = decide(&task, &news(&task, sealed), NOW, &policy) else {
+            panic!("a limit parks");
+        };
+        let until = change.window.expect("a quota rests its scope").until.0;
+        assert!((from..=to).contains(&until), "{told:?} gives {until}");
+        assert_eq!(change.entry.data["told"], serde_json::json!(told));
+    }
+}
+
+#[test]
+fn t8_approval_takes_exactly_the_work_that_was_shown() {
+    let approve = Fact::Operator {
+        order: Order::Approve,
+    };
+    let need = State::NeedsHuman {
+        need: Need {
+            kind: NeedKind::RetriesExhausted,
+            detail: "d".into(),
+            remedy: "r".into(),
+        },
+    };
+    let task = loose(need.clone());
+    let committing = step(&task, &approve);
+    assert_eq!(committing.state.word(), StateWord::Running);
+    // The seal that left files uncommitted, told once more, is not what is approved.
+    let old = task
+        .attempt
+        .as_ref()
+        .and_then(|a| a.sealed.clone())
+        .unwrap();
+    let repeated = news(
+        &committing,
+        News::Sealed {
+            sealed: old.clone(),
+        },
+    );
+    assert!(matches!(
+        decide(&committing, &repeated, NOW, &Policy::default()),
+        Outcome::Ignore(_)
+    ));
+    let whole = Sealed {
+        commit: "abba".into(),
+        loose: false,
+        ..old
+    };
+    let sealed_now = |sealed| news(&committing, News::Sealed { sealed });
+    let Outcome::Change(done) = decide(
+        &committing,
+        &sealed_now(whole.clone()),
+        NOW,
+        &Policy::default(),
+    ) else {
+        panic!("approved work is done");
+    };
+    assert_eq!(done.task.state.word(), StateWord::Done);
+    assert_eq!(
+        done.entry.data,
+        serde_json::json!({ "commit": "abba", "tree": "beef" })
+    );
+    let commit = done.task.attempt.and_then(|a| a.sealed).map(|s| s.commit);
+    assert_eq!(commit.as_deref(), Some("abba"), "dependents start from it");
+    // Another tree is not what was shown.
+    let other = Sealed {
+        tree: "f00".into(),
+        ..whole
+    };
+    let after = step(&committing, &sealed_now(other));
+    assert_eq!(after.state.word(), StateWord::NeedsHuman);
+    // Nothing sealed: nothing to approve.
+    let mut nothing = loose(need);
+    if let Some(attempt) = &mut nothing.attempt {
+        attempt.sealed = Some(Sealed::default());
+    }
+    assert!(matches!(
+        decide(&nothing, &approve, NOW, &Policy::default()),
+        Outcome::Refuse(_)
+    ));
+}
+
+#[test]
+fn i16_an_effect_that_breaks_again_and_again_is_told_to_a_person() {
+    let broke = |task: &Task| {
+        let detail = "index out of bounds".to_owned();
+        step(task, &news(task, News::Broke { detail }))
+    };
+    let told = |task: &Task| match &task.state {
+        State::NeedsHuman { need } => need.detail.contains("index out of bounds"),
+        _ => false,
+    };
+    for state in [
+        State::Assigned {
+            step: AssignStep::Workspace,
+        },
+        State::Running {
+            step: RunStep::Sealing { end: completed() },
+        },
+        State::Verifying {
+            check: 0,
+            run: 0,
+            flaky: 0,
+        },
+    ] {
+        assert!(told(&broke(&in_state(state))));
+    }
+    // A session's work is secured before anything else; its restarts are bounded.
+    let mut live = in_state(State::Running {
+        step: RunStep::Live,
+    });
+    live.tally.restarts = live.terms.max_restarts;
+    let sealing = broke(&live);
+    assert_eq!(sealing.state.word(), StateWord::Running);
+    let sealed = News::Sealed { sealed: sealed() };
+    assert!(told(&step(&sealing, &news(&sealing, sealed))));
 }

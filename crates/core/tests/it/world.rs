@@ -2,13 +2,14 @@
 
 use longhaul_core::attempt::{AttemptEnd, BootMs, Denial, Halt, LostWhy, Sealed};
 use longhaul_core::decide::{Outcome, decide};
-use longhaul_core::fact::{Fact, News, Order, Release, WorkspaceFault};
+use longhaul_core::fact::{Fact, News, Order, Refusal, Release, WorkspaceFault};
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::policy::Policy;
 use longhaul_core::spec::{OnDrift, Priority};
 use longhaul_core::task::{
-    AssignStep, DoneBasis, Need, NeedKind, ParkCause, RunStep, State, Task, Terms, WorkspaceRef,
+    AssignStep, DoneBasis, Need, NeedKind, ParkCause, ResumeChecks, RunStep, State, Task, Terms,
+    WorkspaceRef,
 };
 use longhaul_core::time::{Now, SpanMs, UnixMs};
 use longhaul_core::usage::{MicroUsd, Usage};
@@ -150,6 +151,42 @@ pub(crate) fn workspace() -> WorkspaceRef {
         start_tree: "t".into(),
         port_base: None,
     }
+}
+
+/// A task whose checks were cut short at the second run of the first.
+pub(crate) fn cut_short(state: State) -> Task {
+    let mut task = in_state(State::Verifying {
+        check: 0,
+        run: 0,
+        flaky: 0,
+    });
+    task.carry.resume_checks = Some(RESUMES);
+    task.state = state;
+    task
+}
+
+pub(crate) const RESUMES: ResumeChecks = ResumeChecks {
+    check: 0,
+    run: 1,
+    flaky: 0,
+    round: 1,
+};
+
+/// A task whose attempt left uncommitted work.
+pub(crate) fn loose(state: State) -> Task {
+    let mut task = in_state(State::Parked {
+        cause: ParkCause::Stopped,
+        until: None,
+    });
+    if let Some(attempt) = &mut task.attempt {
+        attempt.end = Some(AttemptEnd::TimedOut);
+        attempt.sealed = Some(Sealed {
+            loose: true,
+            ..sealed()
+        });
+    }
+    task.state = state;
+    task
 }
 
 /// Every state, with the sub-states that decide differently.
@@ -319,6 +356,43 @@ pub(crate) fn states() -> Vec<(&'static str, Task)> {
         ),
         ("needs_human/drift", in_state(need(NeedKind::Drift))),
         (
+            "parked/stopped, checks cut short",
+            cut_short(State::Parked {
+                cause: ParkCause::Stopped,
+                until: None,
+            }),
+        ),
+        (
+            "ready, checks cut short",
+            cut_short(State::Ready {
+                not_before: None,
+                since: UnixMs(0),
+            }),
+        ),
+        (
+            "assigned/workspace, checks cut short",
+            cut_short(State::Assigned {
+                step: AssignStep::Workspace,
+            }),
+        ),
+        (
+            "needs_human/judge, checks cut short",
+            cut_short(need(NeedKind::Judge)),
+        ),
+        (
+            "needs_human/retries, uncommitted work",
+            loose(need(NeedKind::RetriesExhausted)),
+        ),
+        ("running/sealing approved", {
+            let mut task = loose(State::Running {
+                step: RunStep::Sealing {
+                    end: AttemptEnd::TimedOut,
+                },
+            });
+            task.carry.approving = Some("beef".into());
+            task
+        }),
+        (
             "done",
             in_state(State::Done {
                 basis: DoneBasis::Verified,
@@ -383,6 +457,8 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 workspace: workspace(),
                 drift: None,
                 conflict: None,
+                tree: None,
+                resumes: None,
             }),
         ),
         (
@@ -391,6 +467,66 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 workspace: workspace(),
                 drift: Some("x".into()),
                 conflict: None,
+                tree: None,
+                resumes: None,
+            }),
+        ),
+        (
+            "workspace ready for checks",
+            n(News::WorkspaceReady {
+                workspace: workspace(),
+                drift: None,
+                conflict: None,
+                tree: None,
+                resumes: Some(RESUMES),
+            }),
+        ),
+        (
+            "workspace drifted under checks",
+            n(News::WorkspaceReady {
+                workspace: workspace(),
+                drift: Some("x".into()),
+                conflict: None,
+                tree: None,
+                resumes: Some(RESUMES),
+            }),
+        ),
+        (
+            "judge overloaded",
+            n(News::CheckUnanswered {
+                verdict: Box::new(verdict(&t, 0, 0, Grade::Fail)),
+                refusal: Refusal::Limited {
+                    scope: "judge x".into(),
+                    notice: notice(LimitClass::Overload, None),
+                },
+                tree: None,
+            }),
+        ),
+        (
+            "reviewer limited",
+            n(News::CheckUnanswered {
+                verdict: Box::new(verdict(&t, 0, 0, Grade::Fail)),
+                refusal: Refusal::Limited {
+                    scope: "claude".into(),
+                    notice: notice(LimitClass::Quota, Some(3_000_000)),
+                },
+                tree: None,
+            }),
+        ),
+        (
+            "judge's key is wrong",
+            n(News::CheckUnanswered {
+                verdict: Box::new(verdict(&t, 0, 0, Grade::Pass)),
+                refusal: Refusal::Wrong {
+                    remedy: "mend".into(),
+                },
+                tree: None,
+            }),
+        ),
+        (
+            "longhaul broke",
+            n(News::Broke {
+                detail: "index out of bounds".into(),
             }),
         ),
         (
@@ -399,6 +535,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 fault: WorkspaceFault::Setup,
                 detail: "exit 1".into(),
                 remedy: "mend".into(),
+                resumes: None,
             }),
         ),
         (
@@ -407,6 +544,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 fault: WorkspaceFault::Permanent,
                 detail: "no repo".into(),
                 remedy: "mend".into(),
+                resumes: None,
             }),
         ),
         (

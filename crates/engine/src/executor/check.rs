@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longhaul_core::fact::News;
+use longhaul_core::fact::{News, Refusal};
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::spec::{CheckKind, CheckSpec, TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
@@ -39,6 +39,8 @@ pub(super) struct Subject<'a> {
 pub(super) enum Finding {
     /// A verdict.
     Judged(Ruling),
+    /// Nobody could be asked to judge: FAIL, but not of the agent's making.
+    Unanswered(Ruling, Refusal),
     /// Its process was lost or stopped: no verdict.
     Lost(String),
     /// Nobody knows yet: ask again.
@@ -125,7 +127,7 @@ pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Even
     };
     let tree = match finding {
         Finding::Unsettled(_) => None,
-        Finding::Judged(_) | Finding::Lost(_) => {
+        Finding::Judged(_) | Finding::Unanswered(..) | Finding::Lost(_) => {
             tidy::forget_temp(desk, &key);
             match tree_after(desk, d, &spec) {
                 Ok(tree) => tree,
@@ -149,31 +151,41 @@ pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Even
         },
         Finding::Judged(ruling) => News::Judged {
             tree,
-            verdict: Box::new(Verdict {
-                fence,
-                check: Some(check),
-                name: wanted.name.clone(),
-                kind: wanted.kind.word().to_owned(),
-                run,
-                grade: if ruling.pass {
-                    Grade::Pass
-                } else {
-                    Grade::Fail
-                },
-                flaky: false,
-                reason: ruling.reason,
-                command: words_of(&wanted.kind).to_owned(),
-                commit: subject.commit.clone(),
-                exit: ruling.exit,
-                took: SpanMs(ruling.took_ms),
-                at: desk.now(),
-                tail: ruling.tail,
-                evidence: Some(format!("jobs/{key}")),
-                usage: ruling.usage,
-            }),
+            verdict: Box::new(verdict(desk, &subject, (check, run), ruling)),
+        },
+        Finding::Unanswered(ruling, refusal) => News::CheckUnanswered {
+            tree,
+            verdict: Box::new(verdict(desk, &subject, (check, run), ruling)),
+            refusal,
         },
     };
     vec![Event::news(task, fence, news)]
+}
+
+/// A ruling in its frame.
+fn verdict(desk: &Desk, s: &Subject<'_>, (check, run): (u16, u16), ruling: Ruling) -> Verdict {
+    Verdict {
+        fence: s.d.effect.fence,
+        check: Some(check),
+        name: s.check.name.clone(),
+        kind: s.check.kind.word().to_owned(),
+        run,
+        grade: if ruling.pass {
+            Grade::Pass
+        } else {
+            Grade::Fail
+        },
+        flaky: false,
+        reason: ruling.reason,
+        command: words_of(&s.check.kind).to_owned(),
+        commit: s.commit.clone(),
+        exit: ruling.exit,
+        took: SpanMs(ruling.took_ms),
+        at: desk.now(),
+        tail: ruling.tail,
+        evidence: Some(format!("jobs/{}", s.key)),
+        usage: ruling.usage,
+    }
 }
 
 fn words_of(kind: &CheckKind) -> &str {

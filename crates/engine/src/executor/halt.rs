@@ -61,6 +61,7 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
                     fault: WorkspaceFault::Stopped,
                     detail: "stopped".to_owned(),
                     remedy: String::new(),
+                    resumes: d.task.carry.resume_checks,
                 },
             )],
             Err(why) => vec![again(&d.effect, &why)],

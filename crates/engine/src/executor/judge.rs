@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
+use longhaul_core::fact::Refusal;
+use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::spec::WorkspaceKind;
+use longhaul_core::time::SpanMs;
 use longhaul_core::usage::Usage;
 use longhaul_hosts::{JobLog, JobSpec, Stdin, Stream};
 use longhaul_vcs::Oid;
@@ -57,6 +60,19 @@ pub struct JudgeRuling {
     pub usage: Usage,
 }
 
+/// Printed by a judge's process that ends with an error because nobody could be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeRefusal {
+    /// Throttled or not reached, where asking again can help; else only a person can.
+    pub refused: Option<LimitClass>,
+    /// Milliseconds after which the endpoint wants to be asked again, if it said so.
+    #[serde(default)]
+    pub after_ms: Option<u64>,
+    /// What happened.
+    pub words: String,
+}
+
 /// The one schema in which judges and reviewers answer (T10, T11).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,11 +103,16 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
     };
     let name = name.or(practice.default_judge.as_deref());
     let Some(judge) = name.and_then(|n| practice.judges.get(n)) else {
-        return Finding::Judged(Ruling::fail(match name {
+        let what = match name {
             Some(name) => format!("there is no judge {name:?} in the config"),
-            None => "there is no judge in the config; add `[judge.NAME]`".to_owned(),
-        }));
+            None => "there is no judge in the config".to_owned(),
+        };
+        let remedy =
+            "add `[judge.NAME]` to the config, `longhaul daemon restart`, then `longhaul retry`";
+        let remedy = remedy.to_owned();
+        return Finding::Unanswered(Ruling::fail(what), Refusal::Wrong { remedy });
     };
+    let scope = format!("judge {}", name.unwrap_or_default());
     let diff = match diff(desk, s) {
         Ok(diff) => diff,
         Err(trouble) => return trouble.finding(),
@@ -126,10 +147,8 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
         }
         JobEnd::Exited(record) => record,
         JobEnd::TimedOut(_) => {
-            return Finding::Judged(Ruling::fail(format!(
-                "the judge took longer than {}",
-                s.check.timeout
-            )));
+            let words = format!("the judge took longer than {}", s.check.timeout);
+            return unanswered(desk, &scope, LimitClass::Overload, None, &words);
         }
         JobEnd::Lost => return Finding::Lost("its shim was killed".to_owned()),
         JobEnd::OtherBoot => return Finding::Lost("the machine was restarted".to_owned()),
@@ -138,6 +157,23 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
     };
     let read = |stream| JobLog::new(folder.as_std_path(), stream).tail(ANSWER_BYTES);
     let answer = read(Stream::Out).unwrap_or_default();
+    if !record.is_zero()
+        && let Ok(refusal) = serde_json::from_slice::<JudgeRefusal>(&answer)
+    {
+        let words = longhaul_agents::clean_text(&refusal.words);
+        return match refusal.refused {
+            Some(class) => unanswered(desk, &scope, class, refusal.after_ms, &words),
+            None => {
+                let remedy = format!(
+                    "mend the {scope} in the config (its key, address or model), `longhaul daemon restart`, then `longhaul retry`"
+                );
+                Finding::Unanswered(
+                    Ruling::fail(format!("no verdict: {words}")),
+                    Refusal::Wrong { remedy },
+                )
+            }
+        };
+    }
     let mut ruling = if record.is_zero() {
         rule(&answer)
     } else {
@@ -151,6 +187,27 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
     ruling.took_ms = record.duration_ms;
     ruling.tail = longhaul_agents::clean_text(&String::from_utf8_lossy(&answer));
     Finding::Judged(ruling)
+}
+
+/// Nobody answered: a FAIL that says so, and when to ask again (I13).
+fn unanswered(
+    desk: &Desk,
+    scope: &str,
+    class: LimitClass,
+    after_ms: Option<u64>,
+    words: &str,
+) -> Finding {
+    let notice = LimitNotice {
+        class,
+        reset_at: after_ms.map(|ms| desk.now().plus(SpanMs(ms))),
+        window: None,
+        snippet: longhaul_agents::excerpt(words, 120),
+    };
+    let scope = scope.to_owned();
+    Finding::Unanswered(
+        Ruling::fail(format!("no verdict: {words}")),
+        Refusal::Limited { scope, notice },
+    )
 }
 
 /// The answer's meaning; anything unclear is FAIL.

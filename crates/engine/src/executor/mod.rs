@@ -22,12 +22,15 @@ mod tidy;
 mod trouble;
 mod vigil;
 
-use std::collections::HashSet;
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longhaul_core::effect::{Act, Effect};
-use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::fact::News;
+use longhaul_core::ids::{Fence, SpawnKey, TaskId};
+use longhaul_core::task::{AssignStep, State};
 
 use crate::event::Event;
 use crate::machine::Dispatch;
@@ -35,7 +38,7 @@ use crate::runtime::Executor;
 
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;
-pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRuling, VerdictFile, VerdictWord};
+pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRefusal, JudgeRuling, VerdictFile, VerdictWord};
 pub use removal::{Keeper, Plan, RemovalError, TeardownRecord, Word};
 pub use session::find_program;
 pub use tidy::{prune_snapshots, reap_shims};
@@ -45,10 +48,19 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Wait before an effect that came to no result is asked for again, in milliseconds.
 const AGAIN_MS: u64 = 3_000;
 
+/// Panics of one effect in a row after which a person is told.
+const PATIENCE: u32 = 5;
+/// Longest wait between two tries of an effect that panics, in milliseconds.
+const BROKEN_AGAIN_MS: u64 = 60_000;
+/// Most of a panic's message that is told.
+const PANIC_CHARS: usize = 300;
+
 /// The executor of the real world.
 pub struct Workshop {
     desk: Arc<Desk>,
     at_work: Arc<Mutex<HashSet<Job>>>,
+    /// Panics in a row.
+    broken: Arc<Mutex<HashMap<Job, u32>>>,
 }
 
 /// What is being done for whom; nothing is done twice at the same time.
@@ -75,6 +87,7 @@ impl Workshop {
         Self {
             desk,
             at_work: Arc::default(),
+            broken: Arc::default(),
         }
     }
 }
@@ -91,6 +104,7 @@ impl Executor for Workshop {
         }
         let name = format!("{}-{}", job.task.short(), job.fence);
         let (desk, at_work) = (Arc::clone(&self.desk), Arc::clone(&self.at_work));
+        let broken = Arc::clone(&self.broken);
         let (effect, own) = (dispatch.effect.clone(), job.clone());
         let spawned = std::thread::Builder::new()
             .name(name)
@@ -103,8 +117,27 @@ impl Executor for Workshop {
                     })
                 };
                 let done = catch_unwind(AssertUnwindSafe(|| carry_out(&desk, &dispatch, &busy)));
-                let last_words =
-                    done.unwrap_or_else(|_| vec![again(&dispatch.effect, "its thread broke")]);
+                let last_words = match done {
+                    Ok(events) => {
+                        lock(&broken).remove(&job);
+                        events
+                    }
+                    Err(panic) => {
+                        let times = {
+                            let mut broken = lock(&broken);
+                            let times = broken.entry(job.clone()).or_default();
+                            *times = times.saturating_add(1);
+                            *times
+                        };
+                        let events = after_panic(&dispatch, &message(&*panic), times, &|key| {
+                            seal::end_leftovers(&desk, key)
+                        });
+                        if !matches!(events.as_slice(), [Event::Again { .. }]) {
+                            lock(&broken).remove(&job);
+                        }
+                        events
+                    }
+                };
                 // Out of the list first: what follows may be asked for at once.
                 lock(&at_work).remove(&job);
                 for event in last_words {
@@ -145,6 +178,53 @@ fn carry_out(desk: &Desk, dispatch: &Dispatch, busy: &dyn Fn(JobKind) -> bool) -
     }
 }
 
+/// What follows when an effect's own code broke: it is tried again with growing waits, and in the end
+/// a person is told (I16). `end` sees to it that nothing of a job lives any more.
+fn after_panic(
+    d: &Dispatch,
+    message: &str,
+    times: u32,
+    end: &dyn Fn(&SpawnKey) -> Result<(), String>,
+) -> Vec<Event> {
+    tracing::error!(task = %d.effect.task, times, %message, "an effect broke");
+    let wait = |why: &str| Event::Again {
+        effect: d.effect.clone(),
+        after_ms: (AGAIN_MS << times.min(6)).min(BROKEN_AGAIN_MS),
+        why: why.to_owned(),
+    };
+    if times < PATIENCE {
+        return vec![wait(&format!("it broke: {message}"))];
+    }
+    let (task, fence) = (d.effect.task, d.effect.fence);
+    let key = match &d.task.state {
+        State::Assigned {
+            step: AssignStep::Workspace,
+        } => SpawnKey::setup(task, fence),
+        State::Verifying { check, run, .. } => SpawnKey::check(task, fence, *check, *run),
+        _ => SpawnKey::session(task, fence),
+    };
+    match catch_unwind(AssertUnwindSafe(|| end(&key))) {
+        Ok(Ok(())) => {
+            let detail = message.to_owned();
+            vec![Event::news(task, fence, News::Broke { detail })]
+        }
+        Ok(Err(why)) => vec![wait(&why)],
+        Err(_) => vec![wait("what is left of it cannot be ended")],
+    }
+}
+
+/// A panic's message, fit to be shown.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    longhaul_agents::excerpt(
+        &longhaul_agents::clean_text(text.unwrap_or("a panic without a message")),
+        PANIC_CHARS,
+    )
+}
+
 /// Asks for the effect once more, later.
 fn again(effect: &Effect, why: &str) -> Event {
     Event::Again {
@@ -156,4 +236,75 @@ fn again(effect: &Effect, why: &str) -> Event {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_core::spec::Priority;
+    use longhaul_core::task::{Task, Terms};
+    use longhaul_core::time::{SpanMs, UnixMs};
+
+    use super::*;
+
+    fn dispatch() -> Dispatch {
+        let terms = Terms {
+            priority: Priority::Normal,
+            depends_on: vec![],
+            repo: "/r".into(),
+            exclusive_folder: None,
+            harness: "script".into(),
+            timeout: SpanMs(1),
+            idle_timeout: SpanMs(1),
+            max_retries: 0,
+            max_restarts: 0,
+            budget: None,
+            budget_tokens: None,
+            expect_change: true,
+            on_drift: longhaul_core::spec::OnDrift::Ask,
+            flaky_reruns: vec![],
+        };
+        let mut task = Task::accept(TaskId::new(1, [1; 10]), "a".into(), terms, UnixMs(0));
+        task.state = State::Assigned {
+            step: AssignStep::Workspace,
+        };
+        let effect = longhaul_core::effect::outstanding(&task).expect("a workspace is wanted");
+        Dispatch { effect, task }
+    }
+
+    #[test]
+    fn i16_an_effect_that_panics_waits_longer_and_longer_and_then_tells_a_person() {
+        let d = dispatch();
+        let mut waits = Vec::new();
+        for times in 1..PATIENCE {
+            let events = after_panic(&d, "boom", times, &|_| panic!("too early"));
+            let [Event::Again { after_ms, why, .. }] = events.as_slice() else {
+                panic!("it is tried again: {events:?}");
+            };
+            assert!(why.contains("boom"));
+            waits.push(*after_ms);
+        }
+        assert!(waits.is_sorted() && waits[0] < waits[waits.len() - 1]);
+        // Not while something of it lives, or may live.
+        let lives = |_: &SpawnKey| Err("still ending".to_owned());
+        for end in [&lives as &dyn Fn(&SpawnKey) -> _, &|_| panic!("again")] {
+            let events = after_panic(&d, "boom", PATIENCE, end);
+            assert!(matches!(events.as_slice(), [Event::Again { .. }]));
+        }
+        let events = after_panic(&d, "boom", PATIENCE, &|key| {
+            assert!(key.as_str().ends_with("-setup"));
+            Ok(())
+        });
+        let [Event::Fact { fact, .. }] = events.as_slice() else {
+            panic!("a person is told: {events:?}");
+        };
+        assert!(format!("{fact:?}").contains("Broke") && format!("{fact:?}").contains("boom"));
+    }
+
+    #[test]
+    fn a_panics_message_is_found() {
+        let said = |panic: Box<dyn Any + Send>| message(&*panic);
+        assert_eq!(said(Box::new("a word")), "a word");
+        assert_eq!(said(Box::new(format!("a {}", "string"))), "a string");
+        assert_eq!(said(Box::new(7)), "a panic without a message");
+    }
 }

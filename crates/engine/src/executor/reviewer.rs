@@ -7,7 +7,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_agents::ParserContext;
 use longhaul_core::attempt::AttemptEnd;
-use longhaul_core::limit::{LimitClass, LimitNotice};
+use longhaul_core::fact::Refusal;
 use longhaul_core::spec::{Permission, TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
 use longhaul_core::time::UnixMs;
@@ -25,8 +25,6 @@ use super::trouble::Trouble;
 
 /// Where the reviewer leaves its verdict, in its checkout.
 const VERDICT_FILE: &str = "longhaul-verdict.json";
-/// Between two reviews if a limit did not say when it ends.
-const REFUSED_WAIT_MS: i64 = 60_000;
 /// Longest verdict file that is read.
 const VERDICT_BYTES: u64 = 1 << 20;
 
@@ -218,7 +216,12 @@ fn review(
             Err(why) => Ruling::fail(why),
         },
         AttemptEnd::Limited { notice } => {
-            return refused(desk, &notice, record.ended_ms);
+            // No verdict on the work: the task rests without a slot, and the review is run again.
+            let mut ruling = Ruling::fail(format!("the reviewer was refused: {}", notice.snippet));
+            ruling.usage = parser.usage();
+            ruling.took_ms = record.duration_ms;
+            let scope = harness.name().to_owned();
+            return Finding::Unanswered(ruling, Refusal::Limited { scope, notice });
         }
         AttemptEnd::AgentError { message } => {
             Ruling::fail(format!("the reviewer failed: {message}"))
@@ -231,29 +234,6 @@ fn review(
     ruling.usage = parser.usage();
     ruling.took_ms = record.duration_ms;
     Finding::Judged(ruling)
-}
-
-/// What a limit means: no verdict on the work. The review is run again once the window has reset; a
-/// refusal that no waiting ends says so.
-fn refused(desk: &Desk, notice: &LimitNotice, ended_ms: i64) -> Finding {
-    match notice.class {
-        LimitClass::Quota | LimitClass::Throttle | LimitClass::Overload => {
-            let free = notice
-                .reset_at
-                .map_or(ended_ms.saturating_add(REFUSED_WAIT_MS), |at| at.0);
-            if desk.now().0 < free {
-                Finding::Unsettled(format!(
-                    "the reviewer waits for a limit: {}",
-                    notice.snippet
-                ))
-            } else {
-                Finding::Lost(format!("the reviewer was refused: {}", notice.snippet))
-            }
-        }
-        LimitClass::Billing | LimitClass::Auth => {
-            Finding::Lost(format!("the reviewer was refused: {}", notice.snippet))
-        }
-    }
 }
 
 /// Where the reviewer leaves its verdict: in the folder that it works in, which has to lie in its

@@ -204,6 +204,8 @@ impl Pretend {
                 },
                 drift: None,
                 conflict: None,
+                tree: None,
+                resumes: d.task.carry.resume_checks,
             }),
             Act::Launch => {
                 self.launches.push((task, fence.0));
@@ -288,6 +290,7 @@ impl Pretend {
                             fault: stopped,
                             detail: "stopped".into(),
                             remedy: String::new(),
+                            resumes: d.task.carry.resume_checks,
                         },
                     ),
                     Event::news(

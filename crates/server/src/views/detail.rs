@@ -267,6 +267,8 @@ impl Views<'_> {
     fn sealed(&self, s: &Sealed) -> SealedView {
         SealedView {
             commit: s.commit.clone(),
+            tree: s.tree.clone(),
+            uncommitted: s.loose,
             snapshot: s.snapshot.clone(),
             changed_files: s.changed_files,
             diffstat: self.text(&s.diffstat),

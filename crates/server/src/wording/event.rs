@@ -32,6 +32,8 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
             |n| format!("attempt {n} begins"),
             "an attempt begins",
         ),
+        Cause::ChecksResumed => "its checks go on; no new attempt".to_owned(),
+        Cause::EffectBroke => data.detail("Longhaul itself broke at it"),
         Cause::WorkspaceReady => {
             let drift = data.with("drift", |d| format!("; other hands changed it: {d}"), "");
             data.with(
@@ -109,7 +111,14 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
             |n| format!("retried by a person: {n}"),
             "retried by a person",
         ),
-        Cause::OperatorApprove => "approved by a person".to_owned(),
+        Cause::OperatorApprove => data.with(
+            "commit",
+            |c| match data.text("tree") {
+                Some(tree) => format!("approved by a person: commit {c}, tree {tree}"),
+                None => format!("approved by a person: commit {c}"),
+            },
+            "approved by a person",
+        ),
         Cause::OperatorPause => "paused by a person".to_owned(),
         Cause::OperatorResume => "resumed by a person".to_owned(),
         Cause::Drained => stops("drain"),

@@ -236,7 +236,13 @@ pub(crate) fn need(scene: &Scene<'_>) -> Option<NeedView> {
         ) => (
             "stopped",
             "it was stopped; its work is kept".to_owned(),
-            format!("`longhaul retry {name}` goes on, `longhaul cancel {name}` gives up"),
+            if task.carry.resume_checks.is_some() {
+                format!(
+                    "`longhaul resume {name}` goes on with its checks, `longhaul retry {name}` makes another attempt, `longhaul cancel {name}` gives up"
+                )
+            } else {
+                format!("`longhaul retry {name}` goes on, `longhaul cancel {name}` gives up")
+            },
         ),
         (
             State::Parked {

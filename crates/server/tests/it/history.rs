@@ -133,6 +133,8 @@ impl History {
                 workspace,
                 drift: None,
                 conflict: None,
+                tree: None,
+                resumes: None,
             },
         );
         let mono = BootMs {

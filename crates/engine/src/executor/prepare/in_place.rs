@@ -3,23 +3,26 @@
 use camino::Utf8Path;
 use longhaul_core::fact::WorkspaceFault;
 use longhaul_core::spec::TaskSpec;
-use longhaul_core::task::{Task, WorkspaceRef};
+use longhaul_core::task::WorkspaceRef;
 use longhaul_vcs::{OpenError, Repo, Worktree};
 
 use super::super::Desk;
 use super::super::trouble::Trouble;
 use super::fault::Fault;
 use super::files::rules;
+use super::setup::known_tree;
 use super::{Prepared, drift};
+use crate::machine::Dispatch;
 
-pub(super) fn in_place(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prepared, Fault> {
+pub(super) fn in_place(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Fault> {
+    let task = &d.task;
     let (repo, worktree) = in_place_repo(desk, spec)?;
     let files = rules(desk, spec, task.id);
     let tree = repo
         .tree_of(&worktree, &files)
         .map_err(|e| Fault::git(&e))?;
-    let drift = match &task.carry.end_tree {
-        Some(end) => drift(&repo, &worktree, &files, end)?,
+    let drift = match known_tree(desk, d, spec) {
+        Some(end) => drift(&repo, &worktree, &files, &end)?,
         None => None,
     };
     let start_tree = match &task.carry.workspace {
@@ -37,6 +40,7 @@ pub(super) fn in_place(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prep
         },
         drift,
         conflict: None,
+        tree: None,
     })
 }
 

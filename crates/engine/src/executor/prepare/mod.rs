@@ -21,13 +21,15 @@ use crate::machine::Dispatch;
 use fault::Fault;
 pub(super) use files::rules;
 pub(super) use in_place::in_place_repo_of;
-pub(super) use setup::forget_setup;
+pub(super) use setup::forget_setup_of;
 
 /// What the next step needs of a prepared workspace.
 struct Prepared {
     workspace: WorkspaceRef,
     drift: Option<String>,
     conflict: Option<String>,
+    /// The tree after `setup`, if that ran for this attempt.
+    tree: Option<String>,
 }
 
 pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
@@ -39,6 +41,7 @@ pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
                 fault: WorkspaceFault::Permanent,
                 detail: unread.why,
                 remedy: "cancel the task and add it again".to_owned(),
+                resumes: d.task.carry.resume_checks,
             };
             return vec![Event::news(d.effect.task, d.effect.fence, news)];
         }
@@ -48,6 +51,8 @@ pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
             workspace: p.workspace,
             drift: p.drift,
             conflict: p.conflict,
+            tree: p.tree,
+            resumes: d.task.carry.resume_checks,
         },
         Err(fault) if fault.unsettled => return vec![again(&d.effect, &fault.detail)],
         Err(Fault {
@@ -59,6 +64,7 @@ pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
             fault,
             detail,
             remedy,
+            resumes: d.task.carry.resume_checks,
         },
     };
     vec![Event::news(d.effect.task, d.effect.fence, news)]
@@ -77,8 +83,8 @@ fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Faul
             )
         })?;
     let mut prepared = match spec.workspace {
-        WorkspaceKind::Worktree => worktree::worktree(desk, &d.task, spec)?,
-        WorkspaceKind::InPlace => in_place::in_place(desk, &d.task, spec)?,
+        WorkspaceKind::Worktree => worktree::worktree(desk, d, spec)?,
+        WorkspaceKind::InPlace => in_place::in_place(desk, d, spec)?,
     };
     if prepared.workspace.port_base.is_none() {
         prepared.workspace.port_base = ports::lease(&desk.dirs.ports(), d.effect.task, |owner| {
@@ -97,6 +103,7 @@ fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Faul
         }
     }
     setup::setup(desk, d, spec, &prepared.workspace)?;
+    prepared.tree = setup::tree_after(desk, d);
     Ok(prepared)
 }
 

@@ -10,10 +10,12 @@ use super::super::Desk;
 use super::super::desk::chain;
 use super::fault::{Fault, ensure_fault};
 use super::files::{remember_placed, rules};
-use super::setup::forget_setup;
+use super::setup::{forget_setup, known_tree};
 use super::{Prepared, drift, oid};
+use crate::machine::Dispatch;
 
-pub(super) fn worktree(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prepared, Fault> {
+pub(super) fn worktree(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Fault> {
+    let task = &d.task;
     let repo = open(desk, &spec.repo)?;
     let (base, start, conflict) = match &task.carry.workspace {
         Some(known) => (oid(&known.base)?, oid(&known.start)?, None),
@@ -48,6 +50,10 @@ pub(super) fn worktree(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prep
         Some(name) => repo.ref_commit(name).map_err(|e| Fault::git(&e))?,
         None => None,
     };
+    if !path.is_dir() {
+        // Before it is made: whoever dies in between must not find it set up.
+        forget_setup(desk, d).map_err(|e| Fault::io("cannot note the set-up", &e))?;
+    }
     let plan = WorkspacePlan {
         path: path.clone().into_std_path_buf(),
         branch: branch.clone(),
@@ -70,11 +76,11 @@ pub(super) fn worktree(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prep
     remember_placed(desk, task.id, &placed.files)
         .map_err(|error| Fault::io("cannot note the placed files", &error))?;
     if ensured.made != Made::Existing {
-        forget_setup(desk, task.id).map_err(|e| Fault::io("cannot note the set-up", &e))?;
+        forget_setup(desk, d).map_err(|e| Fault::io("cannot note the set-up", &e))?;
     }
-    let drift = match &task.carry.end_tree {
+    let drift = match known_tree(desk, d, spec) {
         Some(end) if ensured.made == Made::Existing => {
-            drift(&repo, &ensured.worktree, &rules(desk, spec, task.id), end)?
+            drift(&repo, &ensured.worktree, &rules(desk, spec, task.id), &end)?
         }
         _ => None,
     };
@@ -89,6 +95,7 @@ pub(super) fn worktree(desk: &Desk, task: &Task, spec: &TaskSpec) -> Result<Prep
         },
         drift,
         conflict,
+        tree: None,
     })
 }
 

@@ -108,7 +108,7 @@ impl Keeper<'_> {
             None => 1,
         };
         // Whatever it undoes, the next attempt here sets up again.
-        prepare::forget_setup(desk, task.id)
+        prepare::forget_setup_of(desk, task.id)
             .map_err(|source| self.io(task.id, "setup-done", source))?;
         let mut lost = 0;
         let record = loop {

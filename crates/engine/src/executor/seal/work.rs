@@ -28,19 +28,36 @@ pub(super) fn worktree(
     workspace: &WorkspaceRef,
 ) -> Result<Sealed, Trouble> {
     let (task, fence) = (d.effect.task, d.effect.fence);
+    // Approved work was sealed before; what changed since is a person's own doing.
+    let approving = d.task.carry.approving.as_ref();
     // First of all: what git would run or read by the session's doing is put back (L20).
-    let put_back = restored(desk, d)?;
+    let put_back = match approving {
+        Some(_) => vec![],
+        None => restored(desk, d)?,
+    };
     let repo = desk.repo(&spec.repo).map_err(|e| Trouble {
         transient: e.class() == ErrorClass::Transient,
         detail: chain(&e),
     })?;
-    let mut escaped = trespasses(desk, d, spec, &repo, put_back)?;
+    let mut escaped = match approving {
+        Some(_) => vec![],
+        None => trespasses(desk, d, spec, &repo, put_back)?,
+    };
     let folder = Utf8Path::new(&workspace.path);
     let Some(worktree) = repo.worktree_at(folder.as_std_path())? else {
         return Err(Trouble::for_good(format!(
             "the workspace {folder} is not there any more"
         )));
     };
+    if let Some(tree) = approving {
+        let files = prepare::rules(desk, spec, task);
+        let now = repo.tree_of(&worktree, &files)?.to_string();
+        if now != *tree {
+            return Err(Trouble::for_good(
+                "the workspace changed since the work was shown, so it is not what was approved",
+            ));
+        }
+    }
     let finished = matches!(
         &d.task.state,
         State::Running {
@@ -61,10 +78,10 @@ pub(super) fn worktree(
         task: task.to_string(),
         // What an interrupted turn left is kept by the snapshot and stays uncommitted, so that the
         // next attempt finds it as it was.
-        commit: if finished {
-            spec.commit
-        } else {
-            CommitMode::Agent
+        commit: match approving {
+            Some(_) => CommitMode::Auto,
+            None if finished => spec.commit,
+            None => CommitMode::Agent,
         },
         sign: desk.practice_or_own(&spec.repo).sign,
         protect: protection(&repo, spec)?,
@@ -110,6 +127,7 @@ pub(super) fn worktree(
             .map(ToString::to_string)
             .collect(),
         uncommitted: finished && !sealed.leftovers.paths.is_empty(),
+        loose: !sealed.leftovers.paths.is_empty(),
         branch_problem: branch_problem.filter(|_| finished),
         escaped,
     })
@@ -147,6 +165,7 @@ pub(super) fn in_place(
         diffstat: changes.summary(STAT_LINES),
         protected,
         uncommitted: false,
+        loose: false,
         branch_problem: None,
         escaped,
     })
