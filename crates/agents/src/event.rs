@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use longhaul_core::attempt::RefusedWrite;
 use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::Usage;
@@ -69,6 +70,9 @@ pub enum AgentEvent {
     Usage(Usage),
     /// A tool was refused by the permission mode, a hook or a policy (T23).
     Denied(Denial),
+    /// A tool's result told that the system refused it a write (T25). Probable, not proven, and not yet
+    /// known to be the sandbox's doing.
+    WriteRefused(RefusedWrite),
     /// A question that nobody can answer in an unattended session (T15).
     Question {
         /// The question.
@@ -153,6 +157,9 @@ pub struct TurnEnd {
     pub outcome: TurnOutcome,
     /// What was refused in the turn, at most 64 (T23, T27).
     pub denials: Vec<Denial>,
+    /// Writes that the system refused, as tools told it, one of each path, at most 8 (T25).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_writes: Vec<RefusedWrite>,
 }
 
 /// The end of a turn.

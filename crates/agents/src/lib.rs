@@ -20,6 +20,7 @@ pub mod limits;
 mod opencode;
 mod record;
 mod refusal;
+mod refused_write;
 mod registry;
 pub mod script;
 mod stream;

@@ -1,5 +1,6 @@
 //! From bytes to lines to events, in bounded memory. What lines mean is each harness's own affair.
 
+use longhaul_core::attempt::RefusedWrite;
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::Usage;
 use serde_json::Value;
@@ -7,6 +8,7 @@ use serde_json::Value;
 use crate::event::{AgentEvent, Denial, ExitStatusInfo, TurnEnd, TurnOutcome};
 use crate::limits::Zone;
 use crate::record::Spent;
+use crate::refused_write;
 use crate::text::{clean_text, excerpt, snippet};
 
 /// A longer line is skipped and reported as a warning.
@@ -100,6 +102,7 @@ pub(crate) struct LineParser<D> {
     stderr: LineBuffer,
     stderr_tail: Vec<u8>,
     denials: Vec<Denial>,
+    refused_writes: Vec<RefusedWrite>,
 }
 
 impl<D: Dialect> LineParser<D> {
@@ -111,16 +114,22 @@ impl<D: Dialect> LineParser<D> {
             stderr: LineBuffer::default(),
             stderr_tail: Vec::new(),
             denials: Vec::new(),
+            refused_writes: Vec::new(),
         }
     }
 
-    fn keep_denials(&mut self, events: &[AgentEvent]) {
+    fn keep_refusals(&mut self, events: &[AgentEvent]) {
         for event in events {
-            if let AgentEvent::Denied(denial) = event
-                && self.denials.len() < MAX_DENIALS
-                && !self.denials.contains(denial)
-            {
-                self.denials.push(denial.clone());
+            match event {
+                AgentEvent::Denied(denial)
+                    if self.denials.len() < MAX_DENIALS && !self.denials.contains(denial) =>
+                {
+                    self.denials.push(denial.clone());
+                }
+                AgentEvent::WriteRefused(refused) => {
+                    refused_write::keep(&mut self.refused_writes, refused.clone());
+                }
+                _ => {}
             }
         }
     }
@@ -152,7 +161,7 @@ impl<D: Dialect> StreamParser for LineParser<D> {
         self.stdout.push(bytes, |line| {
             take_line(line, out, |text, out| dialect.line(text, out))
         });
-        self.keep_denials(out.get(first..).unwrap_or_default());
+        self.keep_refusals(out.get(first..).unwrap_or_default());
     }
 
     fn push_stderr(&mut self, bytes: &[u8], out: &mut Vec<AgentEvent>) {
@@ -164,7 +173,7 @@ impl<D: Dialect> StreamParser for LineParser<D> {
         self.stderr.push(bytes, |line| {
             take_line(line, out, |text, out| dialect.stderr_line(text, out))
         });
-        self.keep_denials(out.get(first..).unwrap_or_default());
+        self.keep_refusals(out.get(first..).unwrap_or_default());
     }
 
     fn finish(&mut self, exit: ExitStatusInfo, now: UnixMs, out: &mut Vec<AgentEvent>) -> TurnEnd {
@@ -184,10 +193,11 @@ impl<D: Dialect> StreamParser for LineParser<D> {
             },
             out,
         );
-        self.keep_denials(out.get(first..).unwrap_or_default());
+        self.keep_refusals(out.get(first..).unwrap_or_default());
         TurnEnd {
             outcome,
             denials: std::mem::take(&mut self.denials),
+            refused_writes: std::mem::take(&mut self.refused_writes),
         }
     }
 

@@ -215,6 +215,21 @@ pub struct AttemptView {
     pub sealed: Option<SealedView>,
     /// Tools that its permission mode denied (T23).
     pub denials: Vec<DenialView>,
+    /// Writes outside its sandbox that were refused, as its tools told the agent; at most 8 (T25).
+    #[serde(default)]
+    pub refused_writes: Vec<RefusedWriteView>,
+}
+
+/// A write that the system refused to a confined session's tool, as the tool told the agent (T25). Output
+/// that only looks like such an error message is taken for one, and what a tool kept to itself is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedWriteView {
+    /// The tool.
+    pub tool: String,
+    /// The line of its output that says so.
+    pub line: String,
+    /// The path, where it is plainly named.
+    pub path: Option<String>,
 }
 
 /// A tool that was denied.

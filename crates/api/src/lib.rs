@@ -21,8 +21,8 @@ mod task;
 mod usage;
 
 pub use detail::{
-    AttemptView, BudgetView, CheckView, DenialView, EnvView, LiveView, SealedView, SpecView,
-    TaskDetail, VerdictView, WorkspaceView,
+    AttemptView, BudgetView, CheckView, DenialView, EnvView, LiveView, RefusedWriteView,
+    SealedView, SpecView, TaskDetail, VerdictView, WorkspaceView,
 };
 pub use envelope::{Envelope, ErrorEnvelope, Payload, ReadError};
 pub use error::{ErrorBody, ErrorClass, PROBLEM_JSON, Problem};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DenialView, RestingView, TaskSummary, UsageView};
+use crate::{DenialView, RefusedWriteView, RestingView, TaskSummary, UsageView};
 
 /// `GET /v1/report?since_ms=`: what happened since then, and what is needed now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +43,9 @@ pub struct ReportItem {
     pub diffstat: Option<String>,
     /// Tools that were denied in its last attempt (T23).
     pub denials: Vec<DenialView>,
+    /// Writes outside the sandbox that were refused in its last attempt, as its tools told the agent (T25).
+    #[serde(default)]
+    pub refused_writes: Vec<RefusedWriteView>,
 }
 
 /// A check in a line.

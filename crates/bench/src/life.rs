@@ -309,6 +309,7 @@ fn attempt(task: &Task) -> Attempt {
         conversation: None,
         resumed: false,
         usage: Usage::default(),
+        refused_writes: Vec::new(),
         sealed: None,
         end: None,
     }

@@ -30,6 +30,9 @@ pub struct Attempt {
     pub resumed: bool,
     /// What it was found to have used.
     pub usage: Usage,
+    /// Writes outside its sandbox that were refused, as its tools told the agent (T25).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_writes: Vec<RefusedWrite>,
     /// The work it left.
     pub sealed: Option<Sealed>,
     /// How it ended.
@@ -103,6 +106,18 @@ pub struct Denial {
     pub tool: String,
     /// What it was asked to do, shortened.
     pub detail: String,
+}
+
+/// What a tool told the agent when the system refused it a write (T25). It is the tool's word: the kernel
+/// keeps no record of its own that an unprivileged program could read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedWrite {
+    /// The tool.
+    pub tool: String,
+    /// The line of its output that says so, shortened.
+    pub line: String,
+    /// The path, where the line or the call names it plainly.
+    pub path: Option<String>,
 }
 
 /// How a session vanished.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::{AttemptEnd, BootMs, Sealed};
+use crate::attempt::{AttemptEnd, BootMs, RefusedWrite, Sealed};
 use crate::ids::Fence;
 use crate::limit::LimitNotice;
 use crate::task::{ResumeChecks, WorkspaceRef};
@@ -165,6 +165,8 @@ pub enum News {
         usage: Usage,
         /// What its conversation used over all attempts, for agents that count so.
         conversation_usage: Option<Usage>,
+        /// Writes outside its sandbox that were refused, as its tools told the agent (T25).
+        refused_writes: Vec<RefusedWrite>,
     },
     /// The tree is stopped and the work secured.
     Sealed {

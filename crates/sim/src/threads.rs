@@ -287,6 +287,7 @@ impl Sim {
             end,
             usage: thread.used,
             conversation_usage: None,
+            refused_writes: Vec::new(),
         };
         self.end_with(epoch, id, &thread, news);
     }

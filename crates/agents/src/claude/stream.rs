@@ -8,6 +8,7 @@ use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
 use crate::limits::{Client, SNIPPET_CHARS};
 use crate::record::Spent;
 use crate::refusal::{Failure, without_terminal_event};
+use crate::refused_write::Calls;
 use crate::stream::{
     Dialect, Ending, json_object, named, sound_conversation, str_at, tool_summary, u64_at, words,
 };
@@ -40,6 +41,7 @@ pub(crate) struct ClaudeStream {
     settled: Usage,
     /// What messages since the last result have said.
     running: PerMessage,
+    calls: Calls,
 }
 
 enum End {
@@ -55,7 +57,7 @@ impl Dialect for ClaudeStream {
         match str_at(&event, "/type") {
             "system" => self.system(&event, out),
             "assistant" => self.assistant(&event, out),
-            "user" => tool_results(&event, out),
+            "user" => self.tool_results(&event, out),
             "rate_limit_event" => self.rate_limit(&event, out),
             "result" => self.result(&event, out),
             "stream_event" | "control_response" | "keep_alive" | "tool_progress" => {}
@@ -151,10 +153,13 @@ impl ClaudeStream {
                 "tool_use" | "server_tool_use" => {
                     let name = str_at(block, "/name");
                     let input = &block["input"];
+                    let id = snippet(str_at(block, "/id"), 128);
+                    let summary = tool_summary(input);
+                    self.calls.begin(&id, name, &summary);
                     out.push(AgentEvent::ToolStarted {
-                        id: snippet(str_at(block, "/id"), 128),
+                        id,
                         name: snippet(name, 80),
-                        summary: tool_summary(input),
+                        summary,
                     });
                     if matches!(name, "AskUserQuestion" | "ExitPlanMode") {
                         out.push(AgentEvent::Question {
@@ -163,6 +168,18 @@ impl ClaudeStream {
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+
+    fn tool_results(&mut self, event: &Value, out: &mut Vec<AgentEvent>) {
+        for block in blocks(event) {
+            if str_at(block, "/type") == "tool_result" {
+                let id = snippet(str_at(block, "/tool_use_id"), 128);
+                let ok = block["is_error"] != Value::Bool(true);
+                let output = result_text(&block["content"]);
+                self.calls.end(&id, ok, &output, out);
+                out.push(AgentEvent::ToolEnded { id, ok });
             }
         }
     }
@@ -322,14 +339,15 @@ fn blocks(event: &Value) -> impl Iterator<Item = &Value> {
         .flatten()
 }
 
-fn tool_results(event: &Value, out: &mut Vec<AgentEvent>) {
-    for block in blocks(event) {
-        if str_at(block, "/type") == "tool_result" {
-            out.push(AgentEvent::ToolEnded {
-                id: snippet(str_at(block, "/tool_use_id"), 128),
-                ok: block["is_error"] != Value::Bool(true),
-            });
+/// A result's text: a string, or blocks of which some are text.
+fn result_text(content: &Value) -> std::borrow::Cow<'_, str> {
+    match content {
+        Value::String(text) => text.into(),
+        Value::Array(parts) => {
+            let texts: Vec<&str> = parts.iter().map(|part| str_at(part, "/text")).collect();
+            texts.join("\n").into()
         }
+        _ => "".into(),
     }
 }
 

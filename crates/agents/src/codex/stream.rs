@@ -10,6 +10,7 @@ use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
 use crate::limits::{Client, ResetText};
 use crate::record::Spent;
 use crate::refusal::{Failure, retry_class, without_terminal_event};
+use crate::refused_write;
 use crate::stream::{
     Dialect, Ending, ParserContext, json_object, sound_conversation, str_at, tool_summary, words,
 };
@@ -168,6 +169,12 @@ impl CodexStream {
                     let (tool, summary) = tool(item);
                     let detail = snippet(&format!("{summary} {reason}"), 200);
                     out.push(AgentEvent::Denied(Denial { tool, detail }));
+                } else {
+                    let (name, summary) = tool(item);
+                    let ok = status == "completed";
+                    let output = str_at(item, "/aggregated_output");
+                    refused_write::find(&name, &summary, ok, output, out);
+                    refused_write::find(&name, &summary, ok, reason, out);
                 }
                 out.push(AgentEvent::ToolEnded {
                     id,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
 use crate::limits::Client;
 use crate::refusal::{Failure, retry_class, without_terminal_event};
+use crate::refused_write::Calls;
 use crate::stream::{
     Dialect, Ending, json_object, named, sound_conversation, str_at, tool_summary, u64_at, words,
 };
@@ -34,6 +35,7 @@ pub(crate) struct GeminiStream {
     answer: String,
     /// The last tool call's name and summary, for a denial.
     tool: (String, String),
+    calls: Calls,
     /// A failed try of which stderr has not yet said how long it waits.
     failed_try: Option<(u32, LimitClass)>,
     end: Option<Result<(), Failure>>,
@@ -67,11 +69,9 @@ impl Dialect for GeminiStream {
                 let name = snippet(str_at(&event, "/tool_name"), 80);
                 let summary = tool_summary(&event["parameters"]);
                 self.tool = (name.clone(), summary.clone());
-                out.push(AgentEvent::ToolStarted {
-                    id: snippet(str_at(&event, "/tool_id"), 128),
-                    name,
-                    summary,
-                });
+                let id = snippet(str_at(&event, "/tool_id"), 128);
+                self.calls.begin(&id, &name, &summary);
+                out.push(AgentEvent::ToolStarted { id, name, summary });
             }
             "tool_result" => self.tool_result(&event, out),
             "error" => out.push(AgentEvent::Warning {
@@ -141,10 +141,13 @@ impl GeminiStream {
                 detail: snippet(&format!("{summary} ({reason})"), 200),
             }));
         }
-        out.push(AgentEvent::ToolEnded {
-            id: snippet(str_at(event, "/tool_id"), 128),
-            ok,
-        });
+        let id = snippet(str_at(event, "/tool_id"), 128);
+        let output = match str_at(event, "/output") {
+            "" => str_at(event, "/error/message"),
+            output => output,
+        };
+        self.calls.end(&id, ok, output, out);
+        out.push(AgentEvent::ToolEnded { id, ok });
     }
 
     fn result(&mut self, event: &Value, out: &mut Vec<AgentEvent>) {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
 use crate::limits::Client;
 use crate::refusal::{Failure, retry_class, without_terminal_event};
+use crate::refused_write;
 use crate::stream::{
     Dialect, Ending, json_object, sound_conversation, str_at, tool_summary, u64_at, words,
 };
@@ -144,6 +145,12 @@ impl OpencodeStream {
             summary: summary.clone(),
         });
         self.refused = None;
+        let output = if ok {
+            str_at(part, "/state/output")
+        } else {
+            error
+        };
+        refused_write::find(&name, &summary, ok, output, out);
         if error.contains("rejected permission")
             || error.contains("specified a rule which prevents")
         {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::event::{AgentEvent, Denial, FailureKind, TurnOutcome};
 use crate::limits::SNIPPET_CHARS;
+use crate::refused_write::Calls;
 use crate::stream::{
     Dialect, Ending, json_object, named, sound_conversation, str_at, u64_at, words,
 };
@@ -20,6 +21,7 @@ pub(crate) struct ScriptStream {
     limit: Option<LimitNotice>,
     last_words: String,
     end: Option<TurnOutcome>,
+    calls: Calls,
 }
 
 impl Dialect for ScriptStream {
@@ -41,15 +43,17 @@ impl Dialect for ScriptStream {
                     text: self.last_words.clone(),
                 });
             }
-            "tool" => out.push(AgentEvent::ToolStarted {
-                id: short("/id"),
-                name: short("/name"),
-                summary: short("/summary"),
-            }),
-            "tool_end" => out.push(AgentEvent::ToolEnded {
-                id: short("/id"),
-                ok: event["ok"] != Value::Bool(false),
-            }),
+            "tool" => {
+                let (id, name, summary) = (short("/id"), short("/name"), short("/summary"));
+                self.calls.begin(&id, &name, &summary);
+                out.push(AgentEvent::ToolStarted { id, name, summary });
+            }
+            "tool_end" => {
+                let id = short("/id");
+                let ok = event["ok"] != Value::Bool(false);
+                self.calls.end(&id, ok, str_at(&event, "/output"), out);
+                out.push(AgentEvent::ToolEnded { id, ok });
+            }
             "usage" => {
                 self.usage = Usage {
                     input: u64_at(&event, "/input"),

@@ -3,5 +3,6 @@
 
 mod hostile;
 mod launch;
+mod refused;
 mod samples;
 mod world;

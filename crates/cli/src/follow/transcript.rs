@@ -139,6 +139,9 @@ impl Transcript {
                 one_line(&denial.tool, 40),
                 one_line(&denial.detail, 160)
             )),
+            AgentEvent::WriteRefused(refused) => {
+                warn(&format!("  ↳ {}", one_line(&refused.line, 200)))
+            }
             AgentEvent::Question { text } => warn(&format!("— asks: {}", one_line(text, 300))),
             AgentEvent::Warning { text } => warn(&format!("— {}", one_line(text, 300))),
             _ => String::new(),

@@ -1,10 +1,10 @@
 //! A task in one line: its glyph, its colour, its cost.
 
 use anstyle::Style;
-use longhaul_api::{Bucket, TaskState, TaskSummary, UsageView};
+use longhaul_api::{Bucket, RefusedWriteView, TaskState, TaskSummary, UsageView};
 
 use super::palette;
-use super::text::tokens;
+use super::text::{one_line, tokens};
 
 /// The sign of how a task stands: ● at work, ◐ waits, ○ not yet, ✕ needs you, ✓ done.
 pub(crate) fn glyph(task: &TaskSummary) -> (&'static str, Style) {
@@ -53,6 +53,22 @@ pub(crate) fn usage(usage: &UsageView) -> String {
         (n, true) => format!("{} tok", tokens(n)),
         (n, false) => format!("{} tok · {cost}", tokens(n)),
     }
+}
+
+/// What a person can do about refused writes.
+pub(crate) const OPEN_THE_SANDBOX: &str = "to allow such a write: `[sandbox] writable` in the config, or `sandbox = \"off\"` for the task (the line is the tool's word, not the kernel's)";
+
+/// `refused write, as the agent's tool reported it: /etc/x (Bash): touch: …`.
+pub(crate) fn refused_write(refused: &RefusedWriteView) -> String {
+    let path = match &refused.path {
+        Some(path) => format!("{} ", one_line(path, 160)),
+        None => String::new(),
+    };
+    format!(
+        "refused write, as the agent's tool reported it: {path}({}): {}",
+        one_line(&refused.tool, 40),
+        one_line(&refused.line, 200)
+    )
 }
 
 /// `2` or `2 (1 retry)`.

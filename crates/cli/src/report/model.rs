@@ -11,6 +11,7 @@ use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_core::verdict::Grade;
 use serde::Serialize;
 
+use crate::output::task::{OPEN_THE_SANDBOX, refused_write};
 use crate::output::text::{clean, count, one_line, tokens};
 use crate::output::{clock, task};
 
@@ -80,6 +81,10 @@ pub(crate) struct Card {
     pub(crate) diffstat: String,
     pub(crate) checks: Vec<Check>,
     pub(crate) denials: Vec<String>,
+    pub(crate) refused_writes: Vec<String>,
+    /// What a person can do about them; empty without any.
+    pub(crate) sandbox_remedy: &'static str,
+    pub(crate) sandbox_remedy_parts: Vec<Part>,
     pub(crate) waits: Vec<String>,
     pub(crate) attempts: Vec<Try>,
     pub(crate) evidence: Vec<Evidence>,
@@ -281,6 +286,10 @@ fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos:
         .unwrap_or_default();
     let diffstat = item.diffstat.as_deref().map(clean).unwrap_or_default();
     let (added, removed) = changes(&diffstat);
+    let sandbox_remedy = match item.refused_writes.as_slice() {
+        [] => "",
+        _ => OPEN_THE_SANDBOX,
+    };
     Card {
         name: clean(&t.name),
         id: t.id.short(),
@@ -319,6 +328,9 @@ fn card(item: &ReportItem, detail: Option<&TaskDetail>, now: UnixMs, many_repos:
                     .to_owned()
             })
             .collect(),
+        refused_writes: item.refused_writes.iter().map(refused_write).collect(),
+        sandbox_remedy,
+        sandbox_remedy_parts: parts(sandbox_remedy),
         waits: t
             .waits_for
             .iter()

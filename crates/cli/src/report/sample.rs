@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use longhaul_api::{
-    Bucket, CheckLine, DenialView, NeedView, ReportItem, ReportTotals, ReportView, RestingView,
-    TaskDetail, TaskLink, TaskState, TaskSummary, UsageView,
+    Bucket, CheckLine, DenialView, NeedView, RefusedWriteView, ReportItem, ReportTotals,
+    ReportView, RestingView, TaskDetail, TaskLink, TaskState, TaskSummary, UsageView,
 };
 use longhaul_core::ids::TaskId;
 use longhaul_core::spec::Priority;
@@ -71,6 +71,7 @@ fn item(
         changed_files: stat.map(|_| 3),
         diffstat: stat.map(str::to_owned),
         denials: Vec::new(),
+        refused_writes: Vec::new(),
     }
 }
 
@@ -123,6 +124,11 @@ pub(super) fn view() -> ReportView {
     first.denials = vec![DenialView {
         tool: "Bash".into(),
         detail: "cargo publish --dry-run".into(),
+    }];
+    first.refused_writes = vec![RefusedWriteView {
+        tool: "Bash".into(),
+        line: "touch: cannot touch '/etc/<cart>': Permission denied".into(),
+        path: Some("/etc/<cart>".into()),
     }];
     ReportView {
         since_ms: END_MS - 12 * 3_600_000,

@@ -127,6 +127,10 @@ impl Out<'_> {
         for denial in &c.denials {
             self.paragraph(&format!("denied: {denial}"), palette::WARN, "");
         }
+        for refused in &c.refused_writes {
+            self.paragraph(refused, palette::WARN, "");
+        }
+        self.paragraph(c.sandbox_remedy, palette::FAINT, "");
     }
 
     fn paragraph(&mut self, text: &str, style: anstyle::Style, lead: &str) {

@@ -9,6 +9,7 @@ use longhaul_core::verdict::Grade;
 use crate::app::answer;
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::output::task::{OPEN_THE_SANDBOX, refused_write};
 use crate::output::text::{clean, one_line, wrap};
 use crate::output::{Printer, clock, palette, task};
 
@@ -286,6 +287,17 @@ impl Page<'_> {
                 one_line(&denial.detail, 160)
             );
             let text = self.p.paint(palette::WARN, &text);
+            self.line(&text);
+        }
+        for refused in &a.refused_writes {
+            let text = format!("     {}", refused_write(refused));
+            let text = self.p.paint(palette::WARN, &text);
+            self.line(&text);
+        }
+        if !a.refused_writes.is_empty() {
+            let text = self
+                .p
+                .paint(palette::FAINT, &format!("     {OPEN_THE_SANDBOX}"));
             self.line(&text);
         }
     }

@@ -283,6 +283,74 @@ fn t25_a_confined_session_cannot_leave_its_worktree() {
 }
 
 #[test]
+fn t25_refused_writes_are_shown_as_the_tools_told_them() {
+    if confinement_support() == ConfinementLevel::None {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "this kernel confines nothing"
+        );
+        eprintln!("SKIPPED: this kernel has no Landlock");
+        return;
+    }
+    let mut scene = Scene::new();
+    let readme = scene.repo.join("README.md").display().to_string();
+    let made = scene.repo.join("made.txt").display().to_string();
+    scene.tasks(&format!(
+        "[[task]]\nname = \"tries\"\nprompt = '''\n{START}\n\
+         say touch: cannot touch '/etc/said': Permission denied\n\
+         run echo bad >> {readme}\nwrite {made} bad\n\
+         write run.sh echo never\nrun ./run.sh\ndone\n'''\n\n\
+         [[task]]\nname = \"free\"\nsandbox = \"off\"\nprompt = '''\n\
+         run echo \"touch: cannot touch '/etc/x': Permission denied\"\nwrite in.txt in\ndone\n'''\n"
+    ));
+    scene.longhaul(&["trust", "--yes"]).expect_code(0);
+    scene.start();
+    scene.until_state("tries", StateWord::Done);
+    scene.until_state("free", StateWord::Done);
+    let shown = scene.show("tries");
+    let refused = shown["attempts"][0]["refused_writes"].as_array().unwrap();
+    let told: Vec<(&str, &str)> = refused
+        .iter()
+        .map(|r| (r["tool"].as_str().unwrap(), r["path"].as_str().unwrap()))
+        .collect();
+    // Neither what the agent said, nor a script of the workspace that is not executable.
+    assert_eq!(
+        told,
+        [("run", readme.as_str()), ("write", made.as_str())],
+        "{shown}"
+    );
+    assert!(
+        refused[0]["line"]
+            .as_str()
+            .unwrap()
+            .contains("Permission denied")
+    );
+    for words in [
+        &["show", "tries"][..],
+        &["report"],
+        &["show", "tries", "--history"],
+    ] {
+        let text = scene.longhaul(words).expect_code(0).stdout;
+        // The report wraps its lines.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("as the agent's tool reported it"), "{text}");
+        assert!(text.contains("[sandbox] writable"), "{text}");
+        assert_eq!(
+            text.contains("its tools told of 2 refused writes"),
+            words.contains(&"--history"),
+            "{text}"
+        );
+    }
+    let free = scene.show("free");
+    assert_eq!(
+        free["attempts"][0]["refused_writes"],
+        serde_json::json!([]),
+        "no sandbox refused anything"
+    );
+    scene.audit(&[("tries", StateWord::Done), ("free", StateWord::Done)]);
+}
+
+#[test]
 fn l4_an_unconfined_session_that_writes_in_the_users_checkout_is_found_out() {
     let mut scene = Scene::new();
     let (readme, hook) = (

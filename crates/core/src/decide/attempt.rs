@@ -208,6 +208,7 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             end,
             usage,
             conversation_usage,
+            refused_writes,
         } => {
             // A session can be over before its start was recorded: the exit record counts.
             let started = matches!(
@@ -227,17 +228,19 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             draft.task.carry.conversation_usage = *conversation_usage;
             if let Some(attempt) = &mut draft.task.attempt {
                 attempt.usage = *usage;
+                attempt.refused_writes.clone_from(refused_writes);
             }
             // A person's word stands until it is followed: `estop` must not take a `cancel` back.
             draft.task.halt = task.halt.clone().filter(Halt::is_operator);
             draft.task.state = State::Running {
                 step: RunStep::Sealing { end: end.clone() },
             };
-            draft.change(
-                Cause::SessionEnded,
-                Actor::Session,
-                json!({ "end": end.word(), "tokens": usage.tokens(), "cost": usage.cost }),
-            )
+            let mut data =
+                json!({ "end": end.word(), "tokens": usage.tokens(), "cost": usage.cost });
+            if !refused_writes.is_empty() {
+                data["refused_writes"] = json!(refused_writes.len());
+            }
+            draft.change(Cause::SessionEnded, Actor::Session, data)
         }
         News::Sealed { sealed } => match &task.state {
             State::Running {

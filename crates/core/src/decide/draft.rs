@@ -74,6 +74,7 @@ impl Draft {
             conversation: None,
             resumed: false,
             usage: Usage::default(),
+            refused_writes: Vec::new(),
             sealed: None,
             end: None,
         });

@@ -1,6 +1,6 @@
 //! Rules that deserve a test of their own beside the table.
 
-use longhaul_core::attempt::{AttemptEnd, Halt, Sealed};
+use longhaul_core::attempt::{Attempt, AttemptEnd, Halt, RefusedWrite, Sealed};
 use longhaul_core::decide::{Outcome, decide};
 use longhaul_core::effect::{Act, outstanding};
 use longhaul_core::fact::{Fact, News, Order, Refusal, Release};
@@ -31,6 +31,41 @@ fn sealing(end: AttemptEnd) -> Task {
     in_state(State::Running {
         step: RunStep::Sealing { end },
     })
+}
+
+#[test]
+fn t25_refused_writes_stay_with_the_attempt_however_it_ended() {
+    let live = in_state(State::Running {
+        step: RunStep::Live,
+    });
+    let ended = |refused_writes: Vec<RefusedWrite>| {
+        let ended = News::SessionEnded {
+            end: AttemptEnd::TimedOut,
+            usage: usage(1),
+            conversation_usage: None,
+            refused_writes,
+        };
+        match decide(&live, &news(&live, ended), NOW, &Policy::default()) {
+            Outcome::Change(change) => change,
+            other => panic!("{other:?}"),
+        }
+    };
+    let refused = RefusedWrite {
+        tool: "Bash".to_owned(),
+        line: "touch: cannot touch '/etc/x': Permission denied".to_owned(),
+        path: Some("/etc/x".to_owned()),
+    };
+    let change = ended(vec![refused.clone()]);
+    let attempt = change.task.attempt.unwrap();
+    assert_eq!(attempt.refused_writes, [refused]);
+    assert_eq!(change.entry.data["refused_writes"], 1);
+    // One that an older version stored has no such field, and one without refusals is stored like it.
+    let change = ended(Vec::new());
+    assert!(change.entry.data.get("refused_writes").is_none());
+    let stored = serde_json::to_value(change.task.attempt.unwrap()).unwrap();
+    assert!(stored.get("refused_writes").is_none());
+    let read: Attempt = serde_json::from_value(stored).unwrap();
+    assert_eq!(read.refused_writes, []);
 }
 
 #[test]
@@ -66,6 +101,7 @@ fn a_task_goes_through_its_whole_life() {
                 end: completed(),
                 usage: usage(5),
                 conversation_usage: None,
+                refused_writes: Vec::new(),
             },
         ),
     );
@@ -154,6 +190,7 @@ fn t13_a_budget_that_runs_out_stops_the_attempt_once_and_keeps_its_work() {
                 end: killed,
                 usage: usage(2_000_000),
                 conversation_usage: None,
+                refused_writes: Vec::new(),
             },
         ),
     );
@@ -374,6 +411,7 @@ fn t17_cancel_of_a_live_task_stops_it_first() {
                 end,
                 usage: usage(1),
                 conversation_usage: None,
+                refused_writes: Vec::new(),
             },
         ),
     );
@@ -400,6 +438,7 @@ fn a_session_that_finished_before_its_timeout_was_carried_out_counts_as_finished
                 end: completed(),
                 usage: usage(1),
                 conversation_usage: None,
+                refused_writes: Vec::new(),
             },
         ),
     );
@@ -436,6 +475,7 @@ fn t15_an_unanswered_question_is_told_to_the_agent_once_then_a_person_is_asked()
                     end,
                     usage: usage(1),
                     conversation_usage: None,
+                    refused_writes: Vec::new(),
                 },
             ),
         );

@@ -610,6 +610,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 end: completed(),
                 usage: usage(3),
                 conversation_usage: None,
+                refused_writes: Vec::new(),
             }),
         ),
         (
@@ -620,6 +621,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 },
                 usage: usage(0),
                 conversation_usage: None,
+                refused_writes: Vec::new(),
             }),
         ),
         (
@@ -630,6 +632,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 },
                 usage: usage(0),
                 conversation_usage: None,
+                refused_writes: Vec::new(),
             }),
         ),
         ("sealed", n(News::Sealed { sealed: sealed() })),

@@ -1,6 +1,7 @@
 //! Carries out effects in the world: each is an *ensure*, run on a thread of its own, whose results
 //! come back as events. Decides nothing.
 
+mod bounds;
 mod check;
 mod desk;
 mod env;

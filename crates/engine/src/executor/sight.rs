@@ -50,6 +50,8 @@ pub(crate) fn see(live: &mut LiveSession, event: &AgentEvent, now: UnixMs) {
         AgentEvent::Started { .. }
         | AgentEvent::Limit(_)
         | AgentEvent::LimitWarning { .. }
+        // Told at the end, when it is known whether the session was confined.
+        | AgentEvent::WriteRefused(_)
         | AgentEvent::Warning { .. }
         | AgentEvent::Unknown { .. } => {}
     }

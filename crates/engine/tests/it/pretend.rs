@@ -245,6 +245,7 @@ impl Pretend {
                         ..Usage::default()
                     },
                     conversation_usage: None,
+                    refused_writes: Vec::new(),
                 })
             }
             Act::Seal => news(News::Sealed {
@@ -302,6 +303,7 @@ impl Pretend {
                             },
                             usage: Usage::default(),
                             conversation_usage: None,
+                            refused_writes: Vec::new(),
                         },
                     ),
                     Event::news(

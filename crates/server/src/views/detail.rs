@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use longhaul_api::{
-    AttemptView, BudgetView, CheckView, DenialView, EnvView, LiveView, SealedView, SpecView,
-    TaskDetail, VerdictView, WorkspaceView,
+    AttemptView, BudgetView, CheckView, DenialView, EnvView, LiveView, RefusedWriteView,
+    SealedView, SpecView, TaskDetail, VerdictView, WorkspaceView,
 };
 use longhaul_core::attempt::{Attempt, AttemptEnd, Sealed};
 use longhaul_core::ids::{Fence, TaskId};
@@ -249,6 +249,7 @@ impl Views<'_> {
             usage: a.usage.into(),
             sealed: a.sealed.as_ref().map(|s| self.sealed(s)),
             denials: self.denials(a),
+            refused_writes: self.refused_writes(a),
         }
     }
 
@@ -260,6 +261,16 @@ impl Views<'_> {
         each.map(|d| DenialView {
             tool: self.phrasing.line(&d.tool),
             detail: self.phrasing.line(&d.detail),
+        })
+        .collect()
+    }
+
+    pub(super) fn refused_writes(&self, attempt: &Attempt) -> Vec<RefusedWriteView> {
+        let each = attempt.refused_writes.iter();
+        each.map(|r| RefusedWriteView {
+            tool: self.phrasing.line(&r.tool),
+            line: self.phrasing.line(&r.line),
+            path: r.path.as_ref().map(|path| self.phrasing.line(path)),
         })
         .collect()
     }

@@ -145,6 +145,7 @@ impl Views<'_> {
             changed_files: sealed.map(|s| s.changed_files),
             diffstat: sealed.map(|s| self.phrasing.clean(&s.diffstat)),
             denials: last.map(|a| self.denials(a)).unwrap_or_default(),
+            refused_writes: last.map(|a| self.refused_writes(a)).unwrap_or_default(),
             task: self.summary(stored)?,
         })
     }

@@ -69,11 +69,18 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
         Cause::ModeMismatch => {
             "it runs in another permission mode; its session is being stopped".to_owned()
         }
-        Cause::SessionEnded => data.with(
-            "end",
-            |e| format!("its session ended: {}", e.replace('_', " ")),
-            "its session ended",
-        ),
+        Cause::SessionEnded => {
+            let refused = match data.value.get("refused_writes").and_then(Value::as_u64) {
+                None | Some(0) => String::new(),
+                Some(1) => "; its tools told of a refused write".to_owned(),
+                Some(n) => format!("; its tools told of {n} refused writes"),
+            };
+            data.with(
+                "end",
+                |e| format!("its session ended: {}", e.replace('_', " ")),
+                "its session ended",
+            ) + &refused
+        }
         Cause::TurnSealed => data.with(
             "changed_files",
             |n| format!("its work is secured ({n} changed files); the checks begin"),

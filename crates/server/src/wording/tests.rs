@@ -46,6 +46,7 @@ fn task(state: State) -> Task {
         conversation: None,
         resumed: false,
         usage: Usage::default(),
+        refused_writes: Vec::new(),
         sealed: None,
         end: None,
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use longhaul_core::attempt::{AttemptEnd, BootMs, Denial, Sealed};
+use longhaul_core::attempt::{AttemptEnd, BootMs, Denial, RefusedWrite, Sealed};
 use longhaul_core::decide::{Outcome, decide};
 use longhaul_core::fact::{Fact, News, Order};
 use longhaul_core::ids::{Fence, TaskId};
@@ -156,12 +156,22 @@ impl History {
     /// Its session ends, and its work is secured.
     pub(crate) fn end(&mut self, id: TaskId, end: AttemptEnd) {
         self.pass(MINUTE);
+        let refused = RefusedWrite {
+            tool: "Bash".to_owned(),
+            line: "touch: cannot touch '/etc/\u{1b}[31mhunter2': Permission denied".to_owned(),
+            path: Some("/etc/\u{1b}[31mhunter2".to_owned()),
+        };
+        let refused_writes = match end {
+            AttemptEnd::Completed { .. } => vec![refused],
+            _ => Vec::new(),
+        };
         self.news(
             id,
             News::SessionEnded {
                 end,
                 usage: usage(1_200),
                 conversation_usage: None,
+                refused_writes,
             },
         );
         let sealed = Sealed {

@@ -208,6 +208,7 @@ pub(crate) fn attempt(number: u32, fence: Fence, at: UnixMs) -> Attempt {
         conversation: None,
         resumed: false,
         usage: usage(7, Some(70)),
+        refused_writes: Vec::new(),
         sealed: None,
         end: None,
     }

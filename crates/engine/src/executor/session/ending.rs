@@ -1,7 +1,7 @@
 //! The end of a session: what is left of its output, and what its last words mean for the attempt.
 
 use longhaul_agents::{ExitStatusInfo, FailureKind, TurnEnd, TurnOutcome};
-use longhaul_core::attempt::{AttemptEnd, Denial, Halt, LostWhy};
+use longhaul_core::attempt::{AttemptEnd, Denial, Halt, LostWhy, RefusedWrite};
 use longhaul_core::fact::News;
 use longhaul_core::time::UnixMs;
 use longhaul_hosts::{ExitRecord, Outcome, SpawnStep};
@@ -16,23 +16,25 @@ impl Reading<'_> {
                 detail: format!("the agent could not be run: {message}"),
                 permanent: matches!(step, SpawnStep::Exec | SpawnStep::Cwd),
             };
-            return self.say(end);
+            return self.say(end, Vec::new());
         }
         let exit = exit_of(&record.outcome);
-        let turn = self.finish(exit, UnixMs(record.ended_ms));
+        let mut turn = self.finish(exit, UnixMs(record.ended_ms));
+        let refused = std::mem::take(&mut turn.refused_writes);
         let end = end_of(turn);
-        self.say(end)
+        self.say(end, refused)
     }
 
     pub(super) fn lost(mut self, why: LostWhy) -> Vec<Event> {
         let now = self.desk.now();
-        let turn = self.finish(ExitStatusInfo::default(), now);
+        let mut turn = self.finish(ExitStatusInfo::default(), now);
+        let refused = std::mem::take(&mut turn.refused_writes);
         // A turn that was finished before its shim died is finished.
         let end = match end_of(turn) {
             AttemptEnd::Crashed { .. } | AttemptEnd::AgentError { .. } => AttemptEnd::Lost { why },
             end => end,
         };
-        self.say(end)
+        self.say(end, refused)
     }
 
     fn finish(&mut self, exit: ExitStatusInfo, at: UnixMs) -> TurnEnd {
@@ -47,7 +49,10 @@ impl Reading<'_> {
         self.record.correct(turn, at, zone)
     }
 
-    fn say(mut self, end: AttemptEnd) -> Vec<Event> {
+    /// `refused` is what its tools told of writes; only a confined session's is the sandbox's (T25).
+    fn say(mut self, end: AttemptEnd, mut refused: Vec<RefusedWrite>) -> Vec<Event> {
+        let bounds = self.bounds.as_ref();
+        refused.retain(|r| bounds.is_some_and(|b| b.may_explain(r)));
         let usage = self.parser.usage();
         self.live.usage = usage;
         self.report(true);
@@ -55,6 +60,7 @@ impl Reading<'_> {
             end,
             usage,
             conversation_usage: self.parser.conversation_usage(),
+            refused_writes: refused,
         };
         let event = |news| Event::news(self.d.effect.task, self.d.effect.fence, news);
         let mut last_words = vec![event(news)];

@@ -14,6 +14,7 @@ use longhaul_core::usage::MicroUsd;
 use longhaul_hosts::{BundleState, ConfinementLevel, JobSpec, LaunchErrorClass, Stdin};
 use uuid::Uuid;
 
+use super::super::bounds::Bounds;
 use super::super::desk::chain;
 use super::super::files::write_private;
 use super::super::shell::{workdir, workspace_paths};
@@ -192,18 +193,30 @@ pub(in crate::executor) fn start(
         other => other,
     }
     .map_err(|refusal| NotLaunched::for_good(refusal.to_string(), refusal.remedy()))?;
-    let placed = place(&bundle, &files, &temp, &plan, request.resume.as_deref());
+    let mut writable = workspace_paths(desk, spec, order.workspace);
+    writable.push(temp.clone());
+    writable.extend(request.options.add_dirs.iter().cloned());
+    sandbox::make_folders(&plan.writable);
+    writable.extend(plan.writable.iter().chain(&plan.writable_files).cloned());
+    // A harness that brings a sandbox of its own, which cannot work inside ours, says so.
+    let confinement = sandbox::confinement(desk, spec, writable, vec![files.clone()])
+        .filter(|_| !plan.needs_unconfined);
+    let bounds = || {
+        let held = confinement.as_ref().filter(|_| confined)?;
+        Some(Bounds::of(&request.workdir, held))
+    };
+    let kept = Kept {
+        bundle: &bundle,
+        files: &files,
+        temp: &temp,
+    };
+    let placed = place(&kept, &plan, request.resume.as_deref(), &bounds);
     placed.map_err(|e| NotLaunched::for_now(format!("cannot write the session's folder: {e}")))?;
     env::add_plan(desk, &plan, &mut environment)
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
     environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
     // So that the agent's own `longhaul show` asks this daemon, whatever its other folders are (I17).
     environment.extend(desk.own_folders.clone());
-    let mut writable = workspace_paths(desk, spec, order.workspace);
-    writable.push(temp);
-    writable.extend(request.options.add_dirs.iter().cloned());
-    sandbox::make_folders(&plan.writable);
-    writable.extend(plan.writable.iter().chain(&plan.writable_files).cloned());
     let mut job = JobSpec::new(
         order.key.as_str(),
         plan.argv.clone(),
@@ -211,9 +224,7 @@ pub(in crate::executor) fn start(
     );
     job.env = environment.into_iter().collect();
     job.stdin = Stdin::File(bundle.join("stdin"));
-    // A harness that brings a sandbox of its own, which cannot work inside ours, says so.
-    job.sandbox =
-        sandbox::confinement(desk, spec, writable, vec![files]).filter(|_| !plan.needs_unconfined);
+    job.sandbox = confinement;
     job.max_log_bytes = desk.practice.max_log_bytes;
     job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
     match desk.launcher.launch(&job) {
@@ -236,13 +247,24 @@ fn fresh_conversation(key: &SpawnKey) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_str().as_bytes())
 }
 
+/// Where a session's files are kept.
+struct Kept<'a> {
+    bundle: &'a Utf8Path,
+    files: &'a Utf8Path,
+    temp: &'a Utf8Path,
+}
+
 fn place(
-    bundle: &Utf8Path,
-    files: &Utf8Path,
-    temp: &Utf8Path,
+    kept: &Kept<'_>,
     plan: &LaunchPlan,
     resumed: Option<&str>,
+    bounds: &dyn Fn() -> Option<Bounds>,
 ) -> std::io::Result<()> {
+    let Kept {
+        bundle,
+        files,
+        temp,
+    } = *kept;
     longhaul_acts::files::create_dir_all("engine.session.files", files)?;
     longhaul_acts::files::create_dir_all("engine.session.temp", temp)?;
     write_private(&bundle.join("stdin"), &plan.stdin)?;
@@ -259,7 +281,7 @@ fn place(
         (Some(folder), Some(id)) => record::length(folder.as_std_path(), id),
         _ => 0,
     };
-    let expected = serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation, "records": plan.records, "record_from": from });
+    let expected = serde_json::json!({ "mode": plan.expected_mode, "conversation": plan.conversation, "records": plan.records, "record_from": from, "confined": bounds() });
     write_private(
         &bundle.join("expected.json"),
         expected.to_string().as_bytes(),

@@ -137,6 +137,7 @@ fn unattendable(
             },
             usage: Usage::default(),
             conversation_usage: None,
+            refused_writes: Vec::new(),
         }
     };
     vec![Event::news(d.effect.task, d.effect.fence, news)]

@@ -12,6 +12,7 @@ use longhaul_core::ids::SpawnKey;
 use longhaul_core::spec::TaskSpec;
 use longhaul_hosts::{BundleState, Frame, JobLog, JobWatch, ShimHandle, Stream};
 
+use super::super::bounds::Bounds;
 use super::super::desk::chain;
 use super::super::record::Record;
 use super::super::vigil::Vigil;
@@ -49,6 +50,8 @@ pub(super) struct Reading<'a> {
     told: LiveSession,
     told_at_ms: u64,
     expected_mode: Option<String>,
+    /// Of a confined session.
+    pub(super) bounds: Option<Bounds>,
     pub(super) open_tools: BTreeSet<String>,
     pub(super) vigil: Vigil,
     pub(super) cpu: Duration,
@@ -105,6 +108,7 @@ impl<'a> Reading<'a> {
             told: LiveSession::default(),
             live,
             told_at_ms: 0,
+            bounds: serde_json::from_value(expected["confined"].clone()).ok(),
             expected_mode: expected["mode"].as_str().map(str::to_owned),
             open_tools: BTreeSet::new(),
             vigil: Vigil::new(spec, desk.mono_ms()),
