@@ -106,6 +106,15 @@ pub enum SurveyError {
         #[source]
         source: io::Error,
     },
+    /// A file of the bundle cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The boot id cannot be read.
     #[error("the boot id cannot be read")]
     Boot(#[source] io::Error),
@@ -198,6 +207,37 @@ impl Bundle {
                 }
             }
         })
+    }
+
+    /// Makes sure that no program is ever started under this key, unless one was: then, or if a shim is at
+    /// work, nothing is done and the state says so.
+    ///
+    /// Looking alone does not tell: the shim of a daemon that has died may have its order and not yet the
+    /// lock. It finds the record that this leaves, and gives up.
+    ///
+    /// # Errors
+    /// When the bundle cannot be read or written; then a program may still start.
+    pub fn close(&self) -> Result<BundleState, SurveyError> {
+        let state = self.survey()?;
+        // The folder comes before any shim, and its maker is gone or is us.
+        if !matches!(state, BundleState::NotStarted) {
+            return Ok(state);
+        }
+        let failed = |name: &str| {
+            let path = self.file(name);
+            move |source| SurveyError::Write { path, source }
+        };
+        let Some(lock) = lock::take(&self.file(LOCK)).map_err(failed(LOCK))? else {
+            return self.survey();
+        };
+        if self.identity()?.is_none() && self.exit_record()?.is_none() {
+            let record = ExitRecord::withdrawn(&self.key);
+            let bytes = serde_json::to_vec(&record).map_err(io::Error::other);
+            let written = bytes.and_then(|bytes| durable::write(&self.dir, EXIT, &bytes, "close"));
+            written.map_err(failed(EXIT))?;
+        }
+        drop(lock);
+        self.survey()
     }
 
     fn exists(&self) -> Result<bool, SurveyError> {

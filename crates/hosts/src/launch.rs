@@ -152,7 +152,7 @@ impl Launcher {
         spec.validate()?;
         self.reap();
         let bundle = self.bundle(&spec.key)?;
-        make_folder("launch.jobs", &self.jobs_dir, true)?;
+        make_jobs_folder(&self.jobs_dir)?;
         make_folder("launch.bundle", bundle.dir(), false)?;
         let deadline = Instant::now() + START_PATIENCE;
         loop {
@@ -309,6 +309,23 @@ fn read_started(stdout: &std::process::ChildStdout, deadline: Instant) -> Answer
             Err(rustix::io::Errno::INTR) => continue,
             _ => Answer::Closed,
         };
+    }
+}
+
+/// Makes the folder of all bundles. The shim flushes the names in it and none above; were its own lost in
+/// a power cut, a job that ran would be taken for one that did not, and run twice.
+fn make_jobs_folder(path: &Path) -> Result<(), LaunchError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    make_folder("launch.jobs", path, true)?;
+    let flush = |folder| files::sync_dir("launch.jobs.folder", folder);
+    match path.parent().map(flush) {
+        Some(Err(source)) => Err(LaunchError::Folder {
+            path: path.to_owned(),
+            source,
+        }),
+        Some(Ok(())) | None => Ok(()),
     }
 }
 

@@ -144,6 +144,36 @@ pub struct StreamStats {
 }
 
 impl ExitRecord {
+    /// The record of a job that will never be started.
+    pub(crate) fn withdrawn(key: &str) -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_ms = now.map_or(0, |t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
+        Self {
+            version: PROTOCOL_VERSION,
+            key: key.to_owned(),
+            outcome: Outcome::SpawnFailed {
+                step: SpawnStep::Setup,
+                errno: None,
+                message: "withdrawn before it was started".to_owned(),
+            },
+            stop_requested: true,
+            started_ms: now_ms,
+            ended_ms: now_ms,
+            duration_ms: 0,
+            usage: Usage::default(),
+            out: StreamStats::default(),
+            err: StreamStats::default(),
+            leftovers_stopped: 0,
+            survivors: 0,
+        }
+    }
+
+    /// Whether the program never ran: no effect of it exists.
+    #[must_use]
+    pub fn never_ran(&self) -> bool {
+        matches!(self.outcome, Outcome::SpawnFailed { .. })
+    }
+
     /// Whether the main process ended by itself with code 0. Not yet a success of anything
     /// (facts/agents.md §3).
     #[must_use]

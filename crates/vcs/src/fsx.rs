@@ -41,6 +41,22 @@ fn persist(label: &str, file: tempfile::NamedTempFile, path: &Path) -> std::io::
     named.map_err(|e| e.error)
 }
 
+/// Makes all that was written to the file system of `path` durable, by whomever.
+pub(crate) fn flush_disk_of(path: &Path) -> Result<(), GitError> {
+    let flush = || -> std::io::Result<()> {
+        let folder = File::open(path)?;
+        #[cfg(target_os = "linux")]
+        longhaul_acts::around("vcs.disk.flush", || rustix::fs::syncfs(&folder))?;
+        #[cfg(not(target_os = "linux"))]
+        longhaul_acts::around("vcs.disk.flush", || {
+            drop(folder);
+            rustix::fs::sync();
+        });
+        Ok(())
+    };
+    flush().map_err(GitError::file("flush", path))
+}
+
 /// Makes a folder and its parents, readable by the owner only where it is new.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), GitError> {
     use std::os::unix::fs::DirBuilderExt;

@@ -5,6 +5,7 @@ use longhaul_core::spec::CommitMode;
 
 use crate::branch::{BranchRepair, BranchState, Unfinished, stand, unfinished};
 use crate::diff::{Changes, DiffText, changes};
+use crate::fsx;
 use crate::git::{ErrorClass, GitError};
 use crate::lock;
 use crate::oid::Oid;
@@ -141,6 +142,9 @@ impl Repo {
                 end = Some(target);
             }
         }
+        // Before anybody is told: git flushes what it writes but not the names, and the session's own
+        // commits may not be flushed at all.
+        fsx::flush_disk_of(self.common_dir())?;
         Ok(Sealed {
             branch: stand.state,
             repair,

@@ -111,7 +111,29 @@ pub(crate) fn of_task(
         env.insert("LONGHAUL_PORT_BASE".to_owned(), port.to_string());
     }
     env.insert("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
+    flush_git(&mut env);
     Ok(env)
+}
+
+/// Has a session's own git flush objects before it names them, which by default it does not: after a power
+/// cut an empty object in the place of a commit makes the work unreadable, and git takes it for written.
+fn flush_git(env: &mut BTreeMap<String, String>) {
+    const SETTINGS: [(&str, &str); 2] = [
+        ("core.fsync", "committed,reference"),
+        ("core.fsyncMethod", "batch"),
+    ];
+    let given = env.get("GIT_CONFIG_COUNT").map(|count| count.parse());
+    // The user's own go first; a count that is none is git's to complain of.
+    let Ok(first) = given.unwrap_or(Ok(0_usize)) else {
+        return;
+    };
+    for (n, (key, value)) in SETTINGS.into_iter().enumerate() {
+        let n = first + n;
+        env.insert(format!("GIT_CONFIG_KEY_{n}"), key.to_owned());
+        env.insert(format!("GIT_CONFIG_VALUE_{n}"), value.to_owned());
+    }
+    let count = first + SETTINGS.len();
+    env.insert("GIT_CONFIG_COUNT".to_owned(), count.to_string());
 }
 
 /// Adds what a launch plan says to a session's environment; values that it only names are read now.
@@ -148,6 +170,19 @@ pub fn is_caller_variable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_the_users_own_stay_before_ours() {
+        let given = [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "a.b")];
+        let mut env: BTreeMap<_, _> = given.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        flush_git(&mut env);
+        assert_eq!(env["GIT_CONFIG_COUNT"], "3");
+        assert_eq!(env["GIT_CONFIG_KEY_0"], "a.b");
+        assert_eq!(env["GIT_CONFIG_KEY_1"], "core.fsync");
+        let mut odd: BTreeMap<_, _> = [("GIT_CONFIG_COUNT".to_owned(), "x".to_owned())].into();
+        flush_git(&mut odd);
+        assert_eq!(odd.len(), 1);
+    }
 
     #[test]
     fn t26_only_a_few_variables_come_from_the_submitter() {

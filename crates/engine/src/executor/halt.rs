@@ -3,7 +3,7 @@
 use longhaul_core::fact::{News, WorkspaceFault};
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::task::{AssignStep, RunStep, State};
-use longhaul_hosts::BundleState;
+use longhaul_hosts::{Bundle, BundleState};
 
 use super::desk::chain;
 use super::{Desk, JobKind, again, check, session};
@@ -53,7 +53,7 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
     match &d.task.state {
         State::Assigned {
             step: AssignStep::Workspace,
-        } => match super::seal::end_leftovers(desk, &key) {
+        } => match withdraw(&bundle).and_then(|_| super::seal::end_leftovers(desk, &key)) {
             Ok(()) => vec![Event::news(
                 task,
                 fence,
@@ -68,19 +68,19 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
         },
         State::Assigned {
             step: AssignStep::Launch,
-        } if matches!(
-            bundle.survey(),
-            Ok(BundleState::Absent | BundleState::NotStarted)
-        ) =>
-        {
-            let news = News::LaunchFailed {
-                detail: "stopped".to_owned(),
-                remedy: String::new(),
-                transient: true,
-            };
-            vec![Event::news(task, fence, news)]
-        }
-        State::Assigned { .. } | State::Running { .. } => session::attend(desk, d),
+        } => match withdraw(&bundle) {
+            Ok(true) => {
+                let news = News::LaunchFailed {
+                    detail: "stopped".to_owned(),
+                    remedy: String::new(),
+                    transient: true,
+                };
+                vec![Event::news(task, fence, news)]
+            }
+            Ok(false) => session::attend(desk, d),
+            Err(why) => vec![again(&d.effect, &why)],
+        },
+        State::Running { .. } => session::attend(desk, d),
         State::Verifying { check, run, .. } => {
             let detail = "stopped".to_owned();
             match super::seal::end_leftovers(desk, &key) {
@@ -100,6 +100,16 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
         }
         _ => vec![],
     }
+}
+
+/// Whether nothing ran under the key and nothing ever will. The next attempt has another fence: a shim
+/// that got its order from a daemon that has died, and is slow, must not start this one beside it (I2).
+fn withdraw(bundle: &Bundle) -> Result<bool, String> {
+    Ok(match bundle.close().map_err(|e| chain(&e))? {
+        BundleState::Absent => true,
+        BundleState::Exited(record) => record.never_ran(),
+        _ => false,
+    })
 }
 
 /// The workspace's tree now, if it can be told.

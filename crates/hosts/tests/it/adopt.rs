@@ -63,6 +63,51 @@ fn i4_parallel_launches_of_a_key_start_one_child() {
     }
 }
 
+#[test]
+fn i2_a_closed_bundle_starts_nothing_even_if_a_shim_has_its_order_already() {
+    use std::io::Write as _;
+    let world = World::new();
+    let spec = world.sh("k", "echo ran >> $W/ran");
+    let bundle = world.bundle("k");
+    // Its launcher got as far as starting the shim, which has not taken its lock yet.
+    std::fs::create_dir_all(bundle.dir()).unwrap();
+    let mut shim = Command::new(shim_exe())
+        .arg(longhaul_hosts::SHIM_VERB)
+        .arg(bundle.dir())
+        .env_clear()
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let closed = bundle.close().unwrap();
+    assert!(
+        matches!(&closed, BundleState::Exited(r) if r.never_ran()),
+        "{closed:?}"
+    );
+    let order = serde_json::to_vec(&spec).unwrap();
+    shim.stdin.take().unwrap().write_all(&order).unwrap();
+    let code = shim.wait().unwrap().code();
+    assert_eq!(code, Some(i32::from(longhaul_hosts::shim::ALREADY_RAN)));
+    assert_eq!(world.read("ran"), None);
+    // Closing again says the same, and a job that lives is left alone.
+    assert!(matches!(bundle.close().unwrap(), BundleState::Exited(_)));
+    let live = world.sh(
+        "live",
+        "while [ ! -e $W/go ]; do sleep 0.01; done; echo ran >> $W/ran",
+    );
+    let handle = world.live(&live);
+    assert!(matches!(
+        world.bundle("live").close().unwrap(),
+        BundleState::Live(_)
+    ));
+    std::fs::write(world.path("go"), "").unwrap();
+    assert!(exit_of(&handle).is_zero());
+    assert!(matches!(
+        world.bundle("none").close().unwrap(),
+        BundleState::Absent
+    ));
+}
+
 /// This test's own executable, run again as a launcher that dies: see `launcher_that_dies`.
 fn run_dying_launcher(world: &World) {
     let status = Command::new(std::env::current_exe().unwrap())

@@ -13,8 +13,9 @@ use crate::world::{PATIENCE, World, shim_exe, wait_for};
 const SCRIPT: &str = "test -s $B/identity.json && echo ran >> $W/ran; exit 3";
 
 /// Acts; the process dies before each, and after each.
-const LABELS: [&str; 23] = [
+const LABELS: [&str; 24] = [
     "launch.jobs",
+    "launch.jobs.folder",
     "launch.bundle",
     "launch.complaints",
     "launch.spawn",

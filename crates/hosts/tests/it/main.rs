@@ -13,5 +13,6 @@ mod crash;
 mod ends;
 mod hostile;
 mod io;
+mod power;
 mod trees;
 mod world;

@@ -72,7 +72,7 @@ pub(super) fn writer(
 pub(super) fn reader(db: &Utf8Path) -> Result<Connection, StoreError> {
     refuse_old_library()?;
     match probe(db)? {
-        Found::Nothing => {
+        Found::Nothing | Found::Unmade => {
             return Err(StoreError::NoAccess {
                 path: db.to_owned(),
                 source: std::io::Error::from(std::io::ErrorKind::NotFound).into(),
@@ -121,7 +121,7 @@ fn refuse_unfit(db: &Utf8Path, migrations: &[Migration]) -> Result<(), StoreErro
 
 fn refuse(db: &Utf8Path, found: Found, migrations: &[Migration]) -> Result<(), StoreError> {
     let (application, schema, has_log) = match found {
-        Found::Nothing => return Ok(()),
+        Found::Nothing | Found::Unmade => return Ok(()),
         Found::Garbage => {
             return Err(StoreError::DamagedFile {
                 path: db.to_owned(),

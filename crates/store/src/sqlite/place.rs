@@ -53,9 +53,14 @@ const fn kind_of_magic(magic: u32) -> Option<&'static str> {
     })
 }
 
-/// Makes the folder, for this user alone, if it is missing.
+/// Makes the folder, for this user alone, if it is missing. Its name is flushed in any case: whoever made
+/// it may not have, and a power cut would take the folder and all in it.
 pub(super) fn make_folder(folder: &Utf8Path) -> Result<(), StoreError> {
     if folder.is_dir() {
+        if let Err(e) = sync_folder_of(folder) {
+            // The folder above may be another's, and closed to us; then it is old and long flushed.
+            tracing::debug!(error = %e, "the name of the state folder could not be flushed");
+        }
         return Ok(());
     }
     let make = || {

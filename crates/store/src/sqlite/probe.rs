@@ -26,6 +26,10 @@ pub(super) enum Found {
         /// Whether it has a write-ahead log with something in it.
         has_log: bool,
     },
+    /// A database whose making was cut short by a power cut: its rollback journal stands beside it, and
+    /// only an ordinary open, which takes it back, sees a sound state. Ours have such a journal at no
+    /// other time, so nothing was ever stored in it.
+    Unmade,
     /// Something else.
     Garbage,
 }
@@ -35,6 +39,11 @@ pub(super) fn probe(db: &Utf8Path) -> Result<Found, StoreError> {
     let Some(main) = open(db)? else {
         return Ok(Found::Nothing);
     };
+    if let Some(journal) = open(Utf8Path::new(&format!("{db}-journal")))?
+        && begins_like_a_journal(&journal)
+    {
+        return Ok(Found::Unmade);
+    }
     let mut header = [0; 100];
     match main.read_exact_at(&mut header, 0) {
         Ok(()) => {}
@@ -64,6 +73,13 @@ pub(super) fn probe(db: &Utf8Path) -> Result<Found, StoreError> {
         schema: number(&header, 60),
         has_log,
     })
+}
+
+/// Whether SQLite would take it for a journal: the magic bytes of its header are written last.
+fn begins_like_a_journal(journal: &File) -> bool {
+    const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let mut start = [0; 8];
+    journal.read_exact_at(&mut start, 0).is_ok() && start == MAGIC
 }
 
 fn open(path: &Utf8Path) -> Result<Option<File>, StoreError> {

@@ -1,6 +1,8 @@
 //! The same writes, good and bad, to the engine with a disk and to the model: the same answers and the
 //! same rows, before and after the database was opened again.
 
+use std::collections::BTreeSet;
+
 use longhaul_core::ids::Fence;
 use longhaul_core::task::{StateWord, Task};
 use longhaul_core::time::UnixMs;
@@ -8,7 +10,9 @@ use longhaul_store::{
     Chain, MemoryStore, Reader, SqliteStore, Step, Store, StoreError, TaskFilter, Write,
 };
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::world::{
     Folder, begin, id, new_task, op, state, step, submission, usage, verdict, window,
@@ -175,33 +179,139 @@ fn dump(reader: &dyn Reader) -> Result<Vec<String>, StoreError> {
     Ok(told)
 }
 
+/// An engine with a disk, compared with the model. Another one needs a value of this and a line in
+/// `engines_under_test`.
+trait Engine {
+    /// The one writer.
+    fn store(&mut self) -> &mut dyn Store;
+    /// Lets go of everything and opens what is on the disk.
+    fn reopen(&mut self);
+}
+
+struct Sqlite {
+    folder: Folder,
+    store: Option<SqliteStore>,
+}
+
+impl Sqlite {
+    fn new() -> Self {
+        let mut engine = Self {
+            folder: Folder::new(),
+            store: None,
+        };
+        engine.reopen();
+        engine
+    }
+}
+
+impl Engine for Sqlite {
+    fn store(&mut self) -> &mut dyn Store {
+        self.store.as_mut().expect("it is open")
+    }
+
+    fn reopen(&mut self) {
+        // The old one first: it holds the writer's lock.
+        self.store = None;
+        self.store = Some(SqliteStore::open(&self.folder.db()).expect("it opens"));
+    }
+}
+
+fn engines_under_test() -> Vec<Box<dyn Engine>> {
+    vec![Box::new(Sqlite::new())]
+}
+
+/// What happens after a batch.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Nothing,
+    /// Its answer is lost, and it is sent again as it was.
+    Again,
+    Reopen,
+    Housekeeping,
+}
+
+fn after() -> impl Strategy<Value = After> {
+    prop_oneof![
+        5 => Just(After::Nothing),
+        2 => Just(After::Again),
+        2 => Just(After::Reopen),
+        1 => Just(After::Housekeeping),
+    ]
+}
+
+/// The same answers about every operation that was ever tried.
+fn same_operations(
+    engine: &mut dyn Engine,
+    model: &mut MemoryStore,
+    tried: &BTreeSet<Uuid>,
+) -> Result<(), TestCaseError> {
+    for op in tried {
+        let said = model.applied(*op).expect("the model reads");
+        prop_assert_eq!(engine.store().applied(*op).expect("it reads"), said);
+    }
+    Ok(())
+}
+
+fn compare(engine: &mut dyn Engine, batches: &[(Vec<Plan>, After)]) -> Result<(), TestCaseError> {
+    let mut model = MemoryStore::new();
+    let stored = model.reader().expect("it reads");
+    let mut tried = BTreeSet::new();
+    for (plans, after) in batches {
+        let writes: Result<Vec<Write>, _> =
+            plans.iter().map(|p| write(p, stored.as_ref())).collect();
+        let writes = writes.expect("the model reads");
+        let times = if matches!(after, After::Again) { 2 } else { 1 };
+        for _ in 0..times {
+            let said = model.commit(&writes).expect("the model works");
+            prop_assert_eq!(
+                engine.store().commit(&writes).expect("the disk works"),
+                said
+            );
+        }
+        for write in &writes {
+            match write {
+                Write::Step(s) => drop(tried.insert(s.op_id)),
+                Write::Submit(s) => tried.extend(s.tasks.iter().map(|t| t.task.id.uuid())),
+                Write::Window(_)
+                | Write::ClearWindow { .. }
+                | Write::Flag { .. }
+                | Write::HostStart { .. } => {}
+            }
+        }
+        match after {
+            After::Nothing | After::Again => {}
+            After::Reopen => {
+                engine.reopen();
+                // As every daemon does first: the store knows its host only from then on.
+                let start = [write(&Plan::Host(1), stored.as_ref()).expect("it is made")];
+                let said = model.commit(&start).expect("the model works");
+                prop_assert_eq!(engine.store().commit(&start).expect("it works"), said);
+            }
+            After::Housekeeping => drop(engine.store().idle().expect("it works")),
+        }
+        let live = model.live().expect("it reads");
+        prop_assert_eq!(engine.store().live().expect("it reads"), live);
+    }
+    let told = dump(stored.as_ref()).expect("the model reads");
+    for _ in 0..2 {
+        same_operations(engine, &mut model, &tried)?;
+        let reader = engine.store().reader().expect("it reads");
+        prop_assert_eq!(dump(reader.as_ref()).expect("it reads"), told.clone());
+        drop(reader);
+        engine.reopen();
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_engines_agree(
-        batches in prop::collection::vec(prop::collection::vec(plan(), 1..6), 1..14)
+        batches in prop::collection::vec((prop::collection::vec(plan(), 1..6), after()), 1..14)
     ) {
-        let folder = Folder::new();
-        let mut disk = SqliteStore::open(&folder.db()).expect("it opens");
-        let mut model = MemoryStore::new();
-        let stored = model.reader().expect("it reads");
-        for plans in &batches {
-            let writes: Result<Vec<Write>, _> =
-                plans.iter().map(|p| write(p, stored.as_ref())).collect();
-            let writes = writes.expect("the model reads");
-            let said = model.commit(&writes).expect("the model works");
-            prop_assert_eq!(disk.commit(&writes).expect("the disk works"), said);
-            prop_assert_eq!(disk.live().expect("it reads"), model.live().expect("it reads"));
+        for mut engine in engines_under_test() {
+            compare(engine.as_mut(), &batches)?;
         }
-        let told = dump(stored.as_ref()).expect("the model reads");
-        {
-            let reader = disk.reader().expect("it reads");
-            prop_assert_eq!(dump(reader.as_ref()).expect("it reads"), told.clone());
-        }
-        drop(disk);
-        let disk = SqliteStore::open(&folder.db()).expect("it opens again");
-        let reader = disk.reader().expect("it reads");
-        prop_assert_eq!(dump(reader.as_ref()).expect("it reads"), told);
     }
 }

@@ -130,7 +130,7 @@ fn commits_until_killed() {
 }
 
 /// Moves a task and returns the write that says so.
-fn next(task: &mut Task) -> Write {
+pub(crate) fn next(task: &mut Task) -> Write {
     let word = task.state.word();
     let op_id = op((task.id.uuid().as_u128() as u64) ^ (task.version << 32));
     let s = if word == StateWord::Running {

@@ -6,4 +6,5 @@ mod differential;
 mod files;
 mod killed;
 mod points;
+mod power;
 mod world;
