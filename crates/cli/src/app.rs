@@ -92,11 +92,18 @@ fn tell(failure: &Failure, printer: &Printer, json: bool) {
         return;
     }
     if json {
-        // If nobody reads the answer, the code still says it.
-        drop(printer.json(&ErrorEnvelope::new(failure.body())));
+        // Where standard output takes nothing the other stream may.
+        match printer.json(&ErrorEnvelope::new(failure.body())) {
+            Err(unheard) if !unheard.is_quiet() => say(failure, printer),
+            _ => {}
+        }
     } else {
-        printer.say(output::failure::render(failure, printer.color_err()).trim_end());
+        say(failure, printer);
     }
+}
+
+fn say(failure: &Failure, printer: &Printer) {
+    printer.say(output::failure::render(failure, printer.color_err()).trim_end());
 }
 
 /// clap's own words, on the stream they belong to; its code 2 is our `Usage`.
@@ -132,8 +139,13 @@ fn misunderstood(error: &clap::Error, printer: &Printer) -> process::ExitCode {
         ));
         ExitCode::Usage.into()
     } else {
-        drop(printer.out(&text));
-        ExitCode::Done.into()
+        let outcome = printer.out(&text);
+        if let Err(failure) = &outcome {
+            tell(failure, printer, false);
+        }
+        outcome
+            .map_or_else(|failure| failure.class(), |()| ExitCode::Done)
+            .into()
     }
 }
 

@@ -22,6 +22,7 @@ mod wire;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    longhaul_hosts::limits::outlive_file_size_limit();
     let mut args = std::env::args_os().skip(1);
     // Helper processes run without argument parser, runtime or logging (design.md "Processes").
     match args.next() {

@@ -116,7 +116,9 @@ pub(crate) fn trust_list(paths: &Paths, printer: &Printer) -> Result<TrustStore,
                 .help(format!("correct {path}, or remove it to trust nothing"))
         }),
         Err(ReadError::Missing) => Ok(TrustStore::default()),
-        Err(e) => Err(Failure::new(format!("{path} {e}")).because(e)),
+        Err(e) => Err(Failure::new(format!("{path} {e}"))
+            .because(e)
+            .help(format!("put {path} right, or remove it to trust nothing"))),
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Launcher {
     exe: PathBuf,
     jobs_dir: PathBuf,
     shims: Mutex<Vec<Child>>,
+    open_files: Option<u64>,
 }
 
 /// What a launch found or made.
@@ -132,7 +133,15 @@ impl Launcher {
             exe: exe.to_owned(),
             jobs_dir: std::path::absolute(jobs_dir)?,
             shims: Mutex::new(Vec::new()),
+            open_files: None,
         })
+    }
+
+    /// Gives every job this soft limit of open files, whatever the launcher's own is.
+    #[must_use]
+    pub const fn with_open_files(mut self, soft: Option<u64>) -> Self {
+        self.open_files = soft;
+        self
     }
 
     /// The bundle of this key.
@@ -219,6 +228,10 @@ impl Launcher {
         let failed = |source| LaunchError::Spawn {
             exe: self.exe.clone(),
             source,
+        };
+        let spec = &JobSpec {
+            open_files: spec.open_files.or(self.open_files),
+            ..spec.clone()
         };
         let order = serde_json::to_vec(spec).map_err(|err| failed(err.into()))?;
         let mut options = OpenOptions::new();

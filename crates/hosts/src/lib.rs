@@ -13,6 +13,7 @@ pub mod confine;
 mod durable;
 pub mod identity;
 pub mod launch;
+pub mod limits;
 mod lock;
 pub mod logs;
 mod procfs;

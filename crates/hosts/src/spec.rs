@@ -40,6 +40,10 @@ pub struct JobSpec {
     pub stop_grace_ms: u64,
     /// Whether to try for a cgroup of its own.
     pub cgroup: CgroupMode,
+    /// The soft limit of open files for the job, where the launcher raised its own; `None` leaves what
+    /// is inherited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
 }
 
 /// What a job reads from.
@@ -129,6 +133,7 @@ impl JobSpec {
             max_log_bytes: DEFAULT_MAX_LOG_BYTES,
             stop_grace_ms: 10_000,
             cgroup: CgroupMode::Auto,
+            open_files: None,
         }
     }
 
@@ -192,6 +197,7 @@ impl std::fmt::Debug for JobSpec {
             .field("max_log_bytes", &self.max_log_bytes)
             .field("stop_grace_ms", &self.stop_grace_ms)
             .field("cgroup", &self.cgroup)
+            .field("open_files", &self.open_files)
             .finish()
     }
 }

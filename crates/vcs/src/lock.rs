@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
 use longhaul_acts::files;
@@ -30,22 +31,33 @@ pub(crate) fn exclusive(path: &Path) -> Result<Held, GitError> {
     options.create(true).truncate(false).write(true);
     let file =
         files::open("vcs.lock", &options, path).map_err(GitError::file("open the lock", path))?;
-    let deadline = Instant::now() + OUR_LOCK_WAIT;
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Held { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(50));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(GitError::Locked {
-                    path: crate::RepoPath::from(path).to_string(),
-                });
-            }
-            Err(errno) => return Err(GitError::file("lock", path)(errno.into())),
-        }
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => return Ok(Held { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => {}
+        Err(errno) => return Err(GitError::file("lock", path)(errno.into())),
+    }
+    // In line with everybody else: who only looks now and then is overtaken for ever by those who came
+    // later and look more often. The kernel knows no time limit here, so a thread of its own stands in
+    // line; if it gets the lock too late it lets go of it again.
+    let (sender, receiver) = channel();
+    std::thread::Builder::new()
+        .name("lock".to_owned())
+        .stack_size(64 * 1024)
+        .spawn(move || {
+            let locked = loop {
+                match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    done => break done,
+                }
+            };
+            sender.send(locked.map(|()| Held { _file: file })).ok();
+        })
+        .map_err(GitError::file("wait for the lock", path))?;
+    match receiver.recv_timeout(OUR_LOCK_WAIT) {
+        Ok(locked) => locked.map_err(|errno| GitError::file("lock", path)(errno.into())),
+        Err(_) => Err(GitError::Locked {
+            path: crate::RepoPath::from(path).to_string(),
+        }),
     }
 }
 

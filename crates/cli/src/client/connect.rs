@@ -176,8 +176,23 @@ fn wait_for(
     }
 }
 
-/// What the daemon wrote since it was started, at most the last 2 KiB.
+/// What the daemon wrote since it was started, at most the last 2 KiB; or why it could write nothing.
 fn last_words(paths: &Paths, from: u64) -> String {
+    let words = written(paths, from);
+    let full =
+        |stat: &rustix::fs::StatVfs| stat.f_bavail == 0 || (stat.f_files > 0 && stat.f_favail == 0);
+    match rustix::fs::statvfs(paths.state_dir.as_std_path()) {
+        Ok(stat) if words.trim().is_empty() && full(&stat) => {
+            format!(
+                "no room is left on the disk of {}: make some, and call again",
+                paths.state_dir
+            )
+        }
+        _ => words,
+    }
+}
+
+fn written(paths: &Paths, from: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(paths.daemon_log())?;
         let end = file.seek(SeekFrom::End(0))?;

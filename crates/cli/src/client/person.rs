@@ -20,7 +20,14 @@ pub(crate) fn refuse_session(paths: &Paths) -> Result<(), Failure> {
     match longhaul_hosts::job_of(std::process::id(), jobs.as_std_path()) {
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err(refused("a session may not do this")),
-        Err(error) => Err(refused("nobody can tell whether this is a session").because(error)),
+        Err(error) => {
+            let unknown = refused("nobody can tell whether this is a session").because(error);
+            Err(if std::path::Path::new("/proc/self/stat").exists() {
+                unknown
+            } else {
+                unknown.help("/proc is not there, where the system tells who runs what: mount it")
+            })
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Repositories as the submitter sees them: the work tree a path lies in and its base branch.
 
+use std::io;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_vcs::{Git, GitError, GitSettings, OpenError, Repo, StartError};
 
@@ -18,7 +20,7 @@ pub(crate) fn memory(paths: &Paths) -> Utf8PathBuf {
 /// # Errors
 /// None is installed, or it is too old (T30).
 pub(crate) fn git(env: &Env) -> Result<Git, Failure> {
-    Git::new(GitSettings::new(env.all())).map_err(no_git)
+    Git::new(GitSettings::new(env.all())).map_err(git_failure)
 }
 
 /// The git program for work that may not need it: an ordinary repository is read without it. One that
@@ -27,13 +29,23 @@ pub(crate) fn git(env: &Env) -> Result<Git, Failure> {
 /// # Errors
 /// None is installed.
 pub(crate) fn git_on_demand(env: &Env) -> Result<Git, Failure> {
-    Git::on_demand(GitSettings::new(env.all())).map_err(no_git)
+    Git::on_demand(GitSettings::new(env.all())).map_err(git_failure)
 }
 
-fn no_git(error: GitError) -> Failure {
+/// Why there is no git to work with.
+pub(crate) fn git_failure(error: GitError) -> Failure {
+    let remedy = match &error {
+        GitError::Spawn { source, .. } if source.kind() != io::ErrorKind::NotFound => {
+            "git is there and does not start: see why, and call again"
+        }
+        GitError::TimedOut { .. } => {
+            "`git --version` does not answer: find out why, and call again"
+        }
+        _ => "install git 2.40 or newer",
+    };
     Failure::new("git cannot be used")
         .because(error)
-        .help("install git 2.40 or newer")
+        .help(remedy)
 }
 
 /// Opens the repository that holds a path.

@@ -57,12 +57,9 @@ pub(crate) fn daemon_main(
 ) -> Outcome {
     let _single = single::take(paths)?;
     logging(env);
+    let open_files = enough_open_files()?;
     let practice = practice::practice(settings, env)?;
-    let git = Git::new(GitSettings::new(env.all())).map_err(|e| {
-        Failure::new("git cannot be used")
-            .because(e)
-            .help("install git 2.40 or newer")
-    })?;
+    let git = Git::new(GitSettings::new(env.all())).map_err(crate::submit::repo::git_failure)?;
     let exe = own_image()?;
     let now = SystemClock.now().wall;
 
@@ -78,6 +75,9 @@ pub(crate) fn daemon_main(
     store.commit(&[started]).map_err(store_failure)?;
     let reader = store.reader().map_err(store_failure)?;
     let newest = reader.newest_seq().map_err(store_failure)?;
+    if newest == 0 {
+        refuse_lost_tasks(paths)?;
+    }
 
     let (events, inbox) = channel::<Event>();
     let desk = Desk::new(DeskParts {
@@ -87,6 +87,7 @@ pub(crate) fn daemon_main(
         practice,
         practice_of: repository_practice(paths, env, printer),
         environment: text_only(env),
+        open_files: open_files.inherited,
         own_folders: paths.as_variables(),
         reader,
         events: events.clone(),
@@ -140,7 +141,11 @@ pub(crate) fn daemon_main(
         .name("server".to_owned())
         .spawn({
             let socket = paths.socket();
-            move || serve(&socket, deps, reap, &events)
+            move || {
+                // Also when it breaks: a daemon that nobody can reach must not hold the state folder.
+                let _end = EndsTheRest(events.clone());
+                serve(&socket, deps, reap, &events)
+            }
         })
         .map_err(|e| Failure::new("cannot start the server's thread").because(e))?;
 
@@ -203,7 +208,7 @@ fn own_image() -> Result<PathBuf, Failure> {
         .map_err(|e| Failure::new("cannot find the program of this process").because(e))
 }
 
-/// Serves the socket on a small runtime of its own; tells the dispatcher to end when it cannot.
+/// Serves the socket on a small runtime of its own.
 fn serve(
     socket: &camino::Utf8Path,
     deps: ServerDeps,
@@ -216,7 +221,7 @@ fn serve(
         .enable_all()
         .build()
         .map_err(|e| Failure::new("cannot set up input and output").because(e));
-    let served = runtime.and_then(|runtime| {
+    runtime.and_then(|runtime| {
         runtime.block_on(async {
             let listener = longhaul_server::bind(socket.as_std_path())
                 .map_err(|e| Failure::new("cannot listen").because(e))?;
@@ -227,11 +232,59 @@ fn serve(
             reaping.abort();
             Ok(())
         })
-    });
-    if served.is_err() {
-        tell_to_end(dispatcher);
+    })
+}
+
+/// An empty database beside records of jobs is not a first start: going on would forget the tasks that
+/// they belong to (I3).
+///
+/// # Errors
+/// There are such records.
+fn refuse_lost_tasks(paths: &Paths) -> Result<(), Failure> {
+    let jobs = paths.state_dir.join("jobs");
+    let known = std::fs::read_dir(&jobs).map_or(0, Iterator::count);
+    if known == 0 {
+        return Ok(());
     }
-    served
+    Err(Failure::of(
+        ExitCode::Unavailable,
+        format!(
+            "{} holds no task, and {jobs} the records of earlier ones ({known}): the database was lost or emptied",
+            paths.database()
+        ),
+    )
+    .help("put a copy back: the newest `.bak` beside it or one of your own")
+    .help(format!("or begin anew: move {} away; branches and worktrees stay", paths.state_dir)))
+}
+
+/// Tells the dispatcher to end when it is dropped.
+struct EndsTheRest(Sender<Event>);
+
+impl Drop for EndsTheRest {
+    fn drop(&mut self) {
+        tell_to_end(&self.0);
+    }
+}
+
+/// Files the daemon needs open besides those of its sessions, and a few of these.
+const LEAST_OPEN_FILES: u64 = 128;
+
+/// Raises the limit of open files as far as is allowed.
+///
+/// # Errors
+/// It stays so low that the daemon could not answer anybody.
+fn enough_open_files() -> Result<longhaul_hosts::limits::OpenFiles, Failure> {
+    let files = longhaul_hosts::limits::raise_open_files()
+        .map_err(|e| Failure::new("cannot raise the limit of open files").because(e))?;
+    match files.now {
+        Some(now) if now < LEAST_OPEN_FILES => Err(Failure::new(format!(
+            "the daemon may have {now} files open, and needs at least {LEAST_OPEN_FILES}"
+        ))
+        .help(
+            "raise the limit of whoever starts it: `ulimit -Hn` shows it, `ulimit -n 1024` sets it",
+        )),
+        _ => Ok(files),
+    }
 }
 
 /// Nobody else waits for a shim that ends while nothing is launched.

@@ -1,4 +1,5 @@
-//! Nothing is asked for in vain for ever: what can no longer be watched or judged ends with a person.
+//! Nothing is asked for in vain for ever: what can no longer be watched or judged ends with a person;
+//! and what has ended is waited for.
 
 use longhaul_core::task::{NeedKind, State, StateWord};
 use longhaul_testkit::world::wait_until;
@@ -47,4 +48,26 @@ fn i13_a_check_that_takes_the_workspace_away_fails_and_is_not_asked_for_ever() {
     };
     assert_eq!(need.kind, NeedKind::RetriesExhausted, "{need:?}");
     assert!(need.detail.contains("eats"), "{need:?}");
+}
+
+#[test]
+fn shims_that_ended_do_not_stay_zombies_while_nothing_is_started() {
+    let mut scene = Scene::new();
+    scene.tasks(
+        "[[task]]\nname = \"one\"\nprompt = '''\nwrite a.txt a\ndone\n'''\n[[task.check]]\nrun = \"true\"\n",
+    );
+    scene.start();
+    scene.until_state("one", StateWord::Done);
+    let daemon = scene.daemon().unwrap().pid;
+    let gone = wait_until(LIMIT, || zombies_of(daemon).is_empty());
+    assert!(gone, "{:?}", zombies_of(daemon));
+    scene.audit(&[("one", StateWord::Done)]);
+}
+
+/// The dead children of a process that it has not waited for.
+fn zombies_of(parent: u32) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|e| std::fs::read_to_string(e.path().join("stat")).ok());
+    let of_parent = format!(") Z {parent} ");
+    stats.filter(|s| s.contains(&of_parent)).collect()
 }

@@ -7,11 +7,18 @@
 )]
 
 mod commands;
+mod damage;
+mod disks;
 mod files;
+mod gits;
+mod hosts;
+mod inputs;
 mod keys;
+mod limits;
 mod output;
 mod places;
 mod settings;
 mod stage;
 mod store;
+mod streams;
 mod terminal;

@@ -137,6 +137,66 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// What must hold whatever was wrong: the daemon ends when told, every ledger is whole, the user's
+    /// checkout is as it was, and nobody is left.
+    #[track_caller]
+    pub(crate) fn harmless(&self) {
+        self.run(["daemon", "stop"]).expect_code(0);
+        self.ledgers_are_sound();
+        for args in [
+            &["diff", "--exit-code", "HEAD"][..],
+            &["fsck", "--full", "--no-dangling"],
+        ] {
+            self.git(args);
+        }
+        let mut command = self.world.command("git");
+        command
+            .current_dir(&self.repo)
+            .args(["for-each-ref", "--format=%(refname)", "refs/stash"]);
+        let stash = self.world.run_within(COMMAND_LIMIT, command);
+        assert_eq!(stash.stdout, "", "something was stashed");
+        self.quiet();
+    }
+
+    /// Short waits between tries.
+    pub(crate) fn quick(&self) {
+        self.config(
+            "min_free = \"1KiB\"\n[retry]\nbackoff_min = \"100ms\"\nbackoff_max = \"200ms\"\n",
+        );
+    }
+
+    /// Every ledger in the database is whole; one that is not there is fine.
+    #[track_caller]
+    pub(crate) fn ledgers_are_sound(&self) {
+        use longhaul_store::{Chain, Reader as _, SqliteReader, TaskFilter};
+        let path = camino::Utf8PathBuf::from_path_buf(self.world.state().join("longhaul.db"));
+        let path = path.unwrap();
+        if !path.exists() {
+            return;
+        }
+        let reader = SqliteReader::open(&path).unwrap();
+        for stored in reader.list(&TaskFilter::default()).unwrap() {
+            let task = stored.task;
+            match reader.verify_chain(task.id).unwrap() {
+                Some(Chain::Intact { rows, .. }) => assert_eq!(rows, task.version, "{}", task.name),
+                other => panic!("the ledger of {} is {other:?}", task.name),
+            }
+        }
+    }
+
+    /// Nobody is left.
+    #[track_caller]
+    pub(crate) fn quiet(&self) {
+        self.world.expect_quiet(settled());
+    }
+}
+
+/// How long something may take to come to rest on a busy machine.
+pub(crate) const fn settled() -> std::time::Duration {
+    std::time::Duration::from_secs(60)
+}
+
 /// With a final line end, as a terminal would show what follows.
 fn ended(text: &str) -> String {
     match text {

@@ -45,6 +45,8 @@ pub fn parse(
     context: &TaskContext<'_>,
 ) -> Result<ParsedTaskFile, Diagnostics> {
     let text = decode(input.shown_as, input.bytes, MAX_FILE_BYTES)?;
+    // An editor's line ends are no part of a command or a prompt: `/bin/sh` would take them for text.
+    let text = &text.replace("\r\n", "\n");
     let source = Source::new(input.shown_as, text);
     let mut sink = Sink::default();
     let table = tree(&source, &mut sink);

@@ -222,6 +222,8 @@ pub struct DeskParts {
     pub environment: BTreeMap<String, String>,
     /// See [`Desk::own_folders`].
     pub own_folders: BTreeMap<String, String>,
+    /// The soft limit of open files that jobs get; `None` is the daemon's own.
+    pub open_files: Option<u64>,
     /// Reads the store.
     pub reader: Box<dyn Reader>,
     /// The way back to the dispatcher.
@@ -236,7 +238,8 @@ impl Desk {
     pub fn new(parts: DeskParts) -> std::io::Result<Self> {
         let jobs = parts.dirs.jobs();
         Ok(Self {
-            launcher: Launcher::new(&parts.exe, jobs.as_std_path())?,
+            launcher: Launcher::new(&parts.exe, jobs.as_std_path())?
+                .with_open_files(parts.open_files),
             boot: BootId::current()?,
             is_root: rustix::process::geteuid().is_root(),
             reader: Mutex::new(parts.reader),

@@ -22,8 +22,8 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::bundle::{Bundle, EXIT, IDENTITY, LOCK};
 use crate::identity::IdentityError;
-use crate::lock;
 use crate::spec::{JobSpec, SpecError};
+use crate::{limits, lock};
 
 /// The first argument with which the executable is started as a shim.
 pub const SHIM_VERB: &str = "__shim";
@@ -73,6 +73,7 @@ pub(crate) fn doing(what: &'static str) -> impl FnOnce(io::Error) -> ShimError {
 /// then exit with the code returned. Call it before any thread is started.
 #[must_use]
 pub fn main(bundle: &Path) -> u8 {
+    limits::outlive_file_size_limit();
     match serve(bundle) {
         Ok(code) => code,
         Err(err) => {
@@ -106,6 +107,9 @@ fn serve(dir: &Path) -> Result<u8, ShimError> {
         }
     }
     detach()?;
+    if let Some(soft) = spec.open_files {
+        limits::set_open_files(soft).map_err(doing("setting the limit of open files"))?;
+    }
     let job = run::Job::start(bundle, spec)?;
     run::to_the_end(job)?;
     drop(lock);

@@ -4,6 +4,8 @@
 //! and a test holds them to it), and an archive of finished tasks. History stays where it is, which
 //! costs room and nothing else, because no tick reads it; an archive would be one more piece here.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use crate::error::StoreError;
@@ -13,6 +15,9 @@ use crate::store::Upkeep;
 const WORTH_MOVING: i64 = 256;
 /// A log longer than this is cut back to nothing, so that one long day does not keep the room.
 const LONG_LOG: i64 = 16_384;
+
+/// How long the last piece waits for readers.
+const LAST_PATIENCE: Duration = Duration::from_millis(200);
 
 /// What the log holds.
 struct Log {
@@ -35,6 +40,13 @@ pub(super) fn step(conn: &Connection) -> Result<Upkeep, StoreError> {
         checkpoint(conn, "TRUNCATE")?;
     }
     Ok(Upkeep::Done)
+}
+
+/// Moves all of it that readers allow, and cuts the log back to nothing.
+pub(super) fn empty_log(conn: &Connection) -> Result<(), StoreError> {
+    // An end in order is not held up by a reader; the log is as good beside the database.
+    conn.busy_timeout(LAST_PATIENCE)?;
+    checkpoint(conn, "TRUNCATE").map(drop)
 }
 
 fn checkpoint(conn: &Connection, how: &str) -> Result<Log, StoreError> {

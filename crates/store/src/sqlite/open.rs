@@ -19,6 +19,9 @@ const OLDEST_LIBRARY: (i32, &str) = (3_051_003, "3.51.3");
 const BUSY: Duration = Duration::from_secs(5);
 /// Pages that the log may hold before a commit has to check-point by itself; being idle does it sooner.
 const LOG_PAGES: i64 = 8_192;
+/// Memory for pages of the writer, in KiB. It fills up as history grows and stays full, so it is what the
+/// daemon's memory levels off at: room for a large batch (4,096 pages), not for all that was ever touched.
+const CACHE_KIB: i64 = 16_384;
 
 /// Opens a database for the one writer, making and migrating it as needed.
 pub(super) fn writer(
@@ -58,7 +61,7 @@ pub(super) fn writer(
     let set = format!(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
          PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA cell_size_check = ON;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = -1;
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA journal_size_limit = -1;
          PRAGMA wal_autocheckpoint = {LOG_PAGES};"
     );
     set_up(&conn, &set).map_err(&fail)?;
@@ -71,14 +74,17 @@ pub(super) fn writer(
 /// Opens a database for reading only.
 pub(super) fn reader(db: &Utf8Path) -> Result<Connection, StoreError> {
     refuse_old_library()?;
-    match probe(db)? {
-        Found::Nothing | Found::Unmade => {
-            return Err(StoreError::NoAccess {
-                path: db.to_owned(),
-                source: std::io::Error::from(std::io::ErrorKind::NotFound).into(),
-            });
-        }
-        found => refuse(db, found, migrate::ALL)?,
+    let found = probe(db)?;
+    refuse(db, found, migrate::ALL)?;
+    // Whoever makes one may die, or run out of room, before its first schema is in it.
+    if matches!(
+        found,
+        Found::Nothing | Found::Unmade | Found::Database { schema: 0, .. }
+    ) {
+        return Err(StoreError::NoAccess {
+            path: db.to_owned(),
+            source: std::io::Error::from(std::io::ErrorKind::NotFound).into(),
+        });
     }
     let fail = while_opening(db);
     let conn = Connection::open_with_flags(

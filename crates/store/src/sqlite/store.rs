@@ -34,6 +34,15 @@ pub struct SqliteStore {
     _lock: WriterLock,
 }
 
+/// Moves the log into the database, so that one file holds everything while nobody writes.
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        if let Err(error) = idle::empty_log(&self.conn) {
+            tracing::warn!(%error, "the log of the database stays beside it");
+        }
+    }
+}
+
 impl SqliteStore {
     /// Opens the database at `path`, making it, or migrating it after a copy was made, as needed.
     ///

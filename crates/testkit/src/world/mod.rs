@@ -259,8 +259,9 @@ impl World {
             .push(identity);
     }
 
-    /// Every live process that belongs to this world: whose environment names it or a path in it, or
-    /// whose working folder is in it. (Sessions do not inherit `TEST_WORLD`, but their `HOME` does.)
+    /// Every live process that belongs to this world: whose environment or command line names it or a
+    /// path in it, or whose working folder is in it. (Sessions do not inherit `TEST_WORLD`, but their
+    /// `HOME` does; shims have the path of their bundle.)
     #[must_use]
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         processes_mentioning(&self.id)

@@ -39,7 +39,8 @@ impl ProcessIdentity {
         Self::of(self.pid).is_some_and(|now| now.started_ticks == self.started_ticks)
     }
 
-    /// True if its environment or working folder holds this text.
+    /// True if its environment, working folder or command line holds this text. (A shim has neither of
+    /// the first two, but the path of its bundle as an argument.)
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {
         let folder = folder(self.pid);
@@ -49,6 +50,7 @@ impl ProcessIdentity {
                 .any(|window| window == text.as_bytes())
         };
         std::fs::read(folder.join("environ")).is_ok_and(|env| holds(&env))
+            || std::fs::read(folder.join("cmdline")).is_ok_and(|line| holds(&line))
             || std::fs::read_link(folder.join("cwd"))
                 .is_ok_and(|cwd| holds(cwd.as_os_str().as_encoded_bytes()))
     }

@@ -1,5 +1,6 @@
 //! What can go wrong when git itself is run. Not what a wrong repository means: see `repo`.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Tells a caller what repeating the same thing can bring.
@@ -104,14 +105,60 @@ impl GitError {
         }
     }
 
+    /// Whether it failed for want of disk space: blocks, inodes or the user's share of them.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        match self {
+            Self::Spawn { source, .. } | Self::Pipe { source, .. } | Self::File { source, .. } => {
+                matches!(
+                    source.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                )
+            }
+            // The one line of the system's own that git hands on; with LC_ALL=C it is this one.
+            Self::Failed { stderr, .. } => stderr.contains("No space left on device"),
+            Self::TimedOut { .. }
+            | Self::TooMuch { .. }
+            | Self::Malformed { .. }
+            | Self::TooOld { .. }
+            | Self::Locked { .. } => false,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            _ if self.lacks_room() => "make room on that disk, then `longhaul retry`",
+            Self::File { .. } => "see who owns that file and what its folder allows",
+            Self::Locked { .. } => "end that git process, or remove the lock file if there is none",
+            Self::TooOld { .. } => "install git 2.40 or newer",
+            _ => "see what git said",
+        }
+    }
+
     /// Whether a repetition can help.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
+            _ if self.lacks_room() => ErrorClass::Transient,
+            // What is gone does not come back by looking again.
+            Self::File { source, .. } if source.kind() == ErrorKind::NotFound => {
+                ErrorClass::Permanent
+            }
             Self::TimedOut { .. } | Self::Locked { .. } | Self::Pipe { .. } | Self::File { .. } => {
                 ErrorClass::Transient
             }
             Self::Failed { code, .. } if code.is_none() => ErrorClass::Transient,
+            // No process, no descriptor, no memory now: not so for good.
+            Self::Spawn { source, .. }
+                if !matches!(
+                    source.kind(),
+                    ErrorKind::NotFound | ErrorKind::PermissionDenied
+                ) =>
+            {
+                ErrorClass::Transient
+            }
             Self::Spawn { .. }
             | Self::Failed { .. }
             | Self::TooMuch { .. }

@@ -60,6 +60,9 @@ const OLDEST: (u32, u32) = (2, 40);
 /// The question that is asked before all others.
 pub(crate) const VERSION: &str = "version";
 
+/// How long the program may take to say which it is.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+
 impl Git {
     /// Finds the program and checks its version (T30).
     ///
@@ -98,7 +101,10 @@ impl Git {
         if let Some(version) = self.shared.version.get() {
             return Ok(*version);
         }
-        let output = Call::new(self, Path::new("/")).arg(VERSION).ok()?;
+        let output = Call::new(self, Path::new("/"))
+            .within(FIRST_ANSWER)
+            .arg(VERSION)
+            .ok()?;
         let version =
             parse_version(&output.stdout).ok_or_else(|| output.malformed("`git version N.N`"))?;
         if version < OLDEST {
@@ -119,7 +125,9 @@ impl Git {
     #[must_use]
     pub fn has_lfs(&self) -> bool {
         *self.shared.lfs.get_or_init(|| {
-            let version = Call::new(self, Path::new("/")).args(["lfs", "version"]);
+            let version = Call::new(self, Path::new("/"))
+                .within(FIRST_ANSWER)
+                .args(["lfs", "version"]);
             version.ok().is_ok()
         })
     }

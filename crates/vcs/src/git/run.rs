@@ -106,6 +106,12 @@ impl<'g> Call<'g> {
         self
     }
 
+    /// Stop it after this time, if that is shorter than what git may take.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.timeout = self.timeout.min(limit);
+        self
+    }
+
     /// Keep only the first bytes of the output and stop the program there.
     pub(crate) fn cut_at(mut self, limit: usize) -> Self {
         self.limit = limit;

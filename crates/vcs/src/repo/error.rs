@@ -60,7 +60,7 @@ impl OpenError {
             Self::Redirected { .. } => {
                 "name the folder that core.worktree points to, or unset it".into()
             }
-            Self::Git(_) => "see what git said".into(),
+            Self::Git(error) => error.remedy().into(),
         }
     }
 
@@ -116,7 +116,7 @@ impl StartError {
             Self::Detached { .. } => "check a branch out, or name one with base = \"BRANCH\"",
             Self::BrokenHead => "run `git fsck`, then `git switch` to a branch",
             Self::NoSuchRevision { .. } => "name an existing branch in base = \"BRANCH\"",
-            Self::Git(_) => "see what git said",
+            Self::Git(error) => error.remedy(),
         }
     }
 }

@@ -171,11 +171,12 @@ impl EnsureError {
                 format!("move `{path}` away")
             }
             Self::NoBase { .. } => "fetch it, or name another base".into(),
+            Self::Checkout { source } if source.lacks_room() => source.remedy().into(),
             Self::Checkout { .. } => {
                 "see what git said; disk space and LFS are usual causes".into()
             }
             Self::Plain => "use workspace = \"in-place\"".into(),
-            Self::Git(_) => "see what git said".into(),
+            Self::Git(error) => error.remedy().into(),
         }
     }
 }

@@ -34,11 +34,7 @@ impl Fault {
             ErrorClass::Transient => WorkspaceFault::Transient,
             ErrorClass::Permanent => WorkspaceFault::Permanent,
         };
-        Self::new(
-            fault,
-            chain(error),
-            "see what git said, then `longhaul retry`",
-        )
+        Self::new(fault, chain(error), error.remedy())
     }
 
     pub(super) fn io(what: &str, error: &std::io::Error) -> Self {
