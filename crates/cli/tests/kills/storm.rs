@@ -2,8 +2,6 @@
 //! racing now and then, from a seed. Everything that was handed in must be done in the end, and the
 //! audit holds. `LONGHAUL_STORM_KILLS` and `LONGHAUL_STORM_SEED` ask for more and for others.
 
-#![expect(clippy::print_stderr, reason = "a long run tells how far it is")]
-
 use std::time::{Duration, Instant};
 
 use longhaul_core::task::StateWord;

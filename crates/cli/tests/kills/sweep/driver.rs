@@ -153,7 +153,7 @@ impl Driver {
     #[track_caller]
     pub(super) fn order(&self, args: &[&str], codes: &[i32]) {
         let mut last = None;
-        let done = wait_until(LIMIT, || {
+        let done = wait_until(LIMIT * 3, || {
             let ran = self.try_longhaul(args);
             let fits = codes.contains(&ran.code());
             last = Some(ran);
@@ -165,7 +165,7 @@ impl Driver {
     /// Waits for something, with a daemon at work all the time.
     #[track_caller]
     pub(super) fn until(&self, what: &str, mut fits: impl FnMut(&Scene) -> bool) {
-        let reached = wait_until(LIMIT, || {
+        let reached = wait_until(LIMIT * 3, || {
             if self.scene.daemon().is_none() {
                 // Not acknowledged is as good: the next look tells.
                 drop(self.try_longhaul(&["daemon", "start"]));
