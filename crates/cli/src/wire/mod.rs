@@ -178,6 +178,8 @@ pub(crate) fn tools(context: &Context, settings: &Settings) -> Result<Desk, Fail
         practice: practice::practice(settings, &context.env)?,
         practice_of: repository_practice(paths, &context.env, &context.printer),
         environment: text_only(&context.env),
+        // This process raises no limit that its children would have to be given back.
+        open_files: None,
         own_folders: paths.as_variables(),
         reader: Box::new(SqliteReader::open(&paths.database()).map_err(store_failure)?),
         events,
