@@ -128,7 +128,7 @@ fn round(seed: u64, kills: u64) -> Count {
     let mut last = Instant::now();
     while count.kills() < kills {
         assert!(
-            last.elapsed() < LIMIT,
+            last.elapsed() < LIMIT * 5,
             "nothing could be killed: {count:?}\n{}",
             scene.daemon_log()
         );
