@@ -21,6 +21,36 @@ pub struct Image {
     pub(crate) nodes: BTreeMap<PathBuf, Node>,
 }
 
+/// Removes what is below `at` in `folder` and not as wanted.
+fn clear(folder: &Path, at: &Path, wanted: &BTreeMap<&Path, &Node>) -> io::Result<()> {
+    for entry in fs::read_dir(folder.join(at))? {
+        let entry = entry?;
+        let below = at.join(entry.file_name());
+        let meta = entry.metadata()?;
+        match wanted.get(below.as_path()) {
+            Some(Node::Folder { .. }) if meta.is_dir() => clear(folder, &below, wanted)?,
+            Some(node) if !meta.is_dir() && look(&entry.path(), &meta)?.as_ref() == Some(*node) => {
+            }
+            _ if meta.is_dir() => fs::remove_dir_all(entry.path())?,
+            _ => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// What a file or link is; none for what no image holds.
+fn look(path: &Path, meta: &fs::Metadata) -> io::Result<Option<Node>> {
+    Ok(if meta.is_symlink() {
+        Some(Node::Link(fs::read_link(path)?))
+    } else if meta.is_file() {
+        let bytes = Arc::new(fs::read(path)?);
+        let mode = meta.permissions().mode() & 0o7777;
+        Some(Node::File { bytes, mode })
+    } else {
+        None
+    })
+}
+
 impl Image {
     /// The bytes of a file.
     #[must_use]
@@ -31,7 +61,7 @@ impl Image {
         }
     }
 
-    /// Replaces all that is in `folder` by this image.
+    /// Makes `folder` hold this image and nothing else; see [`Image::write_below`].
     ///
     /// # Errors
     /// The system's, on reading or writing the folder.
@@ -39,27 +69,24 @@ impl Image {
         self.write_below(Path::new(""), folder)
     }
 
-    /// Replaces all that is in `folder` by the part of this image below `part`.
+    /// Makes `folder` hold the part of this image below `part`, and nothing else. What is there already as
+    /// it should be stays untouched: a power cut changes neither its inode nor its times.
     ///
     /// # Errors
     /// The system's, on reading or writing the folder.
     pub fn write_below(&self, part: &Path, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if fs::symlink_metadata(&path)?.is_dir() {
-                fs::remove_dir_all(&path)?;
-            } else {
-                fs::remove_file(&path)?;
-            }
-        }
-        for (below, node) in &self.nodes {
-            let Ok(below) = below.strip_prefix(part) else {
-                continue;
-            };
+        let wanted: BTreeMap<&Path, &Node> = self
+            .nodes
+            .iter()
+            .filter_map(|(path, node)| Some((path.strip_prefix(part).ok()?, node)))
+            .collect();
+        clear(folder, Path::new(""), &wanted)?;
+        for (below, node) in &wanted {
             let path = folder.join(below);
             match node {
                 Node::Folder { .. } => fs::create_dir_all(&path)?,
+                Node::Link(_) | Node::File { .. } if path.symlink_metadata().is_ok() => {}
                 Node::Link(target) => std::os::unix::fs::symlink(target, &path)?,
                 Node::File { bytes, mode } => {
                     fs::write(&path, bytes.as_slice())?;
@@ -68,8 +95,8 @@ impl Image {
             }
         }
         // Last: a folder that may not be written to must be full by then.
-        for (below, node) in self.nodes.iter().rev() {
-            if let (Node::Folder { mode }, Ok(below)) = (node, below.strip_prefix(part)) {
+        for (below, node) in wanted.iter().rev() {
+            if let Node::Folder { mode } = node {
                 fs::set_permissions(folder.join(below), fs::Permissions::from_mode(*mode))?;
             }
         }
@@ -89,11 +116,8 @@ impl Image {
                 let node = if meta.is_dir() {
                     open.push(path.clone());
                     Node::Folder { mode }
-                } else if meta.is_symlink() {
-                    Node::Link(fs::read_link(entry.path())?)
-                } else if meta.is_file() {
-                    let bytes = Arc::new(fs::read(entry.path())?);
-                    Node::File { bytes, mode }
+                } else if let Some(node) = look(&entry.path(), &meta)? {
+                    node
                 } else {
                     continue;
                 };

@@ -3,7 +3,7 @@
 
 use longhaul_core::spec::CommitMode;
 
-use crate::branch::{BranchRepair, BranchState, Unfinished, stand, unfinished};
+use crate::branch::{BranchRepair, BranchState, Stand, Unfinished, stand, unfinished};
 use crate::diff::{Changes, DiffText, changes};
 use crate::fsx;
 use crate::git::{ErrorClass, GitError};
@@ -97,6 +97,21 @@ impl SealError {
     }
 }
 
+/// The commit of these leftovers that an earlier try made, whose HEAD had not yet followed: another one,
+/// a second later, would stand beside it.
+fn made_before(
+    site: &Site<'_>,
+    stand: &Stand,
+    at: &Oid,
+    seen: &Seen,
+) -> Result<Option<Oid>, GitError> {
+    let Some(tip) = stand.tip.as_ref().filter(|tip| *tip != at) else {
+        return Ok(None);
+    };
+    let on_top = site.resolve(&format!("{tip}^1"), "commit")?.as_ref() == Some(at);
+    Ok((on_top && site.tree_of(tip)? == seen.captured.work).then(|| tip.clone()))
+}
+
 impl Repo {
     /// Seals the end of a turn in a worktree whose session has ended. Repeating it changes nothing
     /// more (I4).
@@ -127,7 +142,10 @@ impl Repo {
         let mut repair = BranchRepair::None;
         if let (Some(at), true, None) = (&stand.at, whole, pending) {
             let target = match request.commit {
-                CommitMode::Auto => self.commit_leftovers(&site, at, &seen, request)?,
+                CommitMode::Auto => match made_before(&site, &stand, at, &seen)? {
+                    Some(commit) => Some(commit),
+                    None => self.commit_leftovers(&site, at, &seen, request)?,
+                },
                 CommitMode::Agent => None,
             };
             committed = target.is_some();

@@ -238,11 +238,9 @@ fn i3_the_next_daemon_settles_everything_after_a_power_cut() {
         } else {
             choice.below(recording.changes().len() + 1)
         };
-        let model = if n % 4 < 2 {
-            Model::Journal
-        } else {
-            Model::Loose
-        };
+        // git flushes no folder: where names are as loose as `Model::Loose` has them, its own repositories
+        // are not safe either, and nothing is promised.
+        let model = Model::Journal;
         cut(&scene, &recording, model, moment, choice.bits());
     }
 }

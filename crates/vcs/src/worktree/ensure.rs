@@ -37,6 +37,10 @@ impl Repo {
             let target = plan.restore.as_ref().filter(|_| made == Made::Recreated);
             self.fill(&worktree, target)
                 .map_err(|source| EnsureError::Checkout { source })?;
+            // Before it is called ready: git flushes no file that it checks out. After a power cut an
+            // empty one would be taken for the session's work and committed.
+            fsx::flush_disk_of(&worktree.path)
+                .map_err(|source| EnsureError::Checkout { source })?;
             let record = Record {
                 version: 1,
                 branch: plan.branch.clone(),
