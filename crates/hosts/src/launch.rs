@@ -186,7 +186,7 @@ impl Launcher {
                                 | BundleState::Starting => {
                                     return Err(LaunchError::Shim {
                                         key: spec.key.clone(),
-                                        complaint: bundle.shim_complaint(),
+                                        complaint: complaint_of(&bundle),
                                     });
                                 }
                                 state => return Ok(Launched { fresh: true, state }),
@@ -287,6 +287,16 @@ impl Launcher {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(child);
+    }
+}
+
+/// What a shim that gave up said; it needs a file for that.
+fn complaint_of(bundle: &Bundle) -> String {
+    let said = bundle.shim_complaint();
+    if said.trim().is_empty() {
+        "it could not even say why, which on a full disk nobody can".to_owned()
+    } else {
+        said
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn daemon_main(
     let _single = single::take(paths)?;
     logging(env);
     let open_files = enough_open_files()?;
+    refuse_files_in_the_way(paths)?;
     let practice = practice::practice(settings, env)?;
     let git = Git::new(GitSettings::new(env.all())).map_err(crate::submit::repo::git_failure)?;
     let exe = own_image()?;
@@ -235,6 +236,21 @@ fn serve(
             Ok(())
         })
     })
+}
+
+/// Folders of the state folder that are something else: every task would wait for them for ever.
+///
+/// # Errors
+/// One of them is.
+fn refuse_files_in_the_way(paths: &Paths) -> Result<(), Failure> {
+    for name in ["jobs", "repos", "tasks", "workspaces"] {
+        let path = paths.state_dir.join(name);
+        if path.exists() && !path.is_dir() {
+            return Err(Failure::new(format!("{path} is not a folder"))
+                .help("move it away; Longhaul makes the folder it needs there"));
+        }
+    }
+    Ok(())
 }
 
 /// An empty database beside records of jobs is not a first start: going on would forget the tasks that

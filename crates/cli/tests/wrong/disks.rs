@@ -164,7 +164,7 @@ fn t20_a_setup_waits_for_room() {
     stage.run(["run", "--detach"]).expect_code(0);
     let log = stage.world.state().join("daemon.log");
     assert!(
-        wait_until(settled(), || read(&log).contains("No space left")),
+        wait_until(settled(), || read(&log).contains("a full disk")),
         "{}",
         read(&log)
     );

@@ -64,8 +64,9 @@ fn files_that_may_not_grow_fail_like_a_full_disk() {
 #[test]
 fn a_session_that_prints_more_than_a_file_may_hold() {
     let stage = Stage::with_tasks(
-        "[[task]]\nname = \"a\"\nharness = \"script\"\nmax_retries = 0\nprompt = '''\nflood 6M\nwrite a.txt x\ndone\n'''\n",
+        "[[task]]\nname = \"a\"\nharness = \"script\"\nmax_retries = 0\nmax_restarts = 1\nprompt = '''\nflood 6M\nwrite a.txt x\ndone\n'''\n",
     );
+    stage.quick();
     let ran = below(&stage, "ulimit -f 4096", "run --wait");
     // The end of what it said is lost with the output, so nobody knows that it was done.
     assert!(matches!(ran.code(), 0 | 3), "{}", ran.stderr);

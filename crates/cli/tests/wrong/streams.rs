@@ -108,10 +108,9 @@ fn terminals_of_twenty_columns_and_of_one_cell() {
                 .current_dir(&stage.repo)
                 .env("SHELL", "/bin/sh")
                 .env("TERM", "xterm")
-                .env("PATH", "/usr/bin:/bin")
                 .args(["--quiet", "--return", "--flush", "--command"])
                 .arg(format!(
-                    "stty cols {columns} rows {rows}; exec {} {verb}",
+                    "/usr/bin/stty cols {columns} rows {rows}; exec {} {verb}",
                     env!("CARGO_BIN_EXE_longhaul")
                 ))
                 .arg(&screen);
