@@ -1,10 +1,5 @@
 //! Ends the build on other systems with one sentence instead of a page of missing functions.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "cargo reads the output of build scripts"
-)]
-
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // The system that is built for, not the one that builds.

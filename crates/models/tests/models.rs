@@ -1,5 +1,7 @@
 //! The checker visits every state: it finds nothing in the protocols and something in each mutant.
 
+#![expect(clippy::print_stdout, reason = "the size of what was visited")]
+
 use longhaul_models::lease::{self, Lease};
 use longhaul_models::spawn::{self, Spawn};
 use stateright::{Checker as _, HasDiscoveries, Model};

@@ -165,6 +165,7 @@ fn given(name: &str, otherwise: u64) -> u64 {
 }
 
 /// Cuts the power after so many changes, starts a daemon on what is left, and looks.
+#[expect(clippy::print_stdout, reason = "a failing cut names itself")]
 fn cut(scene: &Scene, recording: &Recording, model: Model, moment: usize, seed: u64) {
     let mut disk = recording.disk(model);
     let mut seen = Seen::default();

@@ -4,6 +4,7 @@
 //! What the disk may look like is `longhaul-powercut`'s business; the model of names here is the harsher
 //! one. `LONGHAUL_POWER_CUTS` is the number of disks per moment (1 unless given).
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
