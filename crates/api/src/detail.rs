@@ -152,6 +152,10 @@ pub struct WorkspaceView {
     pub base: String,
     /// Commit the work starts from.
     pub start: String,
+    /// Where its branch stands now, if that is not the commit that was verified; empty if it is gone.
+    /// Told by the command line, which looks at the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<String>,
     /// First port of its range.
     pub port_base: Option<u16>,
 }

@@ -79,6 +79,17 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> std::io::Result<Option<Vec<
     Ok(Some(bytes))
 }
 
+/// The end of a file, at most `limit` bytes of it.
+pub(crate) fn read_tail(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Copies an index of git's with its time: git takes a file that is as new as the index for possibly
 /// changed, and a newer copy would lose that.
 pub(crate) fn copy_index(from: &Path, to: &Path) -> std::io::Result<()> {

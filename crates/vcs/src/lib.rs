@@ -19,8 +19,10 @@ mod oid;
 mod path;
 mod procs;
 mod protect;
+mod refs;
 mod repo;
 mod seal;
+mod settings;
 mod site;
 mod snapshot;
 mod start;
@@ -29,7 +31,7 @@ mod worktree;
 pub use branch::{BranchRepair, BranchState, Unfinished};
 pub use diff::{ChangeKind, ChangedPath, Changes, DiffText};
 pub use disk::{disk_usage, network_filesystem};
-pub use escape::{CheckoutMark, Difference, RestoreGuardError};
+pub use escape::{CheckoutMark, Difference};
 pub use gc::{
     GcCandidate, KeptBecause, RemoveError, Removed, SafeBecause, Secured, TreeVerdict, Verdict,
 };
@@ -39,8 +41,10 @@ pub use oid::{NotAnOid, Oid};
 pub use path::{BadEscape, RepoPath};
 pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
+pub use refs::{PutBack, RefChange, RefList};
 pub use repo::{Head, OpenError, Repo, StartError, top_level};
 pub use seal::{SealError, SealRequest, Sealed};
+pub use settings::{RestoreGuardError, SettingsMark};
 pub use snapshot::{
     FileRules, RestoreError, RestoreScope, Restored, SkipReason, Skipped, Snapshot, SnapshotRef,
     SnapshotRequest,

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod failure;
 pub(crate) mod mask;
+pub(crate) mod moved;
 pub(crate) mod palette;
 pub(crate) mod printer;
 pub(crate) mod table;

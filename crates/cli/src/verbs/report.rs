@@ -12,6 +12,7 @@ use crate::client::Reads;
 use crate::context::Context;
 use crate::failure::{Failure, OnPath as _, Outcome};
 use crate::output::clock;
+use crate::output::moved::{self, Moved};
 use crate::report::{Page, html, text};
 
 /// Most tasks that the HTML page shows with attempts and evidence; further ones are shown without.
@@ -46,7 +47,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let reads = context.reads()?;
     let now = clock::now();
     let since = UnixMs(now.0.saturating_sub_unsigned(args.since.0));
-    let view = reads.report(since)?;
+    let mut view = reads.report(since)?;
+    say_moved(context, &reads, &mut view);
     if let Some(file) = &args.html {
         let page = html::render(&Page::new(&view, &details(&reads, &view)?))?;
         if file == "-" {
@@ -63,6 +65,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         ))?;
     }
     Ok(ExitCode::Done)
+}
+
+/// Says of each task that is done when its branch does not stand at the verified commit any more.
+fn say_moved(context: &Context, reads: &Reads, view: &mut ReportView) {
+    let mut moved = Moved::new(context);
+    for item in view.done.iter_mut().take(DETAILED_MAX) {
+        let Ok(mut detail) = reads.task(&item.task.id.to_string()) else {
+            continue;
+        };
+        moved.look(&mut detail);
+        if let Some(words) = moved::words(&detail) {
+            item.sentence = format!("{}; {words}", item.sentence.trim_end_matches('.'));
+        }
+    }
 }
 
 /// Everything about the tasks of the report, as far as they are still there.

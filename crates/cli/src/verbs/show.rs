@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::Outcome;
 use crate::output::task::{OPEN_THE_SANDBOX, refused_write};
 use crate::output::text::{clean, one_line, wrap};
-use crate::output::{Printer, clock, palette, task};
+use crate::output::{Printer, clock, moved, palette, task};
 
 /// Everything about one task
 ///
@@ -40,7 +40,8 @@ pub(crate) struct Args {
 
 /// Prints the task.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let detail = context.reads()?.task(&args.task)?;
+    let mut detail = context.reads()?.task(&args.task)?;
+    moved::Moved::new(context).look(&mut detail);
     answer(context, detail, |detail| {
         let mut page = Page {
             p: &context.printer,
@@ -175,6 +176,10 @@ impl Page<'_> {
                 "branch",
                 &clean(w.branch.as_deref().unwrap_or("none (in place)")),
             );
+            if let Some(words) = moved::words(d) {
+                let words = self.p.paint(palette::WARN, &words);
+                self.line(&format!("{:<11} {words}", ""));
+            }
             self.field("workspace", &clean(&w.path));
         }
         self.field("base", &clean(s.base.as_deref().unwrap_or_default()));

@@ -363,9 +363,6 @@ fn l4_an_unconfined_session_that_writes_in_the_users_checkout_is_found_out() {
         readme = readme.display(),
         hook = hook.display(),
     ));
-    // One after the other: what two unconfined sessions do to one git folder at the same time cannot be
-    // told apart yet, and the later seal may put back what the earlier one took away.
-    scene.config("concurrency = 1\n");
     // A user's word is needed to weaken the sandbox from a file of the repository.
     scene.longhaul(&["trust", "--yes"]).expect_code(0);
     scene.start();

@@ -12,6 +12,7 @@ mod conduct;
 mod crash;
 mod fakes;
 mod operator;
+mod outside;
 mod power;
 mod removal;
 mod rivals;

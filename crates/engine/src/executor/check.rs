@@ -16,7 +16,7 @@ use super::job::{self, JobEnd};
 use super::prepare::rules;
 use super::shell::{log_tail, outcome_words, shell_job};
 use super::trouble::Trouble;
-use super::{Desk, again, env, judge, prepare, reviewer, seal, tidy};
+use super::{Desk, again, env, judge, leftovers, prepare, reviewer, seal, tidy};
 use crate::event::Event;
 use crate::machine::Dispatch;
 
@@ -45,6 +45,16 @@ pub(super) enum Finding {
     Lost(String),
     /// Nobody knows yet: ask again.
     Unsettled(String),
+}
+
+impl Finding {
+    /// Whatever was found, it is FAIL for this reason too (I13).
+    fn fail(&mut self, why: &str) {
+        if let Self::Judged(ruling) = self {
+            ruling.pass = false;
+            ruling.reason = format!("{}; {why}", ruling.reason);
+        }
+    }
 }
 
 /// A verdict without its frame.
@@ -106,7 +116,12 @@ pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Even
         commit: commit.unwrap_or_default(),
         key: key.clone(),
     };
-    let finding = match &wanted.kind {
+    // What is unconfined could plant commands in git; so can a test that the agent wrote (L20).
+    let settings = match enter_settings(desk, &subject) {
+        Ok(settings) => settings,
+        Err(why) => return vec![again(&d.effect, &why)],
+    };
+    let mut finding = match &wanted.kind {
         CheckKind::Run { command } => run_command(desk, &subject, command),
         CheckKind::Model {
             criterion, model, ..
@@ -129,6 +144,22 @@ pub(super) fn check(desk: &Desk, d: &Dispatch, check: u16, run: u16) -> Vec<Even
         Finding::Unsettled(_) => None,
         Finding::Judged(_) | Finding::Unanswered(..) | Finding::Lost(_) => {
             tidy::forget_temp(desk, &key);
+            if let Some(name) = &settings {
+                match seal::settings::leave(desk, task, &key, name) {
+                    Ok(told) if told.is_empty() => {}
+                    Ok(told) => finding.fail(&told.join("; ")),
+                    Err(trouble) if trouble.transient => {
+                        return vec![again(&d.effect, &trouble.detail)];
+                    }
+                    Err(trouble) => finding.fail(&trouble.detail),
+                }
+            }
+            if let Err(trouble) = after_files(desk, &subject, check, &mut finding) {
+                if trouble.transient {
+                    return vec![again(&d.effect, &trouble.detail)];
+                }
+                finding.fail(&trouble.detail);
+            }
             match tree_after(desk, d, &spec) {
                 Ok(tree) => tree,
                 Err(trouble) if trouble.transient => {
@@ -186,6 +217,46 @@ fn verdict(desk: &Desk, s: &Subject<'_>, (check, run): (u16, u16), ruling: Rulin
         evidence: Some(format!("jobs/{}", s.key)),
         usage: ruling.usage,
     }
+}
+
+/// Enters the record of git's settings before a check that can reach them.
+fn enter_settings(desk: &Desk, s: &Subject<'_>) -> Result<Option<String>, String> {
+    if !seal::settings::within_reach(s.spec) || matches!(s.check.kind, CheckKind::Model { .. }) {
+        return Ok(None);
+    }
+    let repo = match s.spec.workspace {
+        WorkspaceKind::Worktree => desk
+            .repo(&s.spec.repo)
+            .map_err(|e| super::desk::chain(&e))?,
+        WorkspaceKind::InPlace => {
+            prepare::in_place_repo_of(desk, &s.spec.repo)
+                .map_err(|t| t.detail)?
+                .0
+        }
+    };
+    seal::settings::enter(desk, &s.key, &repo).map(Some)
+}
+
+/// Notes the untracked files that a check left, and takes them away when no check of this attempt comes
+/// after it: they are no work of the agent's (T9).
+fn after_files(
+    desk: &Desk,
+    s: &Subject<'_>,
+    check: u16,
+    finding: &mut Finding,
+) -> Result<(), Trouble> {
+    let words = leftovers::note(desk, s.d, s.spec)?;
+    let Finding::Judged(ruling) = finding else {
+        return Ok(());
+    };
+    if let Some(words) = words {
+        ruling.reason = format!("{}; {words}", ruling.reason);
+    }
+    if ruling.pass && usize::from(check) + 1 >= s.spec.checks.len() {
+        let (task, fence) = (s.d.effect.task, s.d.effect.fence);
+        leftovers::clear(desk, task, fence, s.spec, s.workspace)?;
+    }
+    Ok(())
 }
 
 fn words_of(kind: &CheckKind) -> &str {

@@ -202,6 +202,8 @@ pub struct Desk {
     /// True if we run as root.
     pub is_root: bool,
     practice_of: PracticeOf,
+    /// Held while a record of git's settings is read and written.
+    pub(crate) settings: Mutex<()>,
     reader: Mutex<Box<dyn Reader>>,
     events: Sender<Event>,
 }
@@ -242,6 +244,7 @@ impl Desk {
                 .with_open_files(parts.open_files),
             boot: BootId::current()?,
             is_root: rustix::process::geteuid().is_root(),
+            settings: Mutex::new(()),
             reader: Mutex::new(parts.reader),
             events: parts.events,
             dirs: parts.dirs,

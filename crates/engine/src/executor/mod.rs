@@ -9,6 +9,7 @@ mod files;
 mod halt;
 mod job;
 mod judge;
+mod leftovers;
 mod ports;
 mod prepare;
 mod record;

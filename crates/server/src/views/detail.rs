@@ -217,6 +217,7 @@ impl Views<'_> {
 
     fn workspace(&self, task: &Task) -> Option<WorkspaceView> {
         task.carry.workspace.as_ref().map(|w| WorkspaceView {
+            moved_to: None,
             path: self.text(&w.path),
             branch: self.opt(w.branch.as_ref()),
             base: w.base.clone(),

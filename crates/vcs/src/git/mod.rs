@@ -151,8 +151,11 @@ impl Git {
 }
 
 /// Set on every run; whatever the user has there would change what git prints or does.
-static FIXED_ENVIRONMENT: [(&str, &str); 5] = [
+static FIXED_ENVIRONMENT: [(&str, &str); 7] = [
     ("GIT_TERMINAL_PROMPT", "0"),
+    // An object is what its id says: neither a session's `refs/replace` nor its grafts speak for it.
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_GRAFT_FILE", "/dev/null"),
     ("GIT_OPTIONAL_LOCKS", "0"),
     ("GIT_PAGER", "cat"),
     ("GIT_EDITOR", "false"),

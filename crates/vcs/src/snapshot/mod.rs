@@ -109,6 +109,24 @@ impl Repo {
         Ok(self.look(worktree, files)?.captured.tree)
     }
 
+    /// The tree that a commit of all files would have: without ignored ones, kept or not.
+    ///
+    /// # Errors
+    /// As for [`Repo::snapshot`].
+    pub fn work_of(&self, worktree: &Worktree, files: &FileRules) -> Result<Oid, GitError> {
+        Ok(self.look(worktree, files)?.captured.work)
+    }
+
+    /// The commit that HEAD of a workspace stands at, if it stands anywhere.
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn head_of(&self, worktree: &Worktree) -> Result<Option<Oid>, GitError> {
+        let site = self.site(&worktree.git_dir, &worktree.path)?;
+        let head = read_head(&site)?;
+        self.commit_of(&site, &head, &worktree.branch)
+    }
+
     /// True if the files are those of the commit that HEAD stands at, with nothing untracked.
     ///
     /// # Errors

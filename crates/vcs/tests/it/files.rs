@@ -475,6 +475,18 @@ fn t25_a_confined_session_can_commit_and_no_more() {
     ] {
         assert!(!run(&refused), "{refused}");
     }
+    // A `git gc` of the user's does not take the folders of objects away, nor can the session take the
+    // user's packs.
+    world.git(&world.repo_path(), &["gc", "-q"]);
+    assert!(run(
+        "for i in 1 2 3 4 5 6 7 8 9; do echo $i > f$i; done; git add . && git commit -qm Five"
+    ));
+    for refused in [
+        "rm $(git rev-parse --git-common-dir)/objects/pack/*.pack",
+        "echo /tmp > $(git rev-parse --git-common-dir)/objects/info/alternates",
+    ] {
+        assert!(!run(refused), "{refused}");
+    }
     world.fsck();
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use longhaul_vcs::{
-    CheckoutMark, Difference, Head, Made, Note, RepoPath, RestoreScope, StartPoint,
+    CheckoutMark, Difference, Head, Made, Note, RepoPath, RestoreScope, SettingsMark, StartPoint,
 };
 
 use crate::support::{World, seal_request, snapshot_request, write};
@@ -290,6 +290,10 @@ fn l4_l20_changes_of_the_checkout_are_found_and_settings_put_back() {
     let stored = serde_json_round_trip(&mark);
     assert_eq!(stored, mark);
     assert_eq!(mark.compare(&repo.mark_checkout().unwrap()), []);
+    let kept = repo.mark_settings().unwrap();
+    let stored: SettingsMark =
+        serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
+    assert_eq!(stored, kept);
     let settings = world.fingerprint();
 
     // What a person does meanwhile is no difference: untracked files, a refresh of the index.
@@ -351,9 +355,15 @@ fn l4_l20_changes_of_the_checkout_are_found_and_settings_put_back() {
     fs::remove_file(path.join(".git/info/exclude")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", path.join(".git/info/exclude")).unwrap();
     assert!(repo.mark_checkout().is_err());
-    assert_eq!(mark.guarded_changes().unwrap().len(), 4);
-    assert_eq!(stored.restore_guarded().unwrap().len(), 4);
-    assert_eq!(stored.restore_guarded().unwrap(), []);
+    write(
+        &path,
+        ".git/objects/info/alternates",
+        "/tmp/of-the-session\n",
+    );
+    assert_eq!(kept.changes().unwrap().len(), 5);
+    assert_eq!(stored.restore().unwrap().len(), 5);
+    assert_eq!(stored.restore().unwrap(), []);
+    assert!(!path.join(".git/objects/info/alternates").exists());
     let mode = fs::metadata(path.join(".git/hooks/post-checkout"))
         .unwrap()
         .permissions()

@@ -9,6 +9,7 @@ mod crash;
 mod files;
 mod hostile;
 mod oddities;
+mod refs;
 mod seal;
 mod support;
 mod worktrees;

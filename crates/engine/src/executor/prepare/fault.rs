@@ -4,6 +4,7 @@ use longhaul_core::fact::WorkspaceFault;
 use longhaul_vcs::{EnsureError, ErrorClass, GitError};
 
 use super::super::desk::chain;
+use super::super::trouble::Trouble;
 
 /// Why there is no workspace.
 pub(super) struct Fault {
@@ -35,6 +36,15 @@ impl Fault {
             ErrorClass::Permanent => WorkspaceFault::Permanent,
         };
         Self::new(fault, chain(error), error.remedy())
+    }
+
+    pub(super) fn trouble(trouble: Trouble, remedy: &str) -> Self {
+        let fault = if trouble.transient {
+            WorkspaceFault::Transient
+        } else {
+            WorkspaceFault::Permanent
+        };
+        Self::new(fault, trouble.detail, remedy)
     }
 
     pub(super) fn io(what: &str, error: &std::io::Error) -> Self {

@@ -1,7 +1,8 @@
 //! Work in the user's own folder: a repository, or a plain folder with one of ours beside it.
 
+use std::collections::BTreeSet;
+
 use camino::Utf8Path;
-use longhaul_core::fact::WorkspaceFault;
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::task::WorkspaceRef;
 use longhaul_vcs::{OpenError, Repo, Worktree};
@@ -22,7 +23,7 @@ pub(super) fn in_place(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Pre
         .tree_of(&worktree, &files)
         .map_err(|e| Fault::git(&e))?;
     let drift = match known_tree(desk, d, spec) {
-        Some(end) => drift(&repo, &worktree, &files, &end)?,
+        Some(end) => drift(&repo, &worktree, &files, &end, &BTreeSet::new())?,
         None => None,
     };
     let start_tree = match &task.carry.workspace {
@@ -66,12 +67,6 @@ pub(in crate::executor) fn in_place_repo_of(
 }
 
 fn in_place_repo(desk: &Desk, spec: &TaskSpec) -> Result<(Repo, Worktree), Fault> {
-    in_place_repo_of(desk, &spec.repo).map_err(|trouble| {
-        let fault = if trouble.transient {
-            WorkspaceFault::Transient
-        } else {
-            WorkspaceFault::Permanent
-        };
-        Fault::new(fault, trouble.detail, "check the path of `repo`")
-    })
+    in_place_repo_of(desk, &spec.repo)
+        .map_err(|trouble| Fault::trouble(trouble, "check the path of `repo`"))
 }

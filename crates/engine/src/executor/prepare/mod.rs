@@ -7,12 +7,14 @@ mod in_place;
 mod setup;
 mod worktree;
 
+use std::collections::BTreeSet;
+
 use camino::Utf8Path;
 use longhaul_core::fact::{News, WorkspaceFault};
 use longhaul_core::ids::TaskId;
 use longhaul_core::spec::{TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
-use longhaul_vcs::{FileRules, Oid, Repo, Worktree};
+use longhaul_vcs::{ChangeKind, FileRules, Oid, Repo, RepoPath, Worktree};
 
 use super::{Desk, again, ports, removal};
 use crate::event::Event;
@@ -112,13 +114,20 @@ fn drift(
     worktree: &Worktree,
     files: &FileRules,
     end: &str,
+    gone: &BTreeSet<RepoPath>,
 ) -> Result<Option<String>, Fault> {
     let end = oid(end)?;
     let now = repo.tree_of(worktree, files).map_err(|e| Fault::git(&e))?;
     if now == end {
         return Ok(None);
     }
-    let changes = repo.changes(&end, &now).map_err(|e| Fault::git(&e))?;
+    let mut changes = repo.changes(&end, &now).map_err(|e| Fault::git(&e))?;
+    changes
+        .paths
+        .retain(|c| c.kind != ChangeKind::Deleted || !gone.contains(&c.path));
+    if changes.paths.is_empty() {
+        return Ok(None);
+    }
     Ok(Some(changes.summary(10)))
 }
 

@@ -6,8 +6,8 @@ use longhaul_core::spec::TaskSpec;
 use longhaul_core::task::{StateWord, Task, WorkspaceRef};
 use longhaul_vcs::{ErrorClass, IncludeLimits, Made, Oid, Repo, StartPoint, WorkspacePlan};
 
-use super::super::Desk;
 use super::super::desk::chain;
+use super::super::{Desk, leftovers};
 use super::fault::{Fault, ensure_fault};
 use super::files::{remember_placed, rules};
 use super::setup::{forget_setup, known_tree};
@@ -78,21 +78,26 @@ pub(super) fn worktree(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Pre
     if ensured.made != Made::Existing {
         forget_setup(desk, d).map_err(|e| Fault::io("cannot note the set-up", &e))?;
     }
+    let workspace = WorkspaceRef {
+        path: path.into_string(),
+        branch: Some(branch),
+        base: base.to_string(),
+        start: start.to_string(),
+        start_tree: start.to_string(),
+        port_base: task.carry.workspace.as_ref().and_then(|w| w.port_base),
+    };
+    // What the checks of the attempt before left is neither the agent's work nor a person's.
+    let gone = leftovers::clear_before(desk, d, spec, &workspace)
+        .map_err(|trouble| Fault::trouble(trouble, "look at the workspace"))?;
     let drift = match known_tree(desk, d, spec) {
         Some(end) if ensured.made == Made::Existing => {
-            drift(&repo, &ensured.worktree, &rules(desk, spec, task.id), &end)?
+            let files = rules(desk, spec, task.id);
+            drift(&repo, &ensured.worktree, &files, &end, &gone)?
         }
         _ => None,
     };
     Ok(Prepared {
-        workspace: WorkspaceRef {
-            path: path.into_string(),
-            branch: Some(branch),
-            base: base.to_string(),
-            start: start.to_string(),
-            start_tree: start.to_string(),
-            port_base: task.carry.workspace.as_ref().and_then(|w| w.port_base),
-        },
+        workspace,
         drift,
         conflict,
         tree: None,

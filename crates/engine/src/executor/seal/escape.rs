@@ -1,9 +1,7 @@
-//! What a session did outside its workspace: the user's checkout and git's settings are marked before
-//! a turn and compared after it (L4, L20).
+//! What a session did outside its workspace: the user's checkout, git's settings (`settings`) and all
+//! refs (`refs`) are marked before a turn and compared after it (L4, L20).
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use camino::Utf8PathBuf;
@@ -11,15 +9,28 @@ use longhaul_core::ids::SpawnKey;
 use longhaul_core::spec::{TaskSpec, WorkspaceKind};
 use longhaul_hosts::{ConfinementLevel, JobIdentity, JobLog, Stream};
 use longhaul_vcs::{CheckoutMark, Difference, Repo};
+use serde::{Deserialize, Serialize};
 
 use super::super::desk::chain;
 use super::super::files::write_whole;
 use super::super::trouble::Trouble;
 use super::super::{Desk, prepare};
+use super::blame::Suspect;
 use super::mention::{Search, Wanted};
+use super::{refs, settings};
 use crate::machine::Dispatch;
 
-/// Notes how the user's checkout and git's settings look before the session starts.
+/// What is noted of a repository before a session starts.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    #[serde(flatten)]
+    checkout: CheckoutMark,
+    /// The record of git's settings that the session entered, if it can reach them.
+    #[serde(default)]
+    settings: Option<String>,
+}
+
+/// Notes how the user's checkout, git's settings and all refs look before the session starts.
 pub(in crate::executor) fn mark(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<(), String> {
     let path = mark_path(desk, d);
     if path.exists() {
@@ -33,13 +44,20 @@ pub(in crate::executor) fn mark(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> R
                 .0
         }
     };
-    let mark = repo.mark_checkout().map_err(|e| chain(&e))?;
-    let bytes = serde_json::to_vec(&mark).map_err(|e| e.to_string())?;
     let made = path.parent().map_or(Ok(()), |folder| {
         longhaul_acts::files::create_dir_all("engine.mark.folder", folder)
     });
-    made.and_then(|()| write_whole(&path, &bytes))
-        .map_err(|e| format!("cannot write {path}: {e}"))
+    made.map_err(|e| format!("cannot make the folder of {path}: {e}"))?;
+    let key = SpawnKey::session(d.effect.task, d.effect.fence);
+    let settings = if settings::within_reach(spec) {
+        Some(settings::enter(desk, &key, &repo)?)
+    } else {
+        None
+    };
+    refs::mark(desk, d, &repo)?;
+    let checkout = repo.mark_checkout().map_err(|e| chain(&e))?;
+    let bytes = serde_json::to_vec(&Mark { checkout, settings }).map_err(|e| e.to_string())?;
+    write_whole(&path, &bytes).map_err(|e| format!("cannot write {path}: {e}"))
 }
 
 fn mark_path(desk: &Desk, d: &Dispatch) -> Utf8PathBuf {
@@ -48,58 +66,25 @@ fn mark_path(desk: &Desk, d: &Dispatch) -> Utf8PathBuf {
         .join(format!("mark-{}.json", d.effect.fence))
 }
 
-fn read_mark(desk: &Desk, d: &Dispatch) -> Option<CheckoutMark> {
+fn read_mark(desk: &Desk, d: &Dispatch) -> Option<Mark> {
     let bytes = fs::read(mark_path(desk, d)).ok()?;
     serde_json::from_slice(&bytes)
         .map_err(|error| tracing::warn!(task = %d.effect.task, %error, "the mark is unreadable"))
         .ok()
 }
 
-/// Puts git's settings back and names what was changed (L20). Before anything else: a repository whose
-/// settings were turned against it cannot even be opened. What is put back is noted first, so that a
-/// second run after a crash, which finds all as it was, still tells of it.
-pub(super) fn restored(desk: &Desk, d: &Dispatch) -> Result<Vec<String>, Trouble> {
-    if could_not_reach_git_settings(desk, d) {
-        return Ok(vec![]);
+/// Puts git's settings back where the session could reach them (L20).
+pub(super) fn restore_settings(desk: &Desk, d: &Dispatch) -> Result<(), Trouble> {
+    let key = SpawnKey::session(d.effect.task, d.effect.fence);
+    match read_mark(desk, d).and_then(|mark| mark.settings) {
+        Some(name) => settings::leave(desk, d.effect.task, &key, &name).map(|_| ()),
+        None => Ok(()),
     }
-    let Some(before) = read_mark(desk, d) else {
-        return Ok(vec![]);
-    };
-    let notes = desk
-        .dirs
-        .task(d.effect.task)
-        .join(format!("restored-{}.json", d.effect.fence));
-    let mut told: BTreeSet<String> = fs::read(&notes)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
-    let changed = before.guarded_changes()?;
-    if !changed.is_empty() {
-        told.extend(changed.iter().map(ToString::to_string));
-        serde_json::to_vec(&told)
-            .map_err(io::Error::from)
-            .and_then(|bytes| write_whole(&notes, &bytes))
-            .map_err(|error| Trouble {
-                detail: format!("cannot write {notes}: {error}"),
-                transient: true,
-            })?;
-        before
-            .restore_guarded()
-            .map_err(|e| Trouble::for_good(chain(&e)))?;
-    }
-    if told.is_empty() {
-        return Ok(vec![]);
-    }
-    let all: Vec<String> = told.into_iter().collect();
-    Ok(vec![format!(
-        "in the git folder (put back): {}",
-        all.join(", ")
-    )])
 }
 
-/// Whether the kernel kept the session from git's settings: what changed there meanwhile is the user's
-/// own doing (`git remote add`, `git push -u`) and left alone (L4). In-place work has them within reach.
-fn could_not_reach_git_settings(desk: &Desk, d: &Dispatch) -> bool {
+/// Whether the kernel kept the session from all of git but its own part. In-place work has it all within
+/// reach.
+pub(super) fn was_confined(desk: &Desk, d: &Dispatch) -> bool {
     let in_worktree = d
         .task
         .carry
@@ -115,28 +100,36 @@ fn could_not_reach_git_settings(desk: &Desk, d: &Dispatch) -> bool {
     in_worktree && matches!(confinement, Some(ConfinementLevel::Landlock { .. }))
 }
 
-/// What the session did outside its workspace: git's settings (put back), and changes of the user's
-/// checkout that its tool calls name; other changes are the user's own (L4).
+fn session(d: &Dispatch) -> Suspect {
+    let key = SpawnKey::session(d.effect.task, d.effect.fence);
+    Suspect::of(d.effect.task, &key)
+}
+
+/// What was found of the session's doing in git's settings and refs, by whoever looked.
+pub(super) fn told(desk: &Desk, d: &Dispatch) -> Vec<String> {
+    session(d).told(desk)
+}
+
+/// What is to be told of the session: what it did to git's settings and to other tasks' refs, and changes
+/// of the user's checkout that its tool calls name; other changes are the user's own (L4).
 pub(super) fn trespasses(
     desk: &Desk,
     d: &Dispatch,
     spec: &TaskSpec,
     repo: &Repo,
-    put_back: Vec<String>,
 ) -> Result<Vec<String>, Trouble> {
-    let mut found = put_back;
+    let mut found = told(desk, d);
     let Some(before) = read_mark(desk, d) else {
         return Ok(found);
     };
     let after = repo.mark_checkout()?;
-    let differences = before.compare(&after);
+    let differences = before.checkout.compare(&after);
     if differences.is_empty() {
         return Ok(found);
     }
     let named = names_checkout(desk, d, spec, repo);
     for difference in differences {
         let words = match &difference {
-            Difference::Guarded { .. } => continue,
             Difference::Head { .. } => "HEAD of your checkout moved".to_owned(),
             Difference::Index => "the index of your checkout changed".to_owned(),
             Difference::TrackedFile { path } => format!("{path} in your checkout changed"),

@@ -1,8 +1,11 @@
 //! The seal of an attempt: its tree ended, its work snapshotted and committed (`work`), its trespasses
-//! found (`escape`).
+//! found (`escape`): git's settings (`settings`), refs (`refs`), and whose doing it is (`blame`).
 
+mod blame;
 mod escape;
 mod mention;
+mod refs;
+pub(super) mod settings;
 mod work;
 
 use longhaul_core::attempt::Sealed;

@@ -13,7 +13,8 @@ use longhaul_vcs::{
 use super::super::desk::chain;
 use super::super::trouble::Trouble;
 use super::super::{Desk, prepare};
-use super::escape::{restored, trespasses};
+use super::escape::{restore_settings, told, trespasses, was_confined};
+use super::refs;
 use crate::machine::Dispatch;
 
 /// Bytes of the diff that a seal looks at for its summary.
@@ -31,18 +32,18 @@ pub(super) fn worktree(
     // Approved work was sealed before; what changed since is a person's own doing.
     let approving = d.task.carry.approving.as_ref();
     // First of all: what git would run or read by the session's doing is put back (L20).
-    let put_back = match approving {
-        Some(_) => vec![],
-        None => restored(desk, d)?,
-    };
+    if approving.is_none() {
+        restore_settings(desk, d)?;
+    }
     let repo = desk.repo(&spec.repo).map_err(|e| Trouble {
         transient: e.class() == ErrorClass::Transient,
         detail: chain(&e),
     })?;
-    let mut escaped = match approving {
-        Some(_) => vec![],
-        None => trespasses(desk, d, spec, &repo, put_back)?,
-    };
+    let mut escaped = Vec::new();
+    if approving.is_none() {
+        refs::put_back(desk, d, spec, &repo, was_confined(desk, d))?;
+        escaped = trespasses(desk, d, spec, &repo)?;
+    }
     let folder = Utf8Path::new(&workspace.path);
     let Some(worktree) = repo.worktree_at(folder.as_std_path())? else {
         return Err(Trouble::for_good(format!(
@@ -57,6 +58,8 @@ pub(super) fn worktree(
                 "the workspace changed since the work was shown, so it is not what was approved",
             ));
         }
+    } else {
+        refs::put_own_back(desk, d, spec, &repo, &worktree)?;
     }
     let finished = matches!(
         &d.task.state,
@@ -139,8 +142,10 @@ pub(super) fn in_place(
     spec: &TaskSpec,
     workspace: &WorkspaceRef,
 ) -> Result<Sealed, Trouble> {
-    let escaped = restored(desk, d)?;
+    restore_settings(desk, d)?;
     let (repo, worktree) = prepare::in_place_repo_of(desk, &spec.repo)?;
+    refs::put_back(desk, d, spec, &repo, false)?;
+    let escaped = told(desk, d);
     let request = SnapshotRequest {
         reference: snapshot_name(d.effect.task, d.effect.fence),
         reason: format!("{}: end of attempt {}", spec.name, number(d)),
