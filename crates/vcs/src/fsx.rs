@@ -45,13 +45,7 @@ fn persist(label: &str, file: tempfile::NamedTempFile, path: &Path) -> std::io::
 pub(crate) fn flush_disk_of(path: &Path) -> Result<(), GitError> {
     let flush = || -> std::io::Result<()> {
         let folder = File::open(path)?;
-        #[cfg(target_os = "linux")]
         longhaul_acts::around("vcs.disk.flush", || rustix::fs::syncfs(&folder))?;
-        #[cfg(not(target_os = "linux"))]
-        longhaul_acts::around("vcs.disk.flush", || {
-            drop(folder);
-            rustix::fs::sync();
-        });
         Ok(())
     };
     flush().map_err(GitError::file("flush", path))

@@ -132,9 +132,14 @@ fn t9_a_check_that_changes_tracked_files_fails_and_names_them() {
     );
     // What the check added to the branch was never checked itself.
     let branch = stage.branch("commits");
-    let moved = format!("check-1 fail: exit 0; the branch {branch} moved while the check ran");
+    let moved = format!(
+        "check-1 fail: exit 0; the branch {branch} moved while the check ran; it left 1 untracked file that will not be committed: new.txt"
+    );
     assert_eq!(stage.told("commits"), [moved]);
-    assert_eq!(stage.told("harmless"), ["check-1 pass: exit 0"]);
+    assert_eq!(
+        stage.told("harmless"),
+        ["check-1 pass: exit 0; it left 1 untracked file that will not be committed: new.txt"]
+    );
 }
 
 #[test]

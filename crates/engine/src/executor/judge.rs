@@ -147,8 +147,9 @@ pub(super) fn model(desk: &Desk, s: &Subject<'_>, criterion: &str, name: Option<
         }
         JobEnd::Exited(record) => record,
         JobEnd::TimedOut(_) => {
+            // The check's own time is over: no verdict is FAIL (T9, I13).
             let words = format!("the judge took longer than {}", s.check.timeout);
-            return unanswered(desk, &scope, LimitClass::Overload, None, &words);
+            return Finding::Judged(Ruling::fail(words));
         }
         JobEnd::Lost => return Finding::Lost("its shim was killed".to_owned()),
         JobEnd::OtherBoot => return Finding::Lost("the machine was restarted".to_owned()),

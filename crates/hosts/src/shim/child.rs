@@ -190,7 +190,8 @@ fn start(
     if let Some(folder) = cgroup.and_then(|group| File::open(group.path()).ok()) {
         // Seen by the child: it is a copy.
         born_inside.store(true, Ordering::Relaxed);
-        let started = longhaul_acts::around("shim.spawn", || fork::into_cgroup(&folder, command));
+        let started =
+            longhaul_acts::around("shim.spawn.inside", || fork::into_cgroup(&folder, command));
         if let Some(started) = started {
             return started;
         }
@@ -225,14 +226,11 @@ impl BeforeExec {
         rustix::process::fchdir(&self.cwd)?;
         self.at(b'i')?;
         let mut identity = self.identity.clone();
-        let joined = if self.born_inside.load(Ordering::Relaxed) {
-            // The same place between the same points, whoever put the child there.
-            longhaul_acts::around("child.cgroup", || true)
-        } else {
-            self.door
+        let joined = self.born_inside.load(Ordering::Relaxed)
+            || self
+                .door
                 .as_ref()
-                .is_some_and(|door| files::write_fd("child.cgroup", door, b"0").is_ok())
-        };
+                .is_some_and(|door| files::write_fd("child.cgroup", door, b"0").is_ok());
         if !joined {
             identity.cgroup = None;
         }

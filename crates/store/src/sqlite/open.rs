@@ -74,17 +74,14 @@ pub(super) fn writer(
 /// Opens a database for reading only.
 pub(super) fn reader(db: &Utf8Path) -> Result<Connection, StoreError> {
     refuse_old_library()?;
-    let found = probe(db)?;
-    refuse(db, found, migrate::ALL)?;
-    // Whoever makes one may die, or run out of room, before its first schema is in it.
-    if matches!(
-        found,
-        Found::Nothing | Found::Unmade | Found::Database { schema: 0, .. }
-    ) {
-        return Err(StoreError::NoAccess {
-            path: db.to_owned(),
-            source: std::io::Error::from(std::io::ErrorKind::NotFound).into(),
-        });
+    match probe(db)? {
+        Found::Nothing | Found::Unmade => {
+            return Err(StoreError::NoAccess {
+                path: db.to_owned(),
+                source: std::io::Error::from(std::io::ErrorKind::NotFound).into(),
+            });
+        }
+        found => refuse(db, found, migrate::ALL)?,
     }
     let fail = while_opening(db);
     let conn = Connection::open_with_flags(

@@ -62,7 +62,9 @@ impl ConfigList {
 }
 
 /// Given to every call: what must hold whoever wrote the config.
-const FIXED: [(&str, &str); 28] = [
+const FIXED: [(&str, &str); 29] = [
+    // We name an empty grafts file ourselves; the hint about it would stand in every message.
+    ("advice.graftFileDeprecated", "false"),
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.untrackedCache", "false"),
