@@ -3,7 +3,7 @@
 //! The order is static while a task waits: its key is the time it began to wait minus a bonus for
 //! its priority, so age raises every task alike and nothing starves.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct Load {
     total: u32,
     repos: HashMap<String, u32>,
     harnesses: HashMap<String, u32>,
-    folders: HashSet<String>,
+    folders: HashMap<String, u32>,
     workspaces: u32,
 }
 
@@ -71,7 +71,7 @@ impl Load {
         *self.repos.entry(terms.repo.clone()).or_default() += 1;
         *self.harnesses.entry(terms.harness.clone()).or_default() += 1;
         if let Some(folder) = &terms.exclusive_folder {
-            self.folders.insert(folder.clone());
+            *self.folders.entry(folder.clone()).or_default() += 1;
         }
     }
 
@@ -85,9 +85,20 @@ impl Load {
         if let Some(n) = self.harnesses.get_mut(&terms.harness) {
             *n = n.saturating_sub(1);
         }
-        if let Some(folder) = &terms.exclusive_folder {
-            self.folders.remove(folder);
+        if let Some(folder) = &terms.exclusive_folder
+            && let Some(n) = self.folders.get_mut(folder)
+        {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.folders.remove(folder);
+            }
         }
+    }
+
+    /// Whether an active task works in a folder that only one may use.
+    #[must_use]
+    pub fn works_in(&self, folder: &str) -> bool {
+        self.folders.contains_key(folder)
     }
 
     /// Sets the number of workspaces that are live or hold unlanded work.
@@ -209,7 +220,7 @@ pub fn hindrance(
         return Some(Hindrance::HarnessSlots { limit });
     }
     match &terms.exclusive_folder {
-        Some(folder) if load.folders.contains(folder) => return Some(Hindrance::Folder),
+        Some(folder) if load.works_in(folder) => return Some(Hindrance::Folder),
         None if task.carry.workspace.is_none() && load.workspaces >= capacity.max_workspaces => {
             return Some(Hindrance::Workspaces {
                 limit: capacity.max_workspaces,

@@ -114,6 +114,11 @@ fn tasks_of_one_folder_never_run_together() {
     let open = |_: &str| (Gate::Open, None);
     let got = hindrance(&b, &load, &Capacity::default(), &open, UnixMs(0));
     assert_eq!(got, Some(Hindrance::Folder));
+    // An approval can put a second one there for the time it seals; the first to end frees nothing.
+    load.take(&b);
+    load.release(&b);
+    let got = hindrance(&b, &load, &Capacity::default(), &open, UnixMs(0));
+    assert_eq!(got, Some(Hindrance::Folder));
     load.release(&a);
     assert_eq!(
         hindrance(&b, &load, &Capacity::default(), &open, UnixMs(0)),

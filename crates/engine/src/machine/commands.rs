@@ -10,6 +10,13 @@ use longhaul_store::{Store, Write};
 use super::{Machine, Step};
 use crate::handle::{Command, OrderResult, RefusalClass, Reply};
 
+/// What holds everything back until a person says otherwise.
+#[derive(Clone, Copy)]
+enum Switch {
+    Drain,
+    Estop,
+}
+
 pub(super) fn unavailable(why: &str) -> Reply {
     Reply::Refused {
         class: RefusalClass::Unavailable,
@@ -38,7 +45,7 @@ impl<S: Store> Machine<S> {
                     .collect(),
             ),
             Command::Drain { stop } => {
-                self.switch(|s| s.drain = true);
+                self.switch(Switch::Drain, true);
                 let stopped = if stop {
                     self.order_active(&Order::Drain, now)
                 } else {
@@ -53,19 +60,19 @@ impl<S: Store> Machine<S> {
                 })
             }
             Command::Undrain => {
-                self.switch(|s| s.drain = false);
+                self.switch(Switch::Drain, false);
                 self.release(Release::Undrain, now);
                 Reply::Ok("new work starts again".to_owned())
             }
             Command::Estop => {
-                self.switch(|s| s.estop = true);
+                self.switch(Switch::Estop, true);
                 let stopped = self.order_active(&Order::Estop, now);
                 Reply::Ok(format!(
                     "stopped: {stopped} running, their work is kept; `longhaul thaw` goes on"
                 ))
             }
             Command::Thaw => {
-                self.switch(|s| s.estop = false);
+                self.switch(Switch::Estop, false);
                 self.release(Release::Thaw, now);
                 Reply::Ok("work goes on".to_owned())
             }
@@ -91,6 +98,11 @@ impl<S: Store> Machine<S> {
     }
 
     fn order(&mut self, id: TaskId, order: Order, now: Now) -> OrderResult {
+        if matches!(order, Order::Approve) && self.folder_in_use(id) {
+            return OrderResult::Refused(
+                "what it left uncommitted would be committed now, and another task works in its folder; approve it when that one has ended".to_owned(),
+            );
+        }
         match self.fact(id, &Fact::Operator { order }, now) {
             Outcome::Change(change) => {
                 let word = change.task.state.word();
@@ -104,6 +116,19 @@ impl<S: Store> Machine<S> {
             Outcome::Ignore(why) => OrderResult::Already(why.to_owned()),
             Outcome::Refuse(why) => OrderResult::Refused(why),
         }
+    }
+
+    /// Whether the loose work of a task lies in a folder that another task uses now.
+    fn folder_in_use(&self, id: TaskId) -> bool {
+        self.index
+            .get(id)
+            .filter(|t| matches!(t.state, State::NeedsHuman { .. }))
+            .filter(|t| {
+                let sealed = t.attempt.as_ref().and_then(|a| a.sealed.as_ref());
+                sealed.is_some_and(|s| s.loose)
+            })
+            .and_then(|t| t.terms.exclusive_folder.as_deref())
+            .is_some_and(|folder| self.index.load().works_in(folder))
     }
 
     fn order_active(&mut self, order: &Order, now: Now) -> usize {
@@ -139,24 +164,19 @@ impl<S: Store> Machine<S> {
         }
     }
 
-    fn switch(&mut self, change: impl FnOnce(&mut super::Switches)) {
-        let before = self.switches;
-        change(&mut self.switches);
-        if self.switches == before {
-            return;
-        }
-        self.edit.switches_before.get_or_insert(before);
-        for (name, old, new) in [
-            ("drain", before.drain, self.switches.drain),
-            ("estop", before.estop, self.switches.estop),
-        ] {
-            if old != new {
-                self.edit.writes.push(Write::Flag {
-                    name: name.to_owned(),
-                    value: new.into(),
-                });
-            }
-        }
+    /// Sets a switch. What a person asked for is written whether or not it seems to be so already: the
+    /// answer says that it is stored (T16).
+    fn switch(&mut self, switch: Switch, on: bool) {
+        self.edit.switches_before.get_or_insert(self.switches);
+        let (name, value) = match switch {
+            Switch::Drain => ("drain", &mut self.switches.drain),
+            Switch::Estop => ("estop", &mut self.switches.estop),
+        };
+        *value = on;
+        self.edit.writes.push(Write::Flag {
+            name: name.to_owned(),
+            value: on.into(),
+        });
     }
 }
 
