@@ -29,7 +29,8 @@ impl World {
             temp: Some(temp),
             root,
         };
-        world.global("[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n");
+        // A commit's own maintenance goes on behind it, and would be found at work in the tree.
+        world.global("[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n[maintenance]\n\tauto = false\n");
         world
     }
 

@@ -170,6 +170,10 @@ impl<'d> Keeper<'d> {
                 objection,
             )));
         }
+        if found.worktree.path.is_dir() && teardown::is_under_way(self.desk, &found) {
+            let because = "its `teardown` was begun, and is gone on with".to_owned();
+            return Ok(Some(plan(disk_usage(&found.worktree.path), true, because)));
+        }
         let candidate = self.candidate(&found, word)?;
         let verdicts = found.repo.gc_plan(std::slice::from_ref(&candidate));
         Ok(verdicts.into_iter().next().map(|v| match v.verdict {
@@ -191,6 +195,10 @@ impl<'d> Keeper<'d> {
         let found = self.find(task)?;
         if let Some(objection) = self.objection(&found, word) {
             return Err(RemovalError::Kept(objection));
+        }
+        // One that was cut short by a crash: what it has running is ours, and secured before it began.
+        if found.worktree.path.is_dir() && teardown::is_under_way(self.desk, &found) {
+            self.tear_down(&found, word)?;
         }
         let candidate = self.candidate(&found, word)?;
         let kept = |error| match error {

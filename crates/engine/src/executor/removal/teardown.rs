@@ -210,6 +210,12 @@ impl Keeper<'_> {
     }
 }
 
+/// Whether a `teardown` in this workspace was begun and not seen to end.
+pub(super) fn is_under_way(desk: &Desk, found: &Found) -> bool {
+    let task = &found.stored.task;
+    Note::read(desk, task.id).is_some_and(|n| n.fence == task.fence && n.record.is_none())
+}
+
 fn key(found: &Found, run: u32) -> SpawnKey {
     SpawnKey::teardown(found.stored.task.id, found.stored.task.fence, run)
 }
