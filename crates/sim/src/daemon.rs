@@ -71,8 +71,13 @@ impl Sim {
         self.epoch += 1;
         let epoch = self.epoch;
         let ops = Arc::clone(&self.ops);
+        let mut store = self.fault_store();
+        // The compare-and-set of a move has to hold by itself, too: only its mutant goes without this.
+        if !self.is(Mutant::NoCompareAndSet) {
+            store.begin(epoch, self.now().wall);
+        }
         let machine = Machine::open(
-            self.fault_store(),
+            store,
             self.scenario.limits.clone(),
             About::default(),
             move || {

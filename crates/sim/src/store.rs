@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longhaul_core::task::Task;
+use longhaul_core::time::UnixMs;
 use longhaul_core::window::Window;
 use longhaul_store::{
     Applied, AppliedOp, MemoryStore, Reader, Refusal, Step, Store, StoreError, Upkeep, Write,
@@ -60,6 +61,17 @@ fn cause(text: &str) -> Box<dyn std::error::Error + Send + Sync> {
 impl FaultStore {
     pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A daemon begins: whoever wrote before is refused from now on.
+    pub(crate) fn begin(&mut self, epoch: u64, at: UnixMs) {
+        let start = Write::HostStart {
+            host: "local".to_owned(),
+            boot_id: format!("boot of {epoch}"),
+            version: "0".to_owned(),
+            at,
+        };
+        let _before = self.inner.commit(&[start]);
     }
 
     fn look(&self) -> Result<(), StoreError> {

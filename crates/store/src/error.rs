@@ -98,6 +98,15 @@ pub enum StoreError {
         /// The process that holds it, if it could be read.
         pid: Option<u32>,
     },
+    /// Another daemon has begun on this store since: its epoch is the current one (T19). The batch was
+    /// rolled back, and no later one of this writer is taken.
+    #[error("another daemon has taken over: epoch {found} began after epoch {own}")]
+    Superseded {
+        /// This writer's epoch.
+        own: u64,
+        /// The current one.
+        found: u64,
+    },
     /// The state folder lies on a network file system (T30), where locks and shared memory lie.
     #[error("{path} is on a network file system ({kind})")]
     NetworkFs {
@@ -145,6 +154,7 @@ impl StoreError {
             Self::TooNew { .. } => ErrorClass::TooNew,
             Self::NotOurs { .. }
             | Self::InUse { .. }
+            | Self::Superseded { .. }
             | Self::NetworkFs { .. }
             | Self::NoAccess { .. }
             | Self::LibraryTooOld { .. } => ErrorClass::Config,
@@ -172,6 +182,7 @@ impl StoreError {
             }
             Self::NotOurs { .. } => "move the file away, or name another state folder",
             Self::InUse { .. } => "stop that process first: `longhaul daemon stop`",
+            Self::Superseded { .. } => "this daemon ends; the other one goes on with its work",
             Self::NetworkFs { .. } => {
                 "set XDG_STATE_HOME to a folder on a local disk; several machines share a queue through a database server instead"
             }

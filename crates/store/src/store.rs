@@ -28,7 +28,9 @@ pub trait Store: Send {
     /// affect the others; later writes of a batch see what earlier ones did.
     ///
     /// # Errors
-    /// The whole batch was rolled back, except for [`StoreError::CommitUnknown`].
+    /// The whole batch was rolled back, except for [`StoreError::CommitUnknown`]. Once a daemon began by
+    /// way of another writer ([`Write::HostStart`]), every batch of one that began before is
+    /// [`StoreError::Superseded`].
     fn commit(&mut self, batch: &[Write]) -> Result<Vec<Result<Applied, Refusal>>, StoreError>;
 
     /// Every task that is not final, oldest id first. Costs what is live, never history.

@@ -1,5 +1,7 @@
 //! The end of a step: one commit, and what follows from it or from its failure.
 
+use std::collections::BTreeMap;
+
 use longhaul_core::effect::outstanding;
 use longhaul_core::task::{State, StateWord};
 use longhaul_core::time::Now;
@@ -46,13 +48,15 @@ impl<S: Store> Machine<S> {
                         .into_iter()
                         .map(|a| Answer {
                             to: a.to,
-                            reply: commands::unavailable("it looks at its tasks anew"),
+                            // What was not refused is stored.
+                            reply: commands::doubtful("it looks at its tasks anew"),
                         })
                         .collect();
                     return step;
                 }
                 Err(error) => {
                     let why = error.to_string();
+                    let superseded = matches!(error, StoreError::Superseded { .. });
                     self.put_back(edit);
                     self.backlog = kept;
                     self.failing = true;
@@ -68,7 +72,8 @@ impl<S: Store> Machine<S> {
                         })
                         .collect();
                     step.store_trouble = Some(why);
-                    step.shutdown = false;
+                    // An order to end waits for a store that works; for another daemon it does not.
+                    step.shutdown = superseded;
                     return step;
                 }
             }
@@ -146,21 +151,25 @@ impl<S: Store> Machine<S> {
                 _ => {}
             }
         }
+        // No move among them: what is set must be set, each to what was written last.
+        let (flags, windows) = (self.store.flags()?, self.store.windows()?);
+        let mut last: BTreeMap<(&str, bool), bool> = BTreeMap::new();
         for write in writes {
             match write {
                 Write::Flag { name, value } => {
-                    return Ok(self.store.flags()?.get(name) == Some(value));
+                    last.insert((name, true), flags.get(name) == Some(value));
                 }
                 Write::Window(window) => {
-                    return Ok(self.store.windows()?.contains(window));
+                    last.insert((&window.scope, false), windows.contains(window));
                 }
                 Write::ClearWindow { scope } => {
-                    return Ok(!self.store.windows()?.iter().any(|w| w.scope == *scope));
+                    let gone = !windows.iter().any(|w| w.scope == *scope);
+                    last.insert((scope, false), gone);
                 }
                 _ => {}
             }
         }
-        Ok(false)
+        Ok(!last.is_empty() && last.into_values().all(|as_written| as_written))
     }
 
     fn repeat_postponed(&mut self, now: Now, step: &mut Step) {

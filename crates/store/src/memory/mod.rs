@@ -19,10 +19,12 @@ use model::Model;
 
 /// Keeps everything in plain maps, for as long as the value or one of its readers lives.
 ///
-/// A clone is the same store: that is how a test "restarts" a daemon on it.
+/// A clone is the same store: that is how a test "restarts" a daemon on it. A daemon that says so with
+/// [`Write::HostStart`] is the only writer from then on.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     model: Shared,
+    host: Option<(String, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,7 +48,20 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn commit(&mut self, batch: &[Write]) -> Result<Vec<Result<Applied, Refusal>>, StoreError> {
         let mut model = self.model.lock();
-        Ok(batch.iter().map(|write| model.apply(write)).collect())
+        if let Some((host, own)) = &self.host {
+            let found = model.hosts.get(host).map_or(0, |h| h.epoch);
+            if found != *own {
+                return Err(StoreError::Superseded { own: *own, found });
+            }
+        }
+        let results: Vec<_> = batch.iter().map(|write| model.apply(write)).collect();
+        for (write, result) in batch.iter().zip(&results) {
+            if let (Write::HostStart { host, .. }, Ok(Applied::HostEpoch(epoch))) = (write, result)
+            {
+                self.host = Some((host.clone(), *epoch));
+            }
+        }
+        Ok(results)
     }
 
     fn live(&mut self) -> Result<Vec<Task>, StoreError> {

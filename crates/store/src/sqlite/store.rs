@@ -98,6 +98,7 @@ impl SqliteStore {
         &mut self,
         batch: &[Write],
     ) -> Result<(Vec<Result<Applied, Refusal>>, Host), StoreError> {
+        self.still_current()?;
         let mut open = Batch::new(&self.conn, &mut self.known, self.host.clone());
         let results = batch
             .iter()
@@ -105,6 +106,22 @@ impl SqliteStore {
             .collect::<Result<_, _>>()?;
         open.finish()?;
         Ok((results, open.host))
+    }
+
+    /// No daemon began on this host after this one. Inside the transaction: nobody can begin until it
+    /// has ended.
+    fn still_current(&self) -> Result<(), StoreError> {
+        let Some((host, own)) = &self.host else {
+            return Ok(());
+        };
+        let sql = "SELECT host_epoch FROM host WHERE host = ?1";
+        let mut sql = self.conn.prepare_cached(sql)?;
+        let found: i64 = sql.query_row([host], |row| row.get(0))?;
+        let found = found.unsigned_abs();
+        if found == *own {
+            return Ok(());
+        }
+        Err(StoreError::Superseded { own: *own, found })
     }
 
     /// Ends a transaction that went wrong; some errors have ended it already.

@@ -3,6 +3,7 @@
 mod conformance;
 mod cost;
 mod differential;
+mod epoch;
 mod files;
 mod killed;
 mod points;
