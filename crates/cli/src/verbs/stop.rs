@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use longhaul_api::{ExitCode, OrderVerb, TaskDetail, TaskState};
-use longhaul_engine::executor::{RemovalError, Word};
+use longhaul_engine::executor::Word;
 
 use super::orders::{self, Targets};
 use super::workspace::{removal, size};
@@ -83,7 +83,7 @@ fn clean_up(context: &Context, tools: &removal::Tools, task: &str) -> Result<(),
         Err(error) => return Err(removal::failure(&detail, error)),
     };
     if !plan.safe {
-        return Err(removal::failure(&detail, RemovalError::Kept(plan.because)));
+        return Err(removal::failure(&detail, removal::kept(plan)));
     }
     removal::take_away(context, tools, &detail, Word::Named)?;
     if !context.json {

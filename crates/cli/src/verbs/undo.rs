@@ -43,16 +43,13 @@ pub(crate) struct Args {
 /// Lists or restores.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let detail = context.reads()?.task(&args.task)?;
-    let place = Place::of(context, &detail)?;
     let prefix = format!("{SNAPSHOTS}/{}", detail.task.id);
-    let found = place
-        .repo
-        .snapshots(&prefix)
-        .map_err(|e| Failure::new("cannot list the snapshots").because(e))?;
+    let found = Place::snapshots(context, &detail)?;
     if args.list {
         return list(context, &found);
     }
     context.person_only()?;
+    let place = Place::of(context, &detail)?;
     if matches!(
         detail.task.state,
         TaskState::Assigned | TaskState::Running | TaskState::Verifying

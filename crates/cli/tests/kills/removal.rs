@@ -332,3 +332,35 @@ fn l6_a_plan_takes_what_landed_and_leaves_what_is_kept_unlanded_or_dirty() {
     }));
     assert_eq!(read(&scene.repo.join("landed.txt")).lines().count(), 1);
 }
+
+#[test]
+fn l21_a_file_that_no_snapshot_takes_is_told_and_keeps_its_workspace() {
+    let mut scene = Scene::with("snapshot_max = \"1MiB\"\n");
+    scene.tasks(&format!(
+        "[[task]]\nname = \"big\"\nprompt = '''\n{START}\n@attempt 1\nrun head -c 3000000 /dev/urandom > big.bin\n@attempt 2..\nrun rm big.bin\n@attempt 1..\ndone\n'''\n"
+    ));
+    scene.start();
+    let task = scene.until_state("big", StateWord::NeedsHuman);
+    let shown = scene.longhaul(&["show", "big"]).expect_code(0);
+    let lines: Vec<&str> = shown.stdout.split_whitespace().collect();
+    let text = lines.join(" ");
+    assert!(
+        text.contains("big.bin (3000000 bytes)") && text.contains("snapshot_max"),
+        "{text}"
+    );
+    scene.longhaul(&["cancel", "big", "--yes"]).expect_code(0);
+    scene.until_state("big", StateWord::Cancelled);
+    let workspace = scene.workspace("big");
+    let refused = scene
+        .longhaul(&["workspace", "remove", "big", "--yes", "--force"])
+        .expect_code(7);
+    assert!(refused.stderr.contains("too large"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("--force"), "{}", refused.stderr);
+    std::fs::remove_file(workspace.join("big.bin")).unwrap();
+    scene
+        .longhaul(&["workspace", "remove", "big", "--yes", "--force"])
+        .expect_code(0);
+    gone(&scene, &workspace, &task);
+    let list = scene.longhaul(&["undo", "big", "--list"]).expect_code(0);
+    assert!(list.stdout.contains("before removal"), "{}", list.stdout);
+}

@@ -22,32 +22,33 @@ fn flag(value: &str) -> Write {
     }
 }
 
-fn the_newer_one_writes_alone(older: &mut dyn Store, newer: &mut dyn Store) {
+fn the_newer_one_writes_alone(
+    older: &mut dyn Store,
+    newer: &mut dyn Store,
+) -> Result<(), StoreError> {
     assert_eq!(
-        older.commit(&[start(), flag("older")]).unwrap(),
+        older.commit(&[start(), flag("older")])?,
         [Ok(Applied::HostEpoch(1)), Ok(Applied::Stored)]
     );
-    assert_eq!(
-        newer.commit(&[start()]).unwrap(),
-        [Ok(Applied::HostEpoch(2))]
-    );
+    assert_eq!(newer.commit(&[start()])?, [Ok(Applied::HostEpoch(2))]);
     let refused = older.commit(&[flag("late")]);
     assert!(
         matches!(refused, Err(StoreError::Superseded { own: 1, found: 2 })),
         "{refused:?}"
     );
-    assert_eq!(newer.flags().unwrap()["drain"], "older");
-    newer.commit(&[flag("newer")]).unwrap();
+    assert_eq!(newer.flags()?["drain"], "older");
+    newer.commit(&[flag("newer")])?;
     let refused = older.commit(&[flag("later")]);
     assert!(matches!(refused, Err(StoreError::Superseded { .. })));
-    assert_eq!(newer.flags().unwrap()["drain"], "newer");
+    assert_eq!(newer.flags()?["drain"], "newer");
+    Ok(())
 }
 
 #[test]
 fn t19_in_memory_the_newer_daemon_writes_alone() {
     let mut older = MemoryStore::new();
     let mut newer = older.clone();
-    the_newer_one_writes_alone(&mut older, &mut newer);
+    the_newer_one_writes_alone(&mut older, &mut newer).unwrap();
 }
 
 /// The lock keeps a second writer out, unless somebody takes its file away.
@@ -62,5 +63,5 @@ fn t19_without_its_lock_file_the_newer_daemon_writes_alone() {
     ));
     std::fs::remove_file(format!("{db}.lock")).unwrap();
     let mut newer = SqliteStore::open(&db).unwrap();
-    the_newer_one_writes_alone(&mut older, &mut newer);
+    the_newer_one_writes_alone(&mut older, &mut newer).unwrap();
 }

@@ -5,13 +5,14 @@ pub(crate) mod removal;
 use camino::Utf8Path;
 use longhaul_api::{API_VERSION, ExitCode, TaskDetail, TaskQuery};
 use longhaul_engine::executor::Word;
-use longhaul_vcs::{FileRules, Oid, Repo, Worktree, disk_usage};
+use longhaul_vcs::{FileRules, Oid, Repo, SnapshotRef, Worktree, disk_usage};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::palette;
 use crate::output::table::{self, cell, styled};
 use crate::output::text::clean;
+use crate::submit::gitrun::SNAPSHOTS;
 use crate::submit::repo;
 
 /// Most bytes of a diff that are shown.
@@ -93,6 +94,30 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The snapshots of a task, oldest first, whether or not its workspace is still there.
+    ///
+    /// # Errors
+    /// Its repository cannot be opened or read.
+    pub(crate) fn snapshots(
+        context: &Context,
+        detail: &TaskDetail,
+    ) -> Result<Vec<SnapshotRef>, Failure> {
+        let git = repo::git(&context.env)?;
+        let folder = Utf8Path::new(&detail.spec.repo);
+        let in_place = detail
+            .workspace
+            .as_ref()
+            .is_some_and(|w| w.branch.is_none());
+        let opened = if in_place {
+            repo::open_in_place(&git, context.paths(), folder)?
+        } else {
+            repo::open(&git, context.paths(), folder)?
+        };
+        opened
+            .snapshots(&format!("{SNAPSHOTS}/{}", detail.task.id))
+            .map_err(|e| Failure::new("cannot list the snapshots").because(e))
+    }
+
     /// Finds it.
     ///
     /// # Errors
@@ -123,7 +148,10 @@ impl Place {
                 ExitCode::NotFound,
                 format!("the workspace of `{name}` is gone: {}", workspace.path),
             )
-            .help("its branch is still there; `longhaul retry` makes the workspace anew")
+            .help(format!(
+                "its branch {} and its snapshots are still there: longhaul undo {name} --list",
+                clean(workspace.branch.as_deref().unwrap_or_default())
+            ))
         })?;
         Ok(Self {
             repo: opened,

@@ -53,6 +53,14 @@ pub(crate) fn standing(plan: Option<&Plan>) -> String {
     }
 }
 
+/// What a plan that keeps a workspace says of an order to remove it.
+pub(crate) fn kept(plan: Plan) -> RemovalError {
+    RemovalError::Kept {
+        because: plan.because,
+        force_helps: plan.force_helps,
+    }
+}
+
 /// A workspace that stays, as a failure with what to do.
 pub(crate) fn failure(detail: &TaskDetail, error: RemovalError) -> Failure {
     let name = clean(&detail.task.name);
@@ -71,13 +79,23 @@ pub(crate) fn failure(detail: &TaskDetail, error: RemovalError) -> Failure {
             "all of its output is in {}; call again once it can pass, or remove the workspace all the same: longhaul workspace remove {name} --force",
             record.log
         )),
-        RemovalError::Kept(because) => Failure::of(
-            ExitCode::Conflict,
-            format!("{}: {}", stays(), clean(&because)),
-        )
-        .help(format!(
-            "`longhaul workspace diff {name}` shows what is in it; `--force` removes uncommitted work too, and its snapshot keeps it"
-        )),
+        RemovalError::Kept {
+            because,
+            force_helps,
+        } => {
+            let failure = Failure::of(
+                ExitCode::Conflict,
+                format!("{}: {}", stays(), clean(&because)),
+            );
+            let look = format!("`longhaul workspace diff {name}` shows what is in it");
+            if force_helps {
+                failure.help(format!(
+                    "{look}; `longhaul workspace remove {name} --force` removes it, and its snapshot keeps that"
+                ))
+            } else {
+                failure.help(format!("{look}; nothing was removed"))
+            }
+        }
         other => Failure::of(ExitCode::Conflict, stays())
             .because(other)
             .help("nothing is lost; call again"),
@@ -212,7 +230,7 @@ pub(super) fn remove(context: &Context, task: &str, force: bool, yes: bool) -> O
         .and_then(|plan| plan.ok_or(RemovalError::None))
         .map_err(|e| failure(&detail, e))?;
     if !plan.safe {
-        return Err(failure(&detail, RemovalError::Kept(plan.because)));
+        return Err(failure(&detail, kept(plan)));
     }
     let teardown = match &plan.teardown {
         Some(command) => format!(" `{}` runs in it first.", clean(command)),
@@ -232,7 +250,7 @@ pub(super) fn remove(context: &Context, task: &str, force: bool, yes: bool) -> O
         context.printer.json(&serde_json::json!({ "longhaul": API_VERSION, "kind": "workspace_removed", "data": { "task": detail.task.name, "id": detail.task.id.to_string(), "path": plan.path, "branch": plan.branch, "disk_bytes": plan.disk_bytes } }))?;
     } else if force {
         context.printer.line(&format!(
-            "removed; its commits stay on the branch {}, the rest in its last snapshot",
+            "removed; its commits stay on the branch {}, the rest in its last snapshot (`longhaul undo {name} --list`)",
             clean(&plan.branch)
         ))?;
     } else {

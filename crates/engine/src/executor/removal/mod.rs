@@ -17,8 +17,8 @@ use longhaul_core::task::{ParkCause, State, StateWord, Task, WorkspaceRef};
 use longhaul_core::time::SpanMs;
 use longhaul_store::{StoreError, StoredTask, TaskFilter};
 use longhaul_vcs::{
-    FileRules, GcCandidate, GitError, OpenError, RemoveError, Repo, SnapshotRef, SnapshotRequest,
-    Verdict, Worktree, disk_usage,
+    FileRules, GcCandidate, GitError, KeptBecause, OpenError, RemoveError, Repo, SnapshotRef,
+    SnapshotRequest, Verdict, Worktree, disk_usage,
 };
 
 use super::desk::{Desk, chain};
@@ -65,6 +65,8 @@ pub struct Plan {
     pub safe: bool,
     /// Why, to follow `safe because` or `kept because`.
     pub because: String,
+    /// [`Word::Forced`] would remove it: the snapshot holds what keeps it.
+    pub force_helps: bool,
     /// The command that runs before it is removed.
     pub teardown: Option<String>,
 }
@@ -76,8 +78,13 @@ pub enum RemovalError {
     #[error("it has no workspace of its own")]
     None,
     /// Something would be lost, or it is in use.
-    #[error("it is kept: {0}")]
-    Kept(String),
+    #[error("it is kept: {because}")]
+    Kept {
+        /// Why.
+        because: String,
+        /// [`Word::Forced`] would remove it.
+        force_helps: bool,
+    },
     /// Its `teardown` failed; the workspace is as that left it.
     #[error("`teardown` {}", .0.words)]
     Teardown(Box<TeardownRecord>),
@@ -150,7 +157,8 @@ impl<'d> Keeper<'d> {
             Err(RemovalError::None) => return Ok(None),
             found => found?,
         };
-        let plan = |disk_bytes, safe, because| Plan {
+        let plan = |disk_bytes, safe, because, force_helps| Plan {
+            force_helps,
             task,
             path: found.worktree.path.clone(),
             branch: found.worktree.branch.clone(),
@@ -168,17 +176,26 @@ impl<'d> Keeper<'d> {
                 disk_usage(&found.worktree.path),
                 false,
                 objection,
+                false,
             )));
         }
         if found.worktree.path.is_dir() && teardown::is_under_way(self.desk, &found) {
             let because = "its `teardown` was begun, and is gone on with".to_owned();
-            return Ok(Some(plan(disk_usage(&found.worktree.path), true, because)));
+            return Ok(Some(plan(
+                disk_usage(&found.worktree.path),
+                true,
+                because,
+                false,
+            )));
         }
         let candidate = self.candidate(&found, word)?;
         let verdicts = found.repo.gc_plan(std::slice::from_ref(&candidate));
         Ok(verdicts.into_iter().next().map(|v| match v.verdict {
-            Verdict::Kept { because } => plan(v.disk_bytes, false, because.to_string()),
-            Verdict::Safe { because } => plan(v.disk_bytes, true, because.to_string()),
+            Verdict::Kept { because } => {
+                let force_helps = force_helps(&because);
+                plan(v.disk_bytes, false, because.to_string(), force_helps)
+            }
+            Verdict::Safe { because } => plan(v.disk_bytes, true, because.to_string(), false),
         }))
     }
 
@@ -194,7 +211,10 @@ impl<'d> Keeper<'d> {
         // Read under the lock: what it says of the task holds until the lock goes.
         let found = self.find(task)?;
         if let Some(objection) = self.objection(&found, word) {
-            return Err(RemovalError::Kept(objection));
+            return Err(RemovalError::Kept {
+                because: objection,
+                force_helps: false,
+            });
         }
         // One that was cut short by a crash: what it has running is ours, and secured before it began.
         if found.worktree.path.is_dir() && teardown::is_under_way(self.desk, &found) {
@@ -202,7 +222,10 @@ impl<'d> Keeper<'d> {
         }
         let candidate = self.candidate(&found, word)?;
         let kept = |error| match error {
-            RemoveError::Kept { because } => RemovalError::Kept(because.to_string()),
+            RemoveError::Kept { because } => RemovalError::Kept {
+                force_helps: force_helps(&because),
+                because: because.to_string(),
+            },
             RemoveError::Git(error) => error.into(),
         };
         let first = self.snapshot(&found, "before removal")?;
@@ -286,7 +309,7 @@ impl<'d> Keeper<'d> {
                     tracing::info!(task = %id, "its workspace was removed: nothing is lost");
                     gone.push(id);
                 }
-                Err(RemovalError::None | RemovalError::Kept(_) | RemovalError::Busy) => {}
+                Err(RemovalError::None | RemovalError::Kept { .. } | RemovalError::Busy) => {}
                 Err(error) => {
                     tracing::warn!(task = %id, error = chain(&error), "its workspace stays");
                 }
@@ -408,6 +431,11 @@ impl<'d> Keeper<'d> {
 /// The task's worktree, if it has one of its own.
 fn own(task: &Task) -> Option<&WorkspaceRef> {
     task.carry.workspace.as_ref().filter(|w| w.branch.is_some())
+}
+
+/// Whether a snapshot holds what keeps it.
+const fn force_helps(because: &KeptBecause) -> bool {
+    matches!(because, KeptBecause::Uncommitted | KeptBecause::OffBranch)
 }
 
 /// Why the task still needs its workspace, if it does.

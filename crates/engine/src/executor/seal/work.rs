@@ -6,7 +6,7 @@ use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::spec::{CommitMode, TaskSpec};
 use longhaul_core::task::{RunStep, State, WorkspaceRef};
 use longhaul_vcs::{
-    BranchRepair, BranchState, ErrorClass, Oid, Protect, Repo, RepoPath, SealRequest,
+    BranchRepair, BranchState, ErrorClass, Oid, Protect, Repo, RepoPath, SealRequest, Snapshot,
     SnapshotRequest,
 };
 
@@ -106,6 +106,10 @@ pub(super) fn worktree(
                 .to_owned(),
         ),
         (BranchState::Broken, _, _) => Some("HEAD of the workspace cannot be read".to_owned()),
+        // With `keep`, what is missing may be an ignored file that no commit would hold.
+        _ if sealed.snapshot.skipped_total > 0 && spec.keep.is_empty() => {
+            Some(left_out(&sealed.snapshot))
+        }
         _ if sealed.end_commit.is_none() => Some("the branch is gone".to_owned()),
         _ if sealed.rewritten => Some(
             "the session rewrote history: the branch does not hold the commit it started from"
@@ -210,4 +214,24 @@ fn protection(repo: &Repo, spec: &TaskSpec) -> Result<Protect, Trouble> {
     });
     Protect::new(&spec.protect, task_file)
         .map_err(|e| Trouble::for_good(format!("`protect` is not a usable pattern: {e}")))
+}
+
+/// What neither snapshot nor commit could take up, in words: it would be missing from the result.
+fn left_out(snapshot: &Snapshot) -> String {
+    let named: Vec<String> = snapshot
+        .skipped
+        .iter()
+        .take(5)
+        .map(|file| format!("{} ({} bytes)", file.path, file.bytes))
+        .collect();
+    let more = snapshot.skipped_total - named.len();
+    let more = if more > 0 {
+        format!(", and {more} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "too large for a snapshot (`snapshot_max`), or unreadable, and so missing from the commit: {}{more}; commit, ignore or delete them",
+        named.join(", ")
+    )
 }
