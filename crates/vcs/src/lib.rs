@@ -15,10 +15,12 @@ mod gc;
 mod git;
 mod include;
 mod lock;
+mod merge;
 mod oid;
 mod path;
 mod procs;
 mod protect;
+mod queue;
 mod refs;
 mod repo;
 mod seal;
@@ -41,6 +43,10 @@ pub use oid::{NotAnOid, Oid};
 pub use path::{BadEscape, RepoPath};
 pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
+pub use queue::{
+    BaseStand, CandidateCommit, EntryEnd, LandEnd, Position, Queue, QueueError, Trial, TrialEntry,
+    TrialRequest, UndoEnd, UndoRequest,
+};
 pub use refs::{PutBack, RefChange, RefList};
 pub use repo::{Head, OpenError, Repo, StartError, top_level};
 pub use seal::{SealError, SealRequest, Sealed};

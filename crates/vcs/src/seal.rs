@@ -198,10 +198,12 @@ impl Repo {
         let commit = site.commit_tree(&NewCommit {
             tree,
             parents: &[at],
-            message: &message,
+            message: message.as_bytes(),
             date: None,
             sign: request.sign,
             longhaul_author: false,
+            author: None,
+            encoding: None,
         })?;
         Ok(Some(commit))
     }

@@ -1,7 +1,8 @@
 //! One place where git works: an explicit git folder, common folder and work tree. Everything that
 //! a replaced `.git` file, `commondir` file or `core.worktree` could redirect is said outright (L20).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::git::{Call, ConfigList, Git, GitError, overrides};
@@ -181,6 +182,15 @@ impl<'r> Site<'r> {
                 .env("GIT_AUTHOR_DATE", date)
                 .env("GIT_COMMITTER_DATE", date);
         }
+        if let Some(author) = commit.author {
+            call = call
+                .env("GIT_AUTHOR_NAME", OsStr::from_bytes(author.name))
+                .env("GIT_AUTHOR_EMAIL", OsStr::from_bytes(author.email))
+                .env("GIT_AUTHOR_DATE", OsStr::from_bytes(author.date));
+        }
+        if let Some(encoding) = commit.encoding {
+            call = self.with_setting(call, "i18n.commitEncoding", encoding);
+        }
         call = call.arg("commit-tree").arg(commit.tree.as_str());
         if commit.sign {
             call = call.arg("-S");
@@ -190,15 +200,40 @@ impl<'r> Site<'r> {
         }
         call.args(["-F", "-"]).stdin(commit.message).oid()
     }
+
+    /// One more setting than every call has.
+    fn with_setting(&self, call: Call<'r>, key: &str, value: &[u8]) -> Call<'r> {
+        let count = self.settings.iter().find(|(k, _)| k == "GIT_CONFIG_COUNT");
+        let n = count
+            .and_then(|(_, n)| n.to_str()?.parse::<usize>().ok())
+            .unwrap_or(0);
+        call.env("GIT_CONFIG_COUNT", (n + 1).to_string())
+            .env(format!("GIT_CONFIG_KEY_{n}"), key)
+            .env(format!("GIT_CONFIG_VALUE_{n}"), OsStr::from_bytes(value))
+    }
 }
 
 /// A commit to be made by plumbing: no hooks, and signed only if asked.
+#[derive(Clone, Copy)]
 pub(crate) struct NewCommit<'a> {
     pub(crate) tree: &'a Oid,
     pub(crate) parents: &'a [&'a Oid],
-    pub(crate) message: &'a str,
+    pub(crate) message: &'a [u8],
     pub(crate) date: Option<&'a str>,
     pub(crate) sign: bool,
     /// Ours even if git has an identity: snapshots and merges that nobody wrote.
     pub(crate) longhaul_author: bool,
+    /// Another author than the committer.
+    pub(crate) author: Option<Author<'a>>,
+    /// What the message is written in, if not UTF-8.
+    pub(crate) encoding: Option<&'a [u8]>,
+}
+
+/// Who wrote a change, as git keeps it.
+#[derive(Clone, Copy)]
+pub(crate) struct Author<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) email: &'a [u8],
+    /// `@seconds zone`.
+    pub(crate) date: &'a [u8],
 }

@@ -1,10 +1,10 @@
 //! The commit that a dependent task starts from: its dependencies' branches merged on objects alone,
 //! in nobody's checkout (T3). Not the merge queue.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::git::GitError;
+use crate::merge::{Conflict, Merged, Sides, hunks, merge};
 use crate::oid::Oid;
 use crate::path::RepoPath;
 use crate::repo::Repo;
@@ -12,9 +12,6 @@ use crate::site::{NewCommit, Site};
 
 /// The most of a conflict that is given as text, in bytes.
 const REPORT_LIMIT: usize = 16 << 10;
-/// The most of one conflicted file in that text.
-const FILE_LIMIT: usize = 4 << 10;
-const FILES_SHOWN: usize = 8;
 
 /// Where a task can start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +41,15 @@ pub struct ConflictPath {
     pub kind: ConflictKind,
 }
 
+impl ConflictPath {
+    fn of(conflict: &Conflict) -> Self {
+        Self {
+            path: conflict.place.clone(),
+            kind: ConflictKind::of(conflict.stages),
+        }
+    }
+}
+
 /// How a path conflicts, read from the stages that git leaves (never from its words).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictKind {
@@ -60,6 +66,17 @@ pub enum ConflictKind {
 }
 
 impl ConflictKind {
+    /// From the stages that a path has: bit 0 the base, bit 1 ours, bit 2 theirs.
+    const fn of(stages: u8) -> Self {
+        match stages {
+            7 => Self::Content,
+            6 => Self::AddAdd,
+            3 => Self::DeletedByThem,
+            5 => Self::DeletedByUs,
+            _ => Self::Structure,
+        }
+    }
+
     /// A few words for people and prompts.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -95,10 +112,16 @@ impl Repo {
                 merged = with.clone();
                 continue;
             }
-            let trial = merge(&site, &merged, with)?;
+            let sides = Sides {
+                base: None,
+                ours: &merged,
+                theirs: with,
+            };
+            let trial = merge(&site, sides)?;
             if !trial.clean {
-                let report = report(&site, &trial)?;
-                let (with, paths) = (with.clone(), trial.paths);
+                let paths: Vec<_> = trial.conflicts.iter().map(ConflictPath::of).collect();
+                let report = report(&site, &trial, &paths)?;
+                let with = with.clone();
                 return Ok(StartPoint::Conflict {
                     merged,
                     with,
@@ -110,83 +133,21 @@ impl Repo {
             merged = site.commit_tree(&NewCommit {
                 tree: &trial.tree,
                 parents: &[&merged, with],
-                message: &format!("Merge {} as a dependency\n", with.short()),
+                message: format!("Merge {} as a dependency\n", with.short()).as_bytes(),
                 date: Some(&date),
                 sign: false,
                 longhaul_author: true,
+                author: None,
+                encoding: None,
             })?;
         }
         Ok(StartPoint::Commit(merged))
     }
 }
 
-struct Trial {
-    clean: bool,
-    tree: Oid,
-    paths: Vec<ConflictPath>,
-}
-
-fn merge(site: &Site<'_>, ours: &Oid, theirs: &Oid) -> Result<Trial, GitError> {
-    let output = site
-        .call()
-        .args(["merge-tree", "--write-tree", "-z", "--no-messages"])
-        .args([ours.as_str(), theirs.as_str()])
-        .output()?;
-    let mut fields = output.stdout.split(|b| *b == 0);
-    // A revision that cannot be resolved also ends with 1: only an oid in the output counts.
-    let tree = fields.next().and_then(|f| Oid::parse(f).ok());
-    match (output.code, tree) {
-        (Some(0), Some(tree)) => Ok(Trial {
-            clean: true,
-            tree,
-            paths: Vec::new(),
-        }),
-        (Some(1), Some(tree)) => Ok(Trial {
-            clean: false,
-            tree,
-            paths: conflicts(fields),
-        }),
-        (Some(0 | 1), None) => Err(output.malformed("the oid of a tree")),
-        _ => Err(output.failure()),
-    }
-}
-
-/// `mode oid stage TAB path` records, joined by path.
-fn conflicts<'o>(records: impl Iterator<Item = &'o [u8]>) -> Vec<ConflictPath> {
-    let mut stages: BTreeMap<RepoPath, u8> = BTreeMap::new();
-    for record in records.take_while(|r| !r.is_empty()) {
-        let Some(tab) = record.iter().position(|b| *b == b'\t') else {
-            continue;
-        };
-        let stage = match record[..tab].last() {
-            Some(b'1') => 1,
-            Some(b'2') => 2,
-            Some(b'3') => 4,
-            _ => 0,
-        };
-        *stages
-            .entry(RepoPath::from_bytes(&record[tab + 1..]))
-            .or_default() |= stage;
-    }
-    let kind = |bits: u8| match bits {
-        7 => ConflictKind::Content,
-        6 => ConflictKind::AddAdd,
-        3 => ConflictKind::DeletedByThem,
-        5 => ConflictKind::DeletedByUs,
-        _ => ConflictKind::Structure,
-    };
-    stages
-        .into_iter()
-        .map(|(path, bits)| ConflictPath {
-            path,
-            kind: kind(bits),
-        })
-        .collect()
-}
-
-fn report(site: &Site<'_>, trial: &Trial) -> Result<String, GitError> {
+fn report(site: &Site<'_>, trial: &Merged, paths: &[ConflictPath]) -> Result<String, GitError> {
     let mut text = String::new();
-    for conflict in &trial.paths {
+    for conflict in paths {
         if text.len() > REPORT_LIMIT / 2 {
             text.push_str("(more paths are not listed)\n");
             break;
@@ -194,44 +155,8 @@ fn report(site: &Site<'_>, trial: &Trial) -> Result<String, GitError> {
         writeln!(text, "{}: {}", conflict.path, conflict.kind.words())
             .expect("writing to a string cannot fail");
     }
-    for conflict in trial.paths.iter().take(FILES_SHOWN) {
-        let mut object = format!("{}:", trial.tree).into_bytes();
-        object.extend_from_slice(conflict.path.as_bytes());
-        let object: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(object);
-        let blob = site
-            .call()
-            .args(["cat-file", "blob"])
-            .arg(object)
-            .cut_at(1 << 20)
-            .output()?;
-        let Ok(content) = std::str::from_utf8(&blob.stdout) else {
-            continue;
-        };
-        let hunk = conflicted_part(content);
-        if hunk.is_empty() || text.len() + hunk.len() > REPORT_LIMIT {
-            continue;
-        }
-        write!(text, "\n{}:\n{hunk}", conflict.path).expect("writing to a string cannot fail");
-    }
-    Ok(text)
-}
-
-/// The lines between conflict markers, at most [`FILE_LIMIT`] bytes of whole lines.
-fn conflicted_part(content: &str) -> String {
-    let mut out = String::new();
-    let mut inside = false;
-    for line in content.split_inclusive('\n') {
-        inside |= line.starts_with("<<<<<<< ");
-        if inside {
-            if out.len() + line.len() > FILE_LIMIT {
-                out.push_str("[cut here: the conflict goes on]\n");
-                break;
-            }
-            out.push_str(line);
-        }
-        inside &= !line.starts_with(">>>>>>> ");
-    }
-    out
+    let hunks = hunks(site, trial, REPORT_LIMIT.saturating_sub(text.len()))?;
+    Ok(text + &hunks)
 }
 
 fn later_date(site: &Site<'_>, a: &Oid, b: &Oid) -> Result<String, GitError> {
@@ -260,30 +185,14 @@ mod tests {
 
     #[test]
     fn kinds_come_from_stages() {
-        let z = "a".repeat(40);
-        let records: Vec<Vec<u8>> = [
-            (1, "b"),
-            (2, "b"),
-            (3, "b"),
-            (2, "n\n"),
-            (3, "n\n"),
-            (1, "d"),
-            (3, "d"),
-        ]
-        .iter()
-        .map(|(stage, path)| format!("100644 {z} {stage}\t{path}").into_bytes())
-        .collect();
-        let kinds: Vec<_> = conflicts(records.iter().map(Vec::as_slice))
-            .into_iter()
-            .map(|c| c.kind)
-            .collect();
-        assert_eq!(
-            kinds,
-            [
-                ConflictKind::Content,
-                ConflictKind::DeletedByUs,
-                ConflictKind::AddAdd
-            ]
-        );
+        for (stages, kind) in [
+            (7, ConflictKind::Content),
+            (6, ConflictKind::AddAdd),
+            (3, ConflictKind::DeletedByThem),
+            (5, ConflictKind::DeletedByUs),
+            (1, ConflictKind::Structure),
+        ] {
+            assert_eq!(ConflictKind::of(stages), kind);
+        }
     }
 }

@@ -62,7 +62,7 @@ impl ConfigList {
 }
 
 /// Given to every call: what must hold whoever wrote the config.
-const FIXED: [(&str, &str); 29] = [
+const FIXED: [(&str, &str); 33] = [
     // We name an empty grafts file ourselves; the hint about it would stand in every message.
     ("advice.graftFileDeprecated", "false"),
     ("core.hooksPath", "/dev/null"),
@@ -93,6 +93,11 @@ const FIXED: [(&str, &str); 29] = [
     ("color.ui", "false"),
     ("merge.directoryRenames", "conflict"),
     ("merge.conflictStyle", "zdiff3"),
+    // A merge is a matter of its commits alone: what a user prefers must not change what lands.
+    ("merge.renames", "true"),
+    ("merge.renameLimit", "7000"),
+    ("merge.renormalize", "false"),
+    ("diff.algorithm", "histogram"),
 ];
 
 /// The settings as environment variables (`GIT_CONFIG_COUNT` and friends), which, unlike `-c`,

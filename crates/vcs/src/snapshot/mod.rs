@@ -236,10 +236,12 @@ impl Repo {
             let commit = site.commit_tree(&NewCommit {
                 tree,
                 parents: &parents,
-                message: &format!("longhaul snapshot: {}\n", request.reason),
+                message: format!("longhaul snapshot: {}\n", request.reason).as_bytes(),
                 date: None,
                 sign: false,
                 longhaul_author: true,
+                author: None,
+                encoding: None,
             })?;
             if site.move_ref(
                 &request.reference,

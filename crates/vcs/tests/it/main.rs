@@ -9,6 +9,7 @@ mod crash;
 mod files;
 mod hostile;
 mod oddities;
+mod queue;
 mod refs;
 mod seal;
 mod support;

@@ -1,0 +1,127 @@
+//! The integration ref: what has landed. It is made at base, goes along with what the user commits on
+//! base, and is otherwise moved only by landings (L8).
+
+use crate::git::GitError;
+use crate::oid::Oid;
+use crate::site::Site;
+
+use super::{Queue, QueueError};
+
+/// A commit with its tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The commit.
+    pub commit: Oid,
+    /// Its tree.
+    pub tree: Oid,
+}
+
+/// Where the base branch and what has landed stand to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BaseStand {
+    /// Both hold the same commit.
+    Even,
+    /// Base has not followed yet.
+    Behind {
+        /// Base's commit.
+        base: Oid,
+    },
+    /// The user committed on base beside what has landed.
+    Diverged {
+        /// Base's commit.
+        base: Position,
+    },
+}
+
+/// The two refs of a queue.
+pub(super) struct Refs {
+    pub(super) base: Option<Position>,
+    pub(super) tip: Option<Position>,
+}
+
+impl Queue<'_> {
+    /// What has landed, if the queue was ever used.
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn tip(&self) -> Result<Option<Position>, QueueError> {
+        Ok(self.refs(&self.site()?)?.tip)
+    }
+
+    /// Makes the integration ref if there is none, and lets it take over what the user committed on
+    /// base if nothing else has landed since. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`QueueError::NoBase`], or if git cannot be run.
+    pub fn bring_up(&self) -> Result<(Position, BaseStand), QueueError> {
+        self.bring_up_in(&self.site()?)
+    }
+
+    pub(super) fn site(&self) -> Result<Site<'_>, QueueError> {
+        if self.repo.is_plain() {
+            return Err(QueueError::Plain);
+        }
+        Ok(self.repo.objects()?)
+    }
+
+    pub(super) fn bring_up_in(&self, site: &Site<'_>) -> Result<(Position, BaseStand), QueueError> {
+        loop {
+            let Refs { base, tip } = self.refs(site)?;
+            let base = base.ok_or_else(|| QueueError::NoBase {
+                base: self.base.to_owned(),
+            })?;
+            if let Some(tip) = &tip {
+                if tip.commit == base.commit {
+                    return Ok((base, BaseStand::Even));
+                }
+                if site.is_ancestor(&base.commit, &tip.commit)? {
+                    let base = base.commit;
+                    return Ok((tip.clone(), BaseStand::Behind { base }));
+                }
+                if !site.is_ancestor(&tip.commit, &base.commit)? {
+                    return Ok((tip.clone(), BaseStand::Diverged { base }));
+                }
+            }
+            let from = tip.as_ref().map(|tip| &tip.commit);
+            let why = "longhaul: take over the base branch";
+            if site.move_ref(&self.integration_ref(), &base.commit, from, why)? {
+                return Ok((base, BaseStand::Even));
+            }
+        }
+    }
+
+    pub(super) fn refs(&self, site: &Site<'_>) -> Result<Refs, GitError> {
+        let (base, tip) = (self.base_ref(), self.integration_ref());
+        let listing = site
+            .call()
+            .args([
+                "for-each-ref",
+                "--format=%(refname)%00%(objectname)%00%(tree)",
+                &base,
+                &tip,
+            ])
+            .ok()?;
+        let mut refs = Refs {
+            base: None,
+            tip: None,
+        };
+        for line in listing.stdout.split(|b| *b == b'\n') {
+            let mut fields = line.split(|b| *b == 0);
+            let (Some(name), Some(commit), Some(tree)) =
+                (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            let (Ok(commit), Ok(tree)) = (Oid::parse(commit), Oid::parse(tree)) else {
+                continue;
+            };
+            let position = Some(Position { commit, tree });
+            if name == base.as_bytes() {
+                refs.base = position;
+            } else if name == tip.as_bytes() {
+                refs.tip = position;
+            }
+        }
+        Ok(refs)
+    }
+}

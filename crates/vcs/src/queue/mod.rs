@@ -1,0 +1,70 @@
+//! The git side of a line of the merge queue (landing.md L8–L18, decision 007): candidates made on
+//! objects, landed by compare-and-swap on a ref of the queue's own. What is tried, when and in which
+//! order is `longhaul_core::queue`'s to say; the user's checkout is written only by `follow`.
+
+mod author;
+mod error;
+mod fold;
+mod integration;
+mod land;
+mod linear;
+mod trial;
+mod undo;
+
+use crate::oid::Oid;
+use crate::repo::Repo;
+
+pub use error::QueueError;
+pub use integration::{BaseStand, Position};
+pub use land::LandEnd;
+pub use trial::{CandidateCommit, EntryEnd, Trial, TrialEntry, TrialRequest};
+pub use undo::{UndoEnd, UndoRequest};
+
+/// Candidates are kept from git's collection under this.
+const PINS: &str = "refs/longhaul/queue/";
+/// What has landed, by base branch.
+const INTEGRATION: &str = "refs/longhaul/integration/";
+
+/// The queue of one base branch of a repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'r> {
+    repo: &'r Repo,
+    base: &'r str,
+}
+
+impl Repo {
+    /// The queue of a base branch, named without `refs/heads/`.
+    #[must_use]
+    pub const fn queue<'r>(&'r self, base: &'r str) -> Queue<'r> {
+        Queue { repo: self, base }
+    }
+}
+
+impl Queue<'_> {
+    /// Full name of the ref that says what has landed.
+    #[must_use]
+    pub fn integration_ref(&self) -> String {
+        format!("{INTEGRATION}{}", self.base)
+    }
+
+    /// Full name of the base branch.
+    #[must_use]
+    pub fn base_ref(&self) -> String {
+        format!("refs/heads/{}", self.base)
+    }
+}
+
+/// Full name of the ref that keeps a candidate.
+fn pin_ref(pin: &str) -> String {
+    format!("{PINS}{pin}")
+}
+
+/// A date as git takes it.
+fn git_date(seconds: u64) -> String {
+    format!("@{seconds} +0000")
+}
+
+/// The command with which a person sees a conflict again.
+fn reproduce(ours: &Oid, theirs: &Oid) -> String {
+    format!("git merge-tree --write-tree {ours} {theirs}")
+}
