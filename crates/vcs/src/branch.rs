@@ -59,6 +59,20 @@ pub enum Unfinished {
     Bisect,
 }
 
+impl Unfinished {
+    /// A word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Conflicts | Self::Merge => "merge",
+            Self::Rebase => "rebase",
+            Self::CherryPick => "cherry-pick",
+            Self::Revert => "revert",
+            Self::Bisect => "bisection",
+        }
+    }
+}
+
 /// A worktree's branch as it was found, and the commit that its work stands at.
 pub(crate) struct Stand {
     pub(crate) state: BranchState,

@@ -44,8 +44,9 @@ pub use path::{BadEscape, RepoPath};
 pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
 pub use queue::{
-    BaseStand, CandidateCommit, EntryEnd, LandEnd, Position, Queue, QueueError, Trial, TrialEntry,
-    TrialRequest, UndoEnd, UndoRequest,
+    AdvanceCheckout, BaseStand, CandidateCommit, EntryEnd, FollowIntent, FollowPlan,
+    FollowRecovery, LandEnd, Position, Queue, QueueError, Trial, TrialEntry, TrialRequest, UndoEnd,
+    UndoRequest,
 };
 pub use refs::{PutBack, RefChange, RefList};
 pub use repo::{Head, OpenError, Repo, StartError, top_level};

@@ -3,11 +3,14 @@
 //! order is `longhaul_core::queue`'s to say; the user's checkout is written only by `follow`.
 
 mod author;
+mod checkout;
 mod error;
 mod fold;
+mod follow;
 mod integration;
 mod land;
 mod linear;
+mod recover;
 mod trial;
 mod undo;
 
@@ -15,6 +18,7 @@ use crate::oid::Oid;
 use crate::repo::Repo;
 
 pub use error::QueueError;
+pub use follow::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
 pub use integration::{BaseStand, Position};
 pub use land::LandEnd;
 pub use trial::{CandidateCommit, EntryEnd, Trial, TrialEntry, TrialRequest};

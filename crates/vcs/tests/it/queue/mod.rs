@@ -1,5 +1,6 @@
 //! The git side of the merge queue, with real git.
 
+mod following;
 mod landing;
 mod styles;
 
