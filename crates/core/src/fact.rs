@@ -63,6 +63,11 @@ pub enum Order {
     },
     /// Accept what is there.
     Approve,
+    /// Something for its agent: read at the end of the turn, or in the next prompt.
+    Send {
+        /// What.
+        text: String,
+    },
     /// Hold it at the end of its turn.
     Pause,
     /// Let it go on.

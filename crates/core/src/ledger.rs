@@ -124,6 +124,10 @@ causes! {
     OperatorApprove = "operator_approve",
     /// `pause`.
     OperatorPause = "operator_pause",
+    /// A person said something to its agent.
+    OperatorSend = "operator_send",
+    /// Another turn, for what a person said during the last one.
+    NextTurn = "next_turn",
     /// `resume`.
     OperatorResume = "operator_resume",
     /// `drain --stop`.

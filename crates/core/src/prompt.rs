@@ -131,6 +131,9 @@ fn why(reason: &RetryReason, verdict: Option<&Verdict>) -> String {
             }
         },
         RetryReason::Operator => "A person asked for another attempt.".to_owned(),
+        RetryReason::Said => {
+            "The person in charge said something while you worked. Mind it, then finish.".to_owned()
+        }
         RetryReason::DependencyConflict { report } => format!(
             "This work builds on several branches whose changes conflict. The working tree holds the base branch; merge these, resolving the conflicts so that the intent of each is kept:\n\n{report}"
         ),

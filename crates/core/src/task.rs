@@ -157,6 +157,9 @@ pub struct Carry {
     pub reason: Option<RetryReason>,
     /// A person's note for the next attempt.
     pub note: Option<String>,
+    /// What a person said since the last prompt was made; it becomes part of the next one's note.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<String>,
     /// A person accepted the drift of the workspace.
     pub drift_accepted: bool,
     /// What other hands changed before the current attempt, for its prompt.
@@ -222,6 +225,8 @@ pub enum RetryReason {
     },
     /// A person asked for it.
     Operator,
+    /// A person said something while the agent worked.
+    Said,
     /// The dependencies' results conflict; the first attempt has to resolve it.
     DependencyConflict {
         /// Paths and kinds.

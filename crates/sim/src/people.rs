@@ -157,7 +157,13 @@ impl Sim {
             20 => What::Drain { stop: true },
             21..=23 => What::Undrain,
             24 => What::Estop,
-            25..=28 => What::Thaw,
+            25..=27 => What::Thaw,
+            28 => What::Order(
+                task,
+                Order::Send {
+                    text: format!("said at {}", self.t),
+                },
+            ),
             _ => What::Status,
         };
         let again = self.rng.permille(100);

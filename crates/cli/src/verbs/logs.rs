@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 }
 
 /// The log from the daemon, to its end or to Ctrl-C.
-fn follow_log(
+pub(super) fn follow_log(
     client: &Client,
     request: LogRequest<'_>,
     show: &mut dyn FnMut(Piece) -> Result<(), Failure>,

@@ -3,6 +3,7 @@
 
 mod add;
 mod approve;
+mod attach;
 mod cancel;
 mod completions;
 mod config;
@@ -73,6 +74,7 @@ verbs! {
     Ls => ls,
     Show => show,
     Logs => logs,
+    Attach => attach,
     Report => report,
     Events => events,
     Send => send,

@@ -10,12 +10,13 @@ use crate::failure::{Failure, Outcome};
 use crate::output::text::clean;
 
 /// Most bytes of a text.
-const TEXT_MAX: u64 = 1 << 20;
+const TEXT_MAX: u64 = 1 << 16;
 
-/// Say something to a live session
+/// Say something to a task's agent
 ///
-/// Only for agents that take input while they work. For all others, leave a note for the next
-/// attempt: `longhaul retry TASK --note TEXT`.
+/// The agent reads it when its turn ends and goes on in the same conversation, before anything is
+/// checked; no retry is used up. A task that waits gives it to its agent with the next prompt. To interrupt
+/// the agent instead: `longhaul retry TASK --note TEXT`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul send parser 'leave the lexer alone'

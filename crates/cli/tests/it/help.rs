@@ -27,7 +27,7 @@ fn verbs(world: &World) -> Vec<Vec<String>> {
     found
 }
 
-const TOP: [&str; 32] = [
+const TOP: [&str; 33] = [
     "add",
     "approve",
     "cancel",
@@ -41,6 +41,7 @@ const TOP: [&str; 32] = [
     "events",
     "init",
     "logs",
+    "attach",
     "ls",
     "man",
     "pause",

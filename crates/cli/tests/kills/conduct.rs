@@ -90,6 +90,48 @@ fn t14_s2_broken_turns_are_told_apart_and_end_in_done() {
 }
 
 #[test]
+fn what_a_person_sends_is_read_in_another_turn_and_uses_up_no_retry() {
+    let mut scene = Scene::new();
+    let (now, checks) = (scene.wait_for("now"), scene.wait_for("checks"));
+    scene.tasks(&format!(
+        "[[task]]\nname = \"listens\"\nmax_retries = 0\nprompt = '''\n{START}\n@attempt 1\nwrite a.txt a\nrun {now}\n@attempt 2..\nexpect-prompt mind the gap\nexpect-prompt and the step\nwrite b.txt b\n@all\ndone\n'''\n\
+         [[task.check]]\nname = \"both\"\nrun = \"{checks}; test -e a.txt && test -e b.txt\"\n"
+    ));
+    scene.longhaul(&["trust", "--yes"]).expect_code(0);
+    scene.start();
+    let task = scene.until("listens", "at work", is_live);
+    for text in ["mind the gap", "and the step"] {
+        let said = scene.longhaul(&["send", "listens", text]).expect_code(0);
+        assert!(
+            said.stdout.contains("when its turn ends"),
+            "{}",
+            said.stdout
+        );
+    }
+    // What was said outlives the daemon.
+    scene.daemon().unwrap().kill();
+    scene.open("now");
+    scene.longhaul(&["daemon", "start"]);
+    let task = scene.until("listens", "checked", |t| {
+        t.fence > task.fence && t.state.word() == StateWord::Verifying
+    });
+    assert_eq!((task.tally.retries, task.tally.restarts), (0, 0));
+    assert!(task.carry.messages.is_empty() && task.carry.note.is_none());
+    let late = scene
+        .longhaul(&["send", "listens", "one more"])
+        .expect_code(7);
+    assert!(late.stderr.contains("retry --note"), "{}", late.stderr);
+    scene.open("checks");
+    scene.until_state("listens", StateWord::Done);
+    scene
+        .longhaul(&["send", "listens", "too late"])
+        .expect_code(7);
+    scene.longhaul(&["send", "nobody", "hello"]).expect_code(6);
+    scene.longhaul(&["attach", "listens"]).expect_code(7);
+    scene.audit(&[("listens", StateWord::Done)]);
+}
+
+#[test]
 fn s2_a_flood_a_held_pipe_and_an_unread_prompt_hold_nothing_up() {
     let mut scene = Scene::new();
     scene

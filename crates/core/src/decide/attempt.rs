@@ -64,6 +64,7 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             }
             draft.task.carry.drift.clone_from(drift);
             draft.task.carry.drift_accepted = false;
+            draft.hear();
             draft.task.state = State::Assigned {
                 step: AssignStep::Launch,
             };

@@ -164,6 +164,18 @@ impl Draft {
             .change(Cause::Retry, Actor::Daemon, data)
     }
 
+    /// What a person said becomes part of the note of the prompt that is made now.
+    pub(super) fn hear(&mut self) {
+        let carry = &mut self.task.carry;
+        let said = carry
+            .note
+            .take()
+            .into_iter()
+            .chain(carry.messages.drain(..));
+        let said: Vec<String> = said.collect();
+        carry.note = (!said.is_empty()).then(|| said.join("\n\n"));
+    }
+
     /// Another attempt that counts against `max_restarts`, or a person.
     pub(super) fn restart(
         mut self,

@@ -211,6 +211,14 @@ fn completed(mut draft: Draft, sealed: &Sealed, denials: &[Denial], policy: &Pol
             "its work is kept under a snapshot; mend the branch, then `longhaul retry`, or `cancel`",
         );
     }
+    if !draft.task.carry.messages.is_empty() {
+        // The turn is not judged: the agent does not know yet what is wanted.
+        draft.task.carry.reason = Some(RetryReason::Said);
+        let data = json!({ "messages": draft.task.carry.messages.len() });
+        return draft
+            .ready(None)
+            .change(Cause::NextTurn, Actor::Operator, data);
+    }
     if !sealed.protected.is_empty() {
         let reason = format!("changed protected files: {}", sealed.protected.join(", "));
         return verify::built_in_fail(draft, "protect", &reason, policy);

@@ -11,6 +11,9 @@ use crate::task::{DoneBasis, NeedKind, ParkCause, RetryReason, RunStep, State, S
 use crate::time::Now;
 use crate::usage::{MicroUsd, Usage};
 
+/// Most bytes of what an agent has not read yet.
+const MESSAGES_MAX: usize = 64 * 1024;
+
 pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
     let word = task.state.word();
     if word.is_final() {
@@ -21,6 +24,7 @@ pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
             | Order::Stop
             | Order::Retry { .. }
             | Order::Approve
+            | Order::Send { .. }
             | Order::Pause
             | Order::Resume => Outcome::Refuse(format!(
                 "the task is {word}, which is final; add it again if more is wanted"
@@ -36,6 +40,7 @@ pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
             add_tokens,
         } => retry(task, note.as_deref(), *add_budget, *add_tokens, now),
         Order::Approve => approve(task, now),
+        Order::Send { text } => send(task, text, now),
         Order::Pause if task.hold => Outcome::Ignore("paused already"),
         Order::Pause => {
             let mut draft = Draft::new(task, now);
@@ -72,6 +77,46 @@ pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
             _ => halt(task, Halt::Estop, Cause::Estopped, now),
         },
     }
+}
+
+/// For the agent: told at the end of its turn, or in the prompt that comes next.
+fn send(task: &Task, text: &str, now: Now) -> Outcome {
+    let refuse = |why: &str| Outcome::Refuse(why.to_owned());
+    match &task.state {
+        State::NeedsHuman { .. } => {
+            return refuse("the task waits for you; `longhaul retry --note TEXT` answers it");
+        }
+        State::Verifying { .. } => {
+            return refuse(
+                "the agent has finished and its checks run; `longhaul retry --note TEXT` makes another attempt",
+            );
+        }
+        _ if task.carry.resume_checks.is_some() => {
+            return refuse(
+                "the agent has finished and its checks go on next; `longhaul retry --note TEXT` makes another attempt",
+            );
+        }
+        _ if task.carry.approving.is_some() => {
+            return refuse("the task's work was approved, and is committed now");
+        }
+        _ if matches!(task.halt, Some(Halt::Cancel)) => {
+            return refuse("the task is being cancelled");
+        }
+        _ => {}
+    }
+    let said: usize = task.carry.messages.iter().map(String::len).sum();
+    if said + text.len() > MESSAGES_MAX {
+        return refuse(
+            "the agent has not read what was said before, and there is no room for more",
+        );
+    }
+    let mut draft = Draft::new(task, now);
+    draft.task.carry.messages.push(text.to_owned());
+    draft.change(
+        Cause::OperatorSend,
+        Actor::Operator,
+        json!({ "text": text }),
+    )
 }
 
 /// Stops what lives first; the move follows when it is seen to be over (T17).

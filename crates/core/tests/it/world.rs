@@ -424,6 +424,12 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
             }),
         ),
         ("approve", order(Order::Approve)),
+        (
+            "send",
+            order(Order::Send {
+                text: "mind the gap".into(),
+            }),
+        ),
         ("pause", order(Order::Pause)),
         ("resume", order(Order::Resume)),
         ("drain", order(Order::Drain)),

@@ -76,16 +76,7 @@ impl<S: Store> Machine<S> {
                 self.release(Release::Thaw, now);
                 Reply::Ok("work goes on".to_owned())
             }
-            Command::Send { task, .. } => match self.index.get(task).map(|t| t.state.word()) {
-                None => refused(
-                    RefusalClass::Conflict,
-                    "the task has ended, so no session is there to read it; `longhaul add` hands in what is still wanted",
-                ),
-                Some(_) => refused(
-                    RefusalClass::Conflict,
-                    "this session takes no text while it runs; `longhaul retry ID --note TEXT` gives it to the next attempt",
-                ),
-            },
+            Command::Send { task, text } => self.send(task, text, now),
             Command::Status => Reply::Status(Box::new(self.status(now))),
             Command::Live { tasks } => Reply::Live(self.live_sessions(tasks, now.wall)),
             Command::Shutdown => {
@@ -129,6 +120,27 @@ impl<S: Store> Machine<S> {
             })
             .and_then(|t| t.terms.exclusive_folder.as_deref())
             .is_some_and(|folder| self.index.load().works_in(folder))
+    }
+
+    fn send(&mut self, id: TaskId, text: String, now: Now) -> Reply {
+        match self.fact(
+            id,
+            &Fact::Operator {
+                order: Order::Send { text },
+            },
+            now,
+        ) {
+            Outcome::Change(change) if change.task.state.word().is_active() => Reply::Ok(
+                "the agent reads it when its turn ends, and goes on in the same conversation"
+                    .to_owned(),
+            ),
+            Outcome::Change(_) => Reply::Ok("the agent reads it with its next prompt".to_owned()),
+            Outcome::Ignore("no such task") => {
+                refused(RefusalClass::NotFound, "there is no such task")
+            }
+            Outcome::Ignore(why) => refused(RefusalClass::Conflict, why),
+            Outcome::Refuse(why) => refused(RefusalClass::Conflict, &why),
+        }
     }
 
     fn order_active(&mut self, order: &Order, now: Now) -> usize {

@@ -24,7 +24,7 @@ const SUBMIT_MAX: usize = 20_000;
 /// Tasks of one order.
 const ORDER_MAX: usize = 10_000;
 /// Bytes of a text for a session.
-const SEND_MAX: usize = 1 << 20;
+const SEND_MAX: usize = 1 << 16;
 
 pub(super) async fn list(
     State(app): State<App>,

@@ -127,6 +127,12 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
             "approved by a person",
         ),
         Cause::OperatorPause => "paused by a person".to_owned(),
+        Cause::OperatorSend => data.with(
+            "text",
+            |t| format!("a person says: {t}"),
+            "a person says something",
+        ),
+        Cause::NextTurn => "another turn, for what a person said".to_owned(),
         Cause::OperatorResume => "resumed by a person".to_owned(),
         Cause::Drained => stops("drain"),
         Cause::Estopped => stops("estop"),

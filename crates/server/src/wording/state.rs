@@ -134,6 +134,7 @@ fn retry_note(scene: &Scene<'_>) -> Option<String> {
             }
         }
         RetryReason::Operator => "asked for by a person".to_owned(),
+        RetryReason::Said => "a person said something".to_owned(),
         RetryReason::DependencyConflict { .. } => {
             "the results it depends on conflict; the agent resolves that first".to_owned()
         }
