@@ -23,6 +23,7 @@ mod protect;
 mod queue;
 mod refs;
 mod repo;
+mod rework;
 mod seal;
 mod settings;
 mod site;
@@ -45,11 +46,12 @@ pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
 pub use queue::{
     AdvanceCheckout, BaseStand, CandidateCommit, EntryEnd, FollowIntent, FollowPlan,
-    FollowRecovery, LandEnd, Position, Queue, QueueError, Trial, TrialEntry, TrialRequest, UndoEnd,
-    UndoRequest,
+    FollowRecovery, LandEnd, Position, Queue, QueueError, Slot, SlotError, SlotPlan, Trial,
+    TrialEntry, TrialRequest, UndoEnd, UndoRequest,
 };
 pub use refs::{PutBack, RefChange, RefList};
 pub use repo::{Head, OpenError, Repo, StartError, top_level};
+pub use rework::MergeBegun;
 pub use seal::{SealError, SealRequest, Sealed};
 pub use settings::{RestoreGuardError, SettingsMark};
 pub use snapshot::{

@@ -49,6 +49,8 @@ pub(crate) struct Conflict {
     pub(crate) kind: ConflictKind,
     /// Which stages git left: bit 0 the base, bit 1 ours, bit 2 theirs.
     pub(crate) stages: u8,
+    /// `mode oid stage` of each, as an index takes them.
+    pub(crate) entries: Vec<Vec<u8>>,
 }
 
 /// Merges two commits. A revision that cannot be resolved is an error, not a conflict.
@@ -132,6 +134,7 @@ struct Seen {
     stages: u8,
     modes: [Option<Vec<u8>>; 3],
     ids: [Option<Vec<u8>>; 3],
+    entries: Vec<Vec<u8>>,
     kind: Option<ConflictKind>,
     known_as: Option<RepoPath>,
 }
@@ -143,6 +146,7 @@ impl Seen {
             path: self.known_as.unwrap_or_else(|| place.clone()),
             place,
             stages: self.stages,
+            entries: self.entries,
         }
     }
 
@@ -186,6 +190,7 @@ fn note_stage(paths: &mut BTreeMap<RepoPath, Seen>, first: u8, rest: &[u8]) -> O
     seen.stages |= 1 << at;
     seen.modes[at] = Some(mode.to_vec());
     seen.ids[at] = Some(id.to_vec());
+    seen.entries.push(record[..tab].to_vec());
     Some(())
 }
 

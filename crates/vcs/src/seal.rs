@@ -12,6 +12,7 @@ use crate::oid::Oid;
 use crate::path::RepoPath;
 use crate::protect::Protect;
 use crate::repo::{Head, Repo};
+use crate::rework::Merging;
 use crate::site::{NewCommit, Site};
 use crate::snapshot::{Seen, Snapshot, SnapshotRequest};
 use crate::worktree::{Worktree, admin};
@@ -65,8 +66,11 @@ pub struct Sealed {
     pub branch: BranchState,
     /// What was done about it.
     pub repair: BranchRepair,
-    /// git was left in the middle of something; nothing was committed then.
+    /// git was left in the middle of something; nothing was committed then. A merge that we began is
+    /// finished by the seal if its conflicts are resolved.
     pub unfinished: Option<Unfinished>,
+    /// Paths of a merge that we began whose conflicts are not resolved.
+    pub unresolved: Vec<RepoPath>,
     /// git's folder of the worktree was changed as git does not do; it was put right.
     pub tampered: Option<&'static str>,
     /// The branch does not hold its base any more: the session rewrote its history.
@@ -132,11 +136,18 @@ impl Repo {
             Ok(_) | Err(_) => (self.objects()?, false),
         };
         let stand = stand(&site, worktree, &seen.head)?;
-        let pending = if whole {
+        let mut pending = if whole {
             unfinished(&site, worktree)?
         } else {
             None
         };
+        let merging = match (&stand.at, whole) {
+            (Some(at), true) => self.merging(&site, worktree, at, &seen.captured.work)?,
+            _ => Merging::None,
+        };
+        if request.commit == CommitMode::Auto && matches!(merging, Merging::Resolved { .. }) {
+            pending = None;
+        }
         let mut end = stand.at.clone();
         let mut committed = false;
         let mut repair = BranchRepair::None;
@@ -144,7 +155,7 @@ impl Repo {
             let target = match request.commit {
                 CommitMode::Auto => match made_before(&site, &stand, at, &seen)? {
                     Some(commit) => Some(commit),
-                    None => self.commit_leftovers(&site, at, &seen, request)?,
+                    None => self.commit_leftovers(&site, at, &merging, &seen, request)?,
                 },
                 CommitMode::Agent => None,
             };
@@ -156,6 +167,9 @@ impl Repo {
             } else {
                 if request.commit == CommitMode::Auto {
                     self.refresh_index(&site, worktree, &target)?;
+                    if let Merging::Resolved { .. } = merging {
+                        self.end_merge(worktree)?;
+                    }
                 }
                 end = Some(target);
             }
@@ -167,9 +181,11 @@ impl Repo {
             branch: stand.state,
             repair,
             unfinished: pending,
+            unresolved: merging.unresolved(),
             tampered,
             ..self.report(
                 &site,
+                worktree,
                 request,
                 (snapshot, &seen.captured.work),
                 end,
@@ -183,13 +199,17 @@ impl Repo {
         &self,
         site: &Site<'_>,
         at: &Oid,
+        merging: &Merging,
         seen: &Seen,
         request: &SealRequest,
     ) -> Result<Option<Oid>, GitError> {
         let tree = &seen.captured.work;
-        if site.tree_of(at)? == *tree {
+        let merged = merging.to_commit();
+        if merged.is_none() && site.tree_of(at)? == *tree {
             return Ok(None);
         }
+        let mut parents = vec![at];
+        parents.extend(merged);
         let message = format!(
             "{}\n\nLonghaul-Task: {}\n",
             request.message.trim_end(),
@@ -197,7 +217,7 @@ impl Repo {
         );
         let commit = site.commit_tree(&NewCommit {
             tree,
-            parents: &[at],
+            parents: &parents,
             message: message.as_bytes(),
             date: None,
             sign: request.sign,
@@ -236,12 +256,16 @@ impl Repo {
     fn report(
         &self,
         site: &Site<'_>,
+        worktree: &Worktree,
         request: &SealRequest,
         (snapshot, work): (Snapshot, &Oid),
         end: Option<Oid>,
         committed: bool,
     ) -> Result<Sealed, GitError> {
-        let from_base = changes(site, &request.base, work)?;
+        // What we merged in came from the queue: it is nothing that the task changed.
+        let taken_in = self.taken_in(site, worktree, end.as_ref())?;
+        let base = taken_in.as_ref().unwrap_or(&request.base);
+        let from_base = changes(site, base, work)?;
         let leftovers = match &end {
             Some(commit) => changes(site, commit, work)?,
             None => Changes::default(),
@@ -274,6 +298,7 @@ impl Repo {
             branch: BranchState::Ok,
             repair: BranchRepair::None,
             unfinished: None,
+            unresolved: Vec::new(),
             tampered: None,
             rewritten,
         })

@@ -11,6 +11,7 @@ mod integration;
 mod land;
 mod linear;
 mod recover;
+mod slot;
 mod trial;
 mod undo;
 
@@ -21,6 +22,8 @@ pub use error::QueueError;
 pub use follow::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
 pub use integration::{BaseStand, Position};
 pub use land::LandEnd;
+pub use slot::{Slot, SlotError, SlotPlan};
+pub(crate) use trial::report as conflict_report;
 pub use trial::{CandidateCommit, EntryEnd, Trial, TrialEntry, TrialRequest};
 pub use undo::{UndoEnd, UndoRequest};
 

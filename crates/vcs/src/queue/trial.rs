@@ -224,7 +224,7 @@ impl Maker<'_> {
 }
 
 /// A conflict in the words of the queue; `others` is the caller's to fill in.
-pub(super) fn report(
+pub(crate) fn report(
     site: &Site<'_>,
     merged: &Merged,
     sides: Sides<'_>,

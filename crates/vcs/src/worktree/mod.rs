@@ -8,3 +8,4 @@ mod record;
 mod write_paths;
 
 pub use plan::{EnsureError, Ensured, Made, Note, WorkspacePlan, Worktree};
+pub(crate) use record::Record;

@@ -40,6 +40,11 @@ impl Repo {
             .join(format!("{}.json", Self::key(path)))
     }
 
+    /// Where it is kept what we merged into a worktree.
+    pub(crate) fn merge_file(&self, path: &Path) -> PathBuf {
+        self.record_file(path).with_extension("merge")
+    }
+
     /// Our private index for a work tree: a cache of what its files were when we last looked, which
     /// no session can reach, so a session cannot hide a change in it.
     pub(crate) fn private_index(&self, path: &Path) -> PathBuf {
@@ -90,6 +95,7 @@ impl Repo {
     /// Drops our record of a worktree that is gone, and its private index.
     pub(crate) fn forget(&self, path: &Path) -> Result<(), GitError> {
         fsx::remove_file_if_there(&self.private_index(path))?;
+        fsx::remove_file_if_there(&self.merge_file(path))?;
         fsx::remove_file_if_there(&self.record_file(path))
     }
 }

@@ -2,6 +2,8 @@
 
 mod following;
 mod landing;
+mod rework;
+mod slots;
 mod styles;
 
 use std::path::PathBuf;
