@@ -29,8 +29,8 @@ pub use error::{ErrorBody, ErrorClass, PROBLEM_JSON, Problem};
 pub use event::{EventView, LogChunk, LogStream};
 pub use exit::ExitCode;
 pub use order::{
-    Acknowledged, DrainRequest, OrderOutcome, OrderRequest, OrderResponse, OrderVerb, OrderWord,
-    SendRequest,
+    Acknowledged, ClearLimitRequest, DrainRequest, OrderOutcome, OrderRequest, OrderResponse,
+    OrderVerb, OrderWord, SendRequest,
 };
 pub use report::{CheckLine, ReportItem, ReportTotals, ReportView};
 pub use status::{ApiRange, BucketCounts, DaemonView, RestingView, StatusView, VersionView};

@@ -140,11 +140,19 @@ pub struct DrainRequest {
     pub stop: bool,
 }
 
+/// `POST /v1/limits/clear`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClearLimitRequest {
+    /// The harness or account whose limit is over.
+    pub scope: String,
+}
+
 /// `POST /v1/tasks/{ref}/send`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendRequest {
-    /// Text for the live session.
+    /// Text for the task's agent.
     pub text: String,
 }
 

@@ -3,9 +3,9 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use crate::{
-    Acknowledged, DrainRequest, Envelope, ErrorEnvelope, EventView, LogChunk, OrderRequest,
-    OrderResponse, Payload, Problem, ReportView, SendRequest, StatusView, SubmissionView,
-    SubmitRequest, SubmitResponse, TaskDetail, TaskList, TaskQuery, VersionView,
+    Acknowledged, ClearLimitRequest, DrainRequest, Envelope, ErrorEnvelope, EventView, LogChunk,
+    OrderRequest, OrderResponse, Payload, Problem, ReportView, SendRequest, StatusView,
+    SubmissionView, SubmitRequest, SubmitResponse, TaskDetail, TaskList, TaskQuery, VersionView,
 };
 
 /// Every schema with its name: answers in their envelope under their `kind`, then requests.
@@ -28,6 +28,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("submit_request", read::<SubmitRequest>()),
         ("order_request", read::<OrderRequest>()),
         ("drain_request", read::<DrainRequest>()),
+        ("clear_limit_request", read::<ClearLimitRequest>()),
         ("send_request", read::<SendRequest>()),
         ("task_query", read::<TaskQuery>()),
     ]

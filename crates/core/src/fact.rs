@@ -86,6 +86,8 @@ pub enum Release {
     Undrain,
     /// `thaw`.
     Thaw,
+    /// A person says that the limit it waits for is over.
+    Limit,
 }
 
 /// News of an attempt.

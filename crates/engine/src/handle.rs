@@ -33,7 +33,12 @@ pub enum Command {
     Estop,
     /// End of `Estop`.
     Thaw,
-    /// Text for a live session that takes input.
+    /// The limit of a harness is over, whatever its provider said: what waits for it may start.
+    ClearLimit {
+        /// The harness or account.
+        scope: String,
+    },
+    /// Text for a task's agent.
     Send {
         /// The task.
         task: TaskId,

@@ -305,12 +305,20 @@ impl Client {
         self.post(routes::ORDERS, request)
     }
 
-    /// Sends text to a live session.
+    /// Sends text to a task's agent.
     pub(crate) fn send(&self, task: &str, text: &str) -> Result<Acknowledged, Failure> {
         let request = longhaul_api::SendRequest {
             text: text.to_owned(),
         };
         self.post(&routes::send(task), &request)
+    }
+
+    /// Says that a limit is over.
+    pub(crate) fn clear_limit(&self, scope: &str) -> Result<Acknowledged, Failure> {
+        let request = longhaul_api::ClearLimitRequest {
+            scope: scope.to_owned(),
+        };
+        self.post(routes::CLEAR_LIMIT, &request)
     }
 
     /// `drain`, `undrain`, `estop`, `thaw`, `shutdown`.

@@ -15,6 +15,7 @@ mod estop;
 mod events;
 mod init;
 mod judge;
+mod limits;
 mod logs;
 mod ls;
 mod man;
@@ -89,6 +90,7 @@ verbs! {
     Undrain => undrain,
     Estop => estop,
     Thaw => thaw,
+    Limits => limits,
     Doctor => doctor,
     Config => config,
     Trust => trust,

@@ -27,7 +27,7 @@ fn verbs(world: &World) -> Vec<Vec<String>> {
     found
 }
 
-const TOP: [&str; 33] = [
+const TOP: [&str; 34] = [
     "add",
     "approve",
     "cancel",
@@ -42,6 +42,7 @@ const TOP: [&str; 33] = [
     "init",
     "logs",
     "attach",
+    "limits",
     "ls",
     "man",
     "pause",

@@ -24,6 +24,43 @@ fn parked(scene: &Scene, name: &str, wanted: &ParkCause) {
 }
 
 #[test]
+fn a4_a_person_says_that_a_limit_is_over() {
+    let mut scene = Scene::new();
+    scene.tasks(&format!(
+        "[[task]]\nname = \"meets\"\nprompt = '''\n{START}\n@attempt 1\nlimit quota in 3h\n@attempt 2..\nwrite a.txt a\ndone\n'''\n\n\
+         [[task]]\nname = \"waits\"\nprompt = '''\n{START}\nwrite b.txt b\ndone\n'''\n"
+    ));
+    scene
+        .longhaul(&["limits", "clear", "script"])
+        .expect_code(6);
+    scene.start();
+    let parked = scene.until_state("meets", StateWord::Parked);
+    let listed = scene.longhaul(&["limits"]).expect_code(0);
+    assert!(
+        listed.stdout.contains("script rests until"),
+        "{}",
+        listed.stdout
+    );
+    scene
+        .longhaul(&["limits", "clear", "claude"])
+        .expect_code(6);
+    let cleared = scene
+        .longhaul(&["limits", "clear", "script"])
+        .expect_code(0);
+    assert!(
+        cleared.stdout.contains("1 waiting task may start"),
+        "{}",
+        cleared.stdout
+    );
+    let done = scene.until_state("meets", StateWord::Done);
+    assert!(done.fence > parked.fence && done.tally.retries == 0);
+    scene.until_state("waits", StateWord::Done);
+    let listed = scene.longhaul(&["limits"]).expect_code(0);
+    assert!(listed.stdout.contains("nothing rests"), "{}", listed.stdout);
+    scene.audit(&[("meets", StateWord::Done), ("waits", StateWord::Done)]);
+}
+
+#[test]
 fn t17_stop_cancel_and_retry_of_live_tasks_end_the_session_first() {
     let mut scene = Scene::new();
     let names = ["stopped", "again", "gone", "noted"];

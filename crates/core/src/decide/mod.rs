@@ -84,6 +84,13 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
                     ..
                 },
                 Release::Thaw,
+            )
+            | (
+                State::Parked {
+                    cause: ParkCause::Limit { .. },
+                    ..
+                },
+                Release::Limit,
             ) => Draft::new(task, now)
                 .queue()
                 .change(Cause::Woke, Actor::Operator, json!({})),

@@ -457,6 +457,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
             },
         ),
         ("thaw", Fact::Released { by: Release::Thaw }),
+        ("limit cleared", Fact::Released { by: Release::Limit }),
         (
             "workspace ready",
             n(News::WorkspaceReady {

@@ -3,7 +3,7 @@
 use longhaul_core::decide::Outcome;
 use longhaul_core::fact::{Fact, Order, Release};
 use longhaul_core::ids::TaskId;
-use longhaul_core::task::State;
+use longhaul_core::task::{ParkCause, State};
 use longhaul_core::time::Now;
 use longhaul_store::{Store, Write};
 
@@ -61,7 +61,7 @@ impl<S: Store> Machine<S> {
             }
             Command::Undrain => {
                 self.switch(Switch::Drain, false);
-                self.release(Release::Undrain, now);
+                self.release(Release::Undrain, now, |_| true);
                 Reply::Ok("new work starts again".to_owned())
             }
             Command::Estop => {
@@ -73,9 +73,10 @@ impl<S: Store> Machine<S> {
             }
             Command::Thaw => {
                 self.switch(Switch::Estop, false);
-                self.release(Release::Thaw, now);
+                self.release(Release::Thaw, now, |_| true);
                 Reply::Ok("work goes on".to_owned())
             }
+            Command::ClearLimit { scope } => self.clear_limit(&scope, now),
             Command::Send { task, text } => self.send(task, text, now),
             Command::Status => Reply::Status(Box::new(self.status(now))),
             Command::Live { tasks } => Reply::Live(self.live_sessions(tasks, now.wall)),
@@ -163,17 +164,39 @@ impl<S: Store> Machine<S> {
             .count()
     }
 
-    fn release(&mut self, by: Release, now: Now) {
+    /// Releases the parked tasks whose cause fits, and says how many went.
+    fn release(&mut self, by: Release, now: Now, fits: impl Fn(&ParkCause) -> bool) -> usize {
         let mut parked: Vec<TaskId> = self
             .index
             .tasks()
-            .filter(|t| matches!(t.state, State::Parked { .. }))
+            .filter(|t| matches!(&t.state, State::Parked { cause, .. } if fits(cause)))
             .map(|t| t.id)
             .collect();
         parked.sort_unstable();
-        for id in parked {
-            let _outcome = self.fact(id, &Fact::Released { by }, now);
+        parked
+            .into_iter()
+            .filter(|id| {
+                let outcome = self.fact(*id, &Fact::Released { by }, now);
+                matches!(outcome, Outcome::Change(_))
+            })
+            .count()
+    }
+
+    fn clear_limit(&mut self, scope: &str, now: Now) -> Reply {
+        let known = self.forget_window(scope);
+        let waits =
+            |cause: &ParkCause| matches!(cause, ParkCause::Limit { scope: of, .. } if of == scope);
+        let woken = self.release(Release::Limit, now, waits);
+        if !known && woken == 0 {
+            return refused(
+                RefusalClass::NotFound,
+                "no limit of that name is known; `longhaul status` lists what rests",
+            );
         }
+        Reply::Ok(format!(
+            "{scope} is asked again; {woken} waiting task{} may start",
+            if woken == 1 { "" } else { "s" }
+        ))
     }
 
     /// Sets a switch. What a person asked for is written whether or not it seems to be so already: the

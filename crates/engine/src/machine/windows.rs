@@ -31,14 +31,23 @@ impl<S: Store> Machine<S> {
         };
         let started = task.attempt.as_ref().and_then(|a| a.started_at);
         if started.is_some_and(|t| t >= window.until) {
-            self.edit
-                .windows_before
-                .get_or_insert_with(|| self.windows.clone());
-            self.windows.remove(scope);
-            self.edit.writes.push(Write::ClearWindow {
-                scope: scope.clone(),
-            });
+            self.forget_window(scope);
         }
+    }
+
+    /// Forgets what is known of a scope's limit; false if nothing was.
+    pub(super) fn forget_window(&mut self, scope: &str) -> bool {
+        if !self.windows.contains_key(scope) {
+            return false;
+        }
+        self.edit
+            .windows_before
+            .get_or_insert_with(|| self.windows.clone());
+        self.windows.remove(scope);
+        self.edit.writes.push(Write::ClearWindow {
+            scope: scope.to_owned(),
+        });
+        true
     }
 
     pub(super) fn gate_of(&self, scope: &str, now: UnixMs) -> (Gate, Option<UnixMs>) {

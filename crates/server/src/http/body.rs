@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use longhaul_agents::snippet;
 use longhaul_api::{
-    DrainRequest, Envelope, ErrorClass, OrderRequest, Payload, SendRequest, SubmitRequest,
+    ClearLimitRequest, DrainRequest, Envelope, ErrorClass, OrderRequest, Payload, SendRequest,
+    SubmitRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,6 +51,10 @@ impl RequestBody for OrderRequest {
 
 impl RequestBody for SendRequest {
     const MAX_BYTES: usize = 4 << 20;
+}
+
+impl RequestBody for ClearLimitRequest {
+    const MAX_BYTES: usize = 64 << 10;
 }
 
 impl RequestBody for DrainRequest {

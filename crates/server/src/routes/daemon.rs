@@ -1,7 +1,7 @@
 //! The daemon as a whole: version, status, report, drain, estop, shutdown.
 
 use axum::extract::State;
-use longhaul_api::{Acknowledged, ApiRange, DrainRequest, VersionView};
+use longhaul_api::{Acknowledged, ApiRange, ClearLimitRequest, DrainRequest, VersionView};
 use longhaul_core::time::UnixMs;
 use longhaul_engine::handle::{Command, Reply};
 use serde::Deserialize;
@@ -62,6 +62,19 @@ pub(super) async fn estop(State(app): State<App>) -> Result<Answer, ApiError> {
 
 pub(super) async fn thaw(State(app): State<App>) -> Result<Answer, ApiError> {
     acknowledge(&app, Command::Thaw).await
+}
+
+pub(super) async fn clear_limit(
+    State(app): State<App>,
+    Json(request): Json<ClearLimitRequest>,
+) -> Result<Answer, ApiError> {
+    acknowledge(
+        &app,
+        Command::ClearLimit {
+            scope: request.scope,
+        },
+    )
+    .await
 }
 
 pub(super) async fn shutdown(State(app): State<App>) -> Result<Answer, ApiError> {

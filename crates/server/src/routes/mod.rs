@@ -11,7 +11,8 @@
 //! | GET `/v1/tasks/{ref}` | everything about a task; `ref` is an id, the beginning of one, or a name |
 //! | GET `/v1/tasks/{ref}/logs?attempt=&stream=&offset=&tail=&follow=` | raw bytes, see [`logs`] |
 //! | GET `/v1/tasks/{ref}/events`, `/v1/events` `?after=&follow=` | server-sent events, see [`events`] |
-//! | POST `/v1/tasks/{ref}/send` | text for a live session |
+//! | POST `/v1/limits/clear` | a limit is over, a person says |
+//! | POST `/v1/tasks/{ref}/send` | text for a task's agent |
 //! | GET `/v1/submissions/{id}` | the tasks of a submission, and whether it is settled |
 //! | POST `/v1/drain`, `/undrain`, `/estop`, `/thaw`, `/shutdown` | acknowledged in a sentence |
 
@@ -41,6 +42,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/undrain", post(daemon::undrain))
         .route("/v1/estop", post(daemon::estop))
         .route("/v1/thaw", post(daemon::thaw))
+        .route("/v1/limits/clear", post(daemon::clear_limit))
         .route("/v1/shutdown", post(daemon::shutdown))
         .route("/v1/events", get(events::all))
         .route("/v1/tasks", get(tasks::list).post(tasks::submit))

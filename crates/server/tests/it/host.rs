@@ -252,6 +252,7 @@ fn engine(command: Command) -> Reply {
         | Command::Undrain
         | Command::Estop
         | Command::Thaw
+        | Command::ClearLimit { .. }
         | Command::Shutdown => Reply::Ok("so be it".to_owned()),
         Command::Send { .. } => Reply::Refused {
             class: RefusalClass::Invalid,
