@@ -46,8 +46,8 @@ pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
 pub use queue::{
     AdvanceCheckout, BaseStand, CandidateCommit, EntryEnd, FollowIntent, FollowPlan,
-    FollowRecovery, LandEnd, Position, Queue, QueueError, Slot, SlotError, SlotPlan, Trial,
-    TrialEntry, TrialRequest, UndoEnd, UndoRequest,
+    FollowRecovery, HeadVerdict, LandEnd, Matrix, PairConflict, Position, Predictor, Queue,
+    QueueError, Slot, SlotError, SlotPlan, Trial, TrialEntry, TrialRequest, UndoEnd, UndoRequest,
 };
 pub use refs::{PutBack, RefChange, RefList};
 pub use repo::{Head, OpenError, Repo, StartError, top_level};

@@ -96,6 +96,21 @@ impl<'o> Fields<'o> {
         Some(field)
     }
 
+    /// One result of `--stdin`: a clean one has no records, and each ends with an empty field.
+    pub(crate) fn merged_in_batch(&mut self, clean: bool) -> Option<Merged> {
+        if !clean {
+            let merged = self.merged(false)?;
+            return self.next().map(|_end| merged);
+        }
+        let tree = Oid::parse(self.next()?).ok()?;
+        self.next().filter(|end| end.is_empty())?;
+        Some(Merged {
+            tree,
+            clean,
+            conflicts: Vec::new(),
+        })
+    }
+
     /// One result: the tree, the stages of conflicted paths, the typed records.
     pub(crate) fn merged(&mut self, clean: bool) -> Option<Merged> {
         let tree = Oid::parse(self.next()?).ok()?;
@@ -263,7 +278,7 @@ pub(crate) fn hunks(site: &Site<'_>, merged: &Merged, limit: usize) -> Result<St
 }
 
 /// The lines between conflict markers, at most [`FILE_LIMIT`] bytes of whole lines.
-fn conflicted_part(content: &str) -> String {
+pub(crate) fn conflicted_part(content: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
     for line in content.split_inclusive('\n') {

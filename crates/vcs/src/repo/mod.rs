@@ -209,6 +209,10 @@ impl Repo {
         fsx::digest(self.common_dir.as_os_str().as_bytes())[..12].to_owned()
     }
 
+    pub(crate) const fn git(&self) -> &Git {
+        &self.git
+    }
+
     pub(crate) fn state(&self) -> &Path {
         &self.state
     }

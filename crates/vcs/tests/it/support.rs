@@ -22,7 +22,17 @@ pub(crate) struct World {
 impl World {
     /// An empty world with a git identity.
     pub(crate) fn bare() -> Self {
-        let temp = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in memory, where the system has such a folder: for thousands of merges, which write a
+    /// file for each object.
+    pub(crate) fn in_memory() -> Self {
+        let temp = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_folder(temp.unwrap())
+    }
+
+    fn in_folder(temp: tempfile::TempDir) -> Self {
         let root = temp.path().canonicalize().unwrap();
         fs::create_dir(root.join("home")).unwrap();
         let world = Self {

@@ -2,6 +2,9 @@
 
 mod following;
 mod landing;
+mod predicting;
+mod random;
+mod replay;
 mod rework;
 mod slots;
 mod styles;

@@ -1,0 +1,300 @@
+//! The conflict matrix (L10): branches against base and against each other, before anybody tries to
+//! land them. Merged by git itself in a quarantine; pairs that share nothing a merge could meet on are
+//! not merged at all; what is known by (base, commit) and by trees is not asked again.
+//!
+//! Every branch is merged with base first. Two of them are then merged as trees with base between, so
+//! that each brings its own change only.
+
+mod quarantine;
+mod touch;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use longhaul_core::queue::ConflictPath;
+
+use crate::fsx;
+use crate::git::GitError;
+use crate::merge::{Merged, conflicted_part};
+use crate::oid::Oid;
+
+use super::{Position, Queue, QueueError, reproduce};
+use quarantine::Quarantine;
+use touch::Touched;
+
+/// Known results are dropped, oldest base first, when there are more pairs than this.
+const PAIRS_KEPT: usize = 100_000;
+
+/// Predicts conflicts for one base branch; kept by its owner from one report to the next.
+#[derive(Debug)]
+pub struct Predictor {
+    quarantine: Quarantine,
+    /// git takes commits only, in merges with a named base (before 2.45).
+    commits_only: bool,
+    base: Option<Position>,
+    heads: HashMap<Oid, Known>,
+    pairs: HashMap<(Oid, Oid), Option<Arc<PairConflict>>>,
+}
+
+/// A branch against base.
+#[derive(Clone, Debug)]
+enum Known {
+    Clean { tree: Oid, touched: Arc<Touched> },
+    Conflict { merged: Arc<Merged> },
+    Unknown,
+}
+
+/// What a branch is to base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadVerdict {
+    /// It merges; so many paths differ then.
+    Clean {
+        /// How many.
+        paths: usize,
+    },
+    /// It conflicts.
+    Conflict {
+        /// Where.
+        paths: Vec<ConflictPath>,
+        /// A command that shows the same.
+        reproduce: String,
+    },
+    /// git cannot merge it: its commit or history is missing.
+    Unknown,
+}
+
+/// Two branches that each merge with base, and not together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairConflict {
+    /// Where.
+    pub paths: Vec<ConflictPath>,
+    /// The merged tree with markers, in the quarantine.
+    merged: Merged,
+}
+
+/// The matrix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matrix {
+    /// Each branch against base, in the order they were given.
+    pub heads: Vec<HeadVerdict>,
+    /// Pairs that conflict, by position, the smaller first.
+    pub pairs: BTreeMap<(usize, usize), Arc<PairConflict>>,
+    /// How many pairs had to be merged for this report.
+    pub merged_pairs: usize,
+}
+
+impl Queue<'_> {
+    /// A predictor for this base branch, with nothing known yet.
+    #[must_use]
+    pub fn predictor(&self) -> Predictor {
+        let key = fsx::digest(self.base.as_bytes());
+        let git = self.repo.git();
+        let folder = self.repo.state().join("predict").join(&key[..16]);
+        Predictor {
+            commits_only: git.version() < (2, 45),
+            quarantine: Quarantine::new(git, folder, self.repo.common_dir()),
+            base: None,
+            heads: HashMap::new(),
+            pairs: HashMap::new(),
+        }
+    }
+}
+
+impl Predictor {
+    /// The matrix of these commits over `base`: tips of branches, or snapshots of work that is not
+    /// committed. At most three runs of git, none if nothing changed; nothing is written to the user's
+    /// repository. Drivers that only the repository names do not run, also after `trust`.
+    ///
+    /// # Errors
+    /// If git cannot be run, or `base` is missing.
+    pub fn matrix(&mut self, base: &Position, heads: &[Oid]) -> Result<Matrix, QueueError> {
+        if self.base.as_ref() != Some(base) || self.pairs.len() > PAIRS_KEPT {
+            self.forget();
+        }
+        let matrix = self.try_matrix(base, heads);
+        if matrix.is_err() {
+            // The quarantine may be what is broken: the next report makes it anew.
+            self.forget();
+        }
+        matrix
+    }
+
+    fn forget(&mut self) {
+        self.heads.clear();
+        self.pairs.clear();
+        self.base = None;
+    }
+
+    fn try_matrix(&mut self, base: &Position, heads: &[Oid]) -> Result<Matrix, QueueError> {
+        if self.base.is_none() {
+            self.quarantine.make(base.commit.as_str().len())?;
+            self.base = Some(base.clone());
+        }
+        self.merge_heads(base, heads)?;
+        let wanted = self.wanted(heads);
+        self.merge_pairs(base, &wanted)?;
+        Ok(self.assemble(base, heads, wanted.len()))
+    }
+
+    /// The conflicting hunks of a pair in zdiff3 style, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn preview(&self, pair: &PairConflict, limit: usize) -> Result<String, QueueError> {
+        let blobs = self.quarantine.blobs(&pair.merged)?;
+        let mut text = String::new();
+        for (path, content) in blobs {
+            let hunk = conflicted_part(&String::from_utf8_lossy(&content));
+            if !hunk.is_empty() && text.len() + hunk.len() + 64 <= limit {
+                text.push_str(&format!("\n{path}:\n{hunk}"));
+            }
+        }
+        Ok(text)
+    }
+
+    /// Behaves as with a git before 2.45. For tests.
+    #[doc(hidden)]
+    pub const fn with_commits_only(&mut self) {
+        self.commits_only = true;
+    }
+
+    /// Every branch that is not known yet is merged with base, and what it touches is listed.
+    fn merge_heads(&mut self, base: &Position, heads: &[Oid]) -> Result<(), GitError> {
+        let new: BTreeSet<&Oid> = heads
+            .iter()
+            .filter(|head| !self.heads.contains_key(*head))
+            .collect();
+        let new: Vec<&Oid> = new.into_iter().collect();
+        let lines: Vec<String> = new
+            .iter()
+            .map(|h| format!("{} {h}\n", base.commit))
+            .collect();
+        let merged = self.quarantine.merge(&base.commit, &lines)?;
+        let clean: BTreeSet<&Oid> = merged
+            .iter()
+            .flatten()
+            .filter(|m| m.clean)
+            .map(|m| &m.tree)
+            .collect();
+        let trees: Vec<&Oid> = clean.into_iter().collect();
+        let touched = self.quarantine.touched(&base.tree, &trees)?;
+        let touched: HashMap<&Oid, Arc<Touched>> = trees
+            .into_iter()
+            .zip(touched.into_iter().map(Arc::new))
+            .collect();
+        for (head, merged) in new.into_iter().zip(&merged) {
+            let known = match merged {
+                None => Known::Unknown,
+                Some(merged) if merged.clean => Known::Clean {
+                    tree: merged.tree.clone(),
+                    touched: Arc::clone(&touched[&merged.tree]),
+                },
+                Some(merged) => Known::Conflict {
+                    merged: Arc::new(merged.clone()),
+                },
+            };
+            self.heads.insert(head.clone(), known);
+        }
+        Ok(())
+    }
+
+    /// Pairs of trees that may conflict and are not known yet.
+    fn wanted(&self, heads: &[Oid]) -> Vec<(Oid, Oid)> {
+        let clean: BTreeMap<&Oid, &Arc<Touched>> = heads
+            .iter()
+            .filter_map(|head| match self.heads.get(head)? {
+                Known::Clean { tree, touched } => Some((tree, touched)),
+                Known::Conflict { .. } | Known::Unknown => None,
+            })
+            .collect();
+        let trees: Vec<_> = clean.into_iter().collect();
+        let touched: Vec<&Touched> = trees.iter().map(|(_, t)| t.as_ref()).collect();
+        let meeting = touch::meeting(&touched);
+        let pair = |(a, b): (usize, usize)| (trees[a].0.clone(), trees[b].0.clone());
+        let pairs = meeting.into_iter().map(pair);
+        pairs
+            .filter(|pair| !self.pairs.contains_key(pair))
+            .collect()
+    }
+
+    fn merge_pairs(&mut self, base: &Position, wanted: &[(Oid, Oid)]) -> Result<(), GitError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let commits = if self.commits_only {
+            let trees: BTreeSet<&Oid> = wanted.iter().flat_map(|(a, b)| [a, b]).collect();
+            self.quarantine.commits(&trees)?
+        } else {
+            HashMap::new()
+        };
+        let object = |tree: &Oid| commits.get(tree).unwrap_or(tree).clone();
+        let base_object = if self.commits_only {
+            &base.commit
+        } else {
+            &base.tree
+        };
+        let lines: Vec<String> = wanted
+            .iter()
+            .map(|(a, b)| format!("{base_object} -- {} {}\n", object(a), object(b)))
+            .collect();
+        let merged = self.quarantine.merge(&base.commit, &lines)?;
+        for (pair, merged) in wanted.iter().zip(merged) {
+            let conflict = merged.filter(|m| !m.clean).map(|merged| {
+                let paths = paths(&merged);
+                Arc::new(PairConflict { paths, merged })
+            });
+            self.pairs.insert(pair.clone(), conflict);
+        }
+        Ok(())
+    }
+
+    fn assemble(&self, base: &Position, heads: &[Oid], merged_pairs: usize) -> Matrix {
+        let mut matrix = Matrix {
+            merged_pairs,
+            ..Matrix::default()
+        };
+        let mut trees = Vec::with_capacity(heads.len());
+        for head in heads {
+            let known = self.heads.get(head);
+            matrix.heads.push(match known {
+                Some(Known::Clean { touched, .. }) => HeadVerdict::Clean {
+                    paths: touched.len(),
+                },
+                Some(Known::Conflict { merged }) => HeadVerdict::Conflict {
+                    paths: paths(merged),
+                    reproduce: reproduce(&base.commit, head),
+                },
+                Some(Known::Unknown) | None => HeadVerdict::Unknown,
+            });
+            trees.push(match known {
+                Some(Known::Clean { tree, .. }) => Some(tree),
+                _ => None,
+            });
+        }
+        for (b, theirs) in trees.iter().enumerate() {
+            for (a, ours) in trees[..b].iter().enumerate() {
+                let (Some(ours), Some(theirs)) = (ours, theirs) else {
+                    continue;
+                };
+                let key = if ours < theirs {
+                    (ours, theirs)
+                } else {
+                    (theirs, ours)
+                };
+                let key = ((*key.0).clone(), (*key.1).clone());
+                if let Some(Some(conflict)) = self.pairs.get(&key) {
+                    matrix.pairs.insert((a, b), Arc::clone(conflict));
+                }
+            }
+        }
+        matrix
+    }
+}
+
+fn paths(merged: &Merged) -> Vec<ConflictPath> {
+    let path = |c: &crate::merge::Conflict| ConflictPath {
+        path: c.path.to_string(),
+        kind: c.kind,
+    };
+    merged.conflicts.iter().map(path).collect()
+}
