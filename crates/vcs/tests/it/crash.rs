@@ -26,6 +26,10 @@ fn child() {
     assert!(!world.is_owner());
     let step = std::env::var(STEP).unwrap();
     let repo = world.repo();
+    if let Some(step) = step.strip_prefix("queue-") {
+        crate::queue::crashes::step(&world, &repo, step);
+        return;
+    }
     let base = repo.resolve("main").unwrap();
     let plan = world.plan(&repo, "crash");
     if step == "make" {
@@ -81,7 +85,7 @@ fn candidate(worktree: Worktree) -> GcCandidate {
     }
 }
 
-fn run(world: &World, step: &str, crash_at: Option<u32>) -> ExitStatus {
+pub(crate) fn run(world: &World, step: &str, crash_at: Option<u32>) -> ExitStatus {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "crash::child", "--test-threads=1"])

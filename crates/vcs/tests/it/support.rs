@@ -46,7 +46,12 @@ impl World {
 
     /// A world whose repository has two commits, an ignored file and an untracked one.
     pub(crate) fn new() -> Self {
-        let world = Self::bare();
+        Self::bare().with_commits()
+    }
+
+    /// Fills an empty world in that way.
+    pub(crate) fn with_commits(self) -> Self {
+        let world = self;
         let repo = world.repo_path();
         fs::create_dir(&repo).unwrap();
         world.git(&repo, &["init", "-q"]);

@@ -1,5 +1,6 @@
 //! The git side of the merge queue, with real git.
 
+pub(crate) mod crashes;
 mod following;
 mod landing;
 mod predicting;
@@ -28,7 +29,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let world = World::new();
+        Self::within(World::new())
+    }
+
+    pub(crate) fn within(world: World) -> Self {
         let side = world.root.join("side");
         world.git(
             &world.repo_path(),
