@@ -34,6 +34,8 @@ pub struct Predictor {
     base: Option<Position>,
     heads: HashMap<Oid, Known>,
     pairs: HashMap<(Oid, Oid), Option<Arc<PairConflict>>>,
+    /// The last report and what it was asked for.
+    last: Option<(Vec<Oid>, Matrix)>,
 }
 
 /// A branch against base.
@@ -96,6 +98,7 @@ impl Queue<'_> {
             base: None,
             heads: HashMap::new(),
             pairs: HashMap::new(),
+            last: None,
         }
     }
 }
@@ -111,10 +114,23 @@ impl Predictor {
         if self.base.as_ref() != Some(base) || self.pairs.len() > PAIRS_KEPT {
             self.forget();
         }
+        if let Some((asked, matrix)) = &self.last
+            && asked == heads
+        {
+            return Ok(matrix.clone());
+        }
         let matrix = self.try_matrix(base, heads);
-        if matrix.is_err() {
+        match &matrix {
+            Ok(matrix) => {
+                let merged_pairs = 0;
+                let again = Matrix {
+                    merged_pairs,
+                    ..matrix.clone()
+                };
+                self.last = Some((heads.to_vec(), again));
+            }
             // The quarantine may be what is broken: the next report makes it anew.
-            self.forget();
+            Err(_) => self.forget(),
         }
         matrix
     }
@@ -122,6 +138,7 @@ impl Predictor {
     fn forget(&mut self) {
         self.heads.clear();
         self.pairs.clear();
+        self.last = None;
         self.base = None;
     }
 

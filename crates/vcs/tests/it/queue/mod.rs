@@ -1,5 +1,6 @@
 //! The git side of the merge queue, with real git.
 
+mod costs;
 pub(crate) mod crashes;
 mod following;
 mod landing;

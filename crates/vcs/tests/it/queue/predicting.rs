@@ -17,7 +17,7 @@ fn position(bench: &Bench, revision: &str) -> Position {
     }
 }
 
-fn objects(world: &World) -> usize {
+pub(super) fn objects(world: &World) -> usize {
     let count = world.git(&world.repo_path(), &["count-objects", "-v"]);
     count
         .lines()
@@ -27,7 +27,7 @@ fn objects(world: &World) -> usize {
 }
 
 /// A git that counts its runs.
-fn counting(world: &World) -> (Git, std::path::PathBuf) {
+pub(super) fn counting(world: &World) -> (Git, std::path::PathBuf) {
     let log = world.root.join("runs");
     let program = world.root.join("git");
     let script = format!(
@@ -42,7 +42,7 @@ fn counting(world: &World) -> (Git, std::path::PathBuf) {
     (Git::new(settings).unwrap(), log)
 }
 
-fn runs(log: &Path) -> Vec<String> {
+pub(super) fn runs(log: &Path) -> Vec<String> {
     let text = fs::read_to_string(log).unwrap_or_default();
     fs::write(log, "").unwrap();
     text.lines().map(ToOwned::to_owned).collect()

@@ -78,21 +78,7 @@ pub(super) fn fill(
         let name = format!("refs/heads/b{n}");
         commit(&mut stream, &name, mark, Some(fork + 1), &files, mark);
     }
-    let mut import = Command::new("git")
-        .args(["fast-import", "--quiet"])
-        .current_dir(repo)
-        .env_clear()
-        .envs(world.environment())
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    import
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(stream.as_bytes())
-        .unwrap();
-    assert!(import.wait().unwrap().success());
+    import(world, repo, &stream);
     let list = world.git(
         repo,
         &[
@@ -110,6 +96,25 @@ pub(super) fn fill(
         .map(|n| at[format!("b{n}").as_str()].clone())
         .collect();
     Random { branches }
+}
+
+/// Feeds a stream to `git fast-import`.
+pub(super) fn import(world: &World, repo: &Path, stream: &str) {
+    let mut import = Command::new("git")
+        .args(["fast-import", "--quiet"])
+        .current_dir(repo)
+        .env_clear()
+        .envs(world.environment())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    import
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(stream.as_bytes())
+        .unwrap();
+    assert!(import.wait().unwrap().success());
 }
 
 fn first_files(rng: &mut Rng) -> Files {
