@@ -153,7 +153,7 @@ fn harness(seeds: std::ops::Range<u64>, branches: usize) -> String {
         landed += run.landed.len();
         conflicts += run.conflicts;
     }
-    assert!(groups > 0 && conflicts > 0 && landed > conflicts);
+    assert!(groups > 0 && conflicts > 0 && landed > 3 * groups);
     format!("{landed} landed, {conflicts} conflicts, {groups} groups of three and more")
 }
 
@@ -165,7 +165,7 @@ fn i9_a_fresh_clone_comes_to_the_same_trees() {
 #[test]
 #[ignore = "many repositories; `scripts/proof --long` runs it"]
 fn i9_a_fresh_clone_comes_to_the_same_trees_many_times() {
-    println!("{}", harness(1000..1030, 24));
+    println!("{}", harness(1000..1010, 24));
 }
 
 /// Twelve rounds in which the user commits on base at any time, also between trial and landing.
