@@ -137,10 +137,13 @@ pub(crate) fn start(options: &Options) -> Fallible<()> {
             told.is_some()
         })?;
         began.push(Duration::from_nanos(told.unwrap_or_default()).saturating_sub(before));
+        // The next one in the same folder starts when this one is over, its work secured and all.
         until("the task's end", || {
-            scene
-                .said(&["show", &name])
-                .is_ok_and(|text| text.contains("done"))
+            let shown = scene.said(&["show", &name, "--json"]).unwrap_or_default();
+            let shown: serde_json::Value = serde_json::from_str(&shown).unwrap_or_default();
+            ["/data/task/state", "/task/state"]
+                .iter()
+                .any(|at| shown.pointer(at).and_then(serde_json::Value::as_str) == Some("done"))
         })?;
     }
     row(

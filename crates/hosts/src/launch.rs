@@ -253,6 +253,17 @@ impl Launcher {
             .stderr(complaints);
         command.envs(longhaul_acts::crash_environment());
         let mut child = process::spawn("launch.spawn", &mut command).map_err(failed)?;
+        // The bundle's own name; were it lost in a power cut, a job that ran would be taken for one that
+        // did not. Flushed while the shim starts up: without its order nothing begins.
+        if let Err(source) = files::sync_dir("launch.jobs.flush", &self.jobs_dir) {
+            drop(child.stdin.take());
+            let ended = child.wait();
+            tracing::debug!(key = spec.key, ?ended, "a shim without an order");
+            return Err(LaunchError::Folder {
+                path: self.jobs_dir.clone(),
+                source,
+            });
+        }
         if let Some(mut stdin) = child.stdin.take()
             && let Err(err) = files::write_all("launch.order", &mut stdin, &order)
             && err.kind() != io::ErrorKind::BrokenPipe
@@ -335,8 +346,8 @@ fn read_started(stdout: &std::process::ChildStdout, deadline: Instant) -> Answer
     }
 }
 
-/// Makes the folder of all bundles. The shim flushes the names in it and none above; were its own lost in
-/// a power cut, a job that ran would be taken for one that did not, and run twice.
+/// Makes the folder of all bundles. Each launch flushes the names in it and none above; were its own lost
+/// in a power cut, a job that ran would be taken for one that did not, and run twice.
 fn make_jobs_folder(path: &Path) -> Result<(), LaunchError> {
     if path.is_dir() {
         return Ok(());

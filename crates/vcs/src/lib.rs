@@ -28,6 +28,7 @@ mod seal;
 mod settings;
 mod site;
 mod snapshot;
+mod stamp;
 mod start;
 mod worktree;
 

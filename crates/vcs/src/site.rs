@@ -1,26 +1,23 @@
 //! One place where git works: an explicit git folder, common folder and work tree. Everything that
 //! a replaced `.git` file, `commondir` file or `core.worktree` could redirect is said outright (L20).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::git::{Call, ConfigList, Git, GitError, overrides};
+use crate::git::{Call, Git, GitError, Settings};
 use crate::lock;
 use crate::oid::Oid;
 
 /// A guarded view of one work tree. Its settings are read once, when it is made, so it is made anew
 /// for each operation.
 pub(crate) struct Site<'r> {
-    git: &'r Git,
+    pub(crate) git: &'r Git,
     pub(crate) git_dir: PathBuf,
     pub(crate) common_dir: &'r Path,
     pub(crate) work_tree: PathBuf,
-    settings: Vec<(OsString, OsString)>,
-    /// git knows who the user is.
-    identity: bool,
-    /// Files outside of the patterns of a sparse checkout are missing on purpose.
-    pub(crate) sparse: bool,
+    pub(crate) settings: Arc<Settings>,
 }
 
 impl<'r> Site<'r> {
@@ -37,20 +34,9 @@ impl<'r> Site<'r> {
             git_dir: git_dir.to_owned(),
             common_dir,
             work_tree: work_tree.to_owned(),
-            settings: Vec::new(),
-            identity: false,
-            sparse: false,
+            settings: Arc::default(),
         };
-        let listing = site
-            .call()
-            .args(["config", "--list", "--show-scope", "-z"])
-            .ok()?;
-        let list = ConfigList::parse(&listing.stdout)
-            .ok_or_else(|| listing.malformed("config entries with their scope"))?;
-        site.settings = overrides(&list, trusted, || git.has_lfs());
-        let has = |key| list.get(key).is_some_and(|v| !v.is_empty());
-        site.sparse = list.get("core.sparsecheckout") == Some(b"true");
-        site.identity = has("user.name") && has("user.email");
+        site.settings = Settings::of(git, (git_dir, common_dir), trusted, || site.call())?;
         Ok(site)
     }
 
@@ -76,7 +62,7 @@ impl<'r> Site<'r> {
         if self.git_dir != self.common_dir {
             call = call.env("GIT_COMMON_DIR", self.common_dir);
         }
-        for (key, value) in &self.settings {
+        for (key, value) in &self.settings.variables {
             call = call.env(key, value);
         }
         call
@@ -170,7 +156,7 @@ impl<'r> Site<'r> {
     /// commit.
     pub(crate) fn commit_tree(&self, commit: &NewCommit<'_>) -> Result<Oid, GitError> {
         let mut call = self.call();
-        if commit.longhaul_author || !self.identity {
+        if commit.longhaul_author || !self.settings.identity {
             for role in ["AUTHOR", "COMMITTER"] {
                 call = call
                     .env(format!("GIT_{role}_NAME"), "Longhaul")
@@ -203,7 +189,7 @@ impl<'r> Site<'r> {
 
     /// One more setting than every call has.
     fn with_setting(&self, call: Call<'r>, key: &str, value: &[u8]) -> Call<'r> {
-        let count = self.settings.iter().find(|(k, _)| k == "GIT_CONFIG_COUNT");
+        let count = self.settings.variables.iter().find(|(k, _)| k == "GIT_CONFIG_COUNT");
         let n = count
             .and_then(|(_, n)| n.to_str()?.parse::<usize>().ok())
             .unwrap_or(0);

@@ -1,12 +1,14 @@
-//! HTTP/1.1 over the daemon's unix socket: one connection per request, bodies bounded. Knows
-//! nothing of tasks.
+//! HTTP/1.1 over the daemon's unix socket: one connection for all plain requests of a verb, since the daemon
+//! has to find out anew who is behind each (I17); bodies bounded. Knows nothing of tasks.
 
 use std::io;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -17,6 +19,8 @@ use tokio::time::timeout;
 const BODY_MAX: usize = 64 << 20;
 /// How long an answer may take to begin and, for plain answers, to end.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// How long a connection is kept for the next request.
+const SPARE_TIME: Duration = Duration::from_secs(1);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -75,56 +79,115 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// Sends a request and reads the whole answer.
-pub(crate) async fn exchange(
-    socket: &Utf8Path,
-    method: Method,
-    target: &str,
-    body: Option<Vec<u8>>,
-) -> Result<Answer, HttpError> {
-    let answer = async {
-        let response = send(socket, method, target, body, "application/json").await?;
+/// A way to the daemon: its socket, and a connection to it that waits for the next request.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    socket: Utf8PathBuf,
+    spare: Arc<Mutex<Option<(Sender, Instant)>>>,
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+impl Line {
+    pub(super) fn to(socket: &Utf8Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            spare: Arc::default(),
+        }
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(super) async fn exchange(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, HttpError> {
+        let answer = async {
+            let request = request(method, target, body, "application/json")?;
+            let (mut sender, request) = match self.take_spare().await {
+                None => (self.connect().await?, request),
+                // A connection that ended meanwhile gives the request back, and nobody has seen it.
+                Some(mut spare) => match spare.try_send_request(request).await {
+                    Ok(response) => return self.whole(spare, response).await,
+                    Err(mut error) => match error.take_message() {
+                        Some(request) => (self.connect().await?, request),
+                        None => return Err(HttpError::Broken(error.into_error())),
+                    },
+                },
+            };
+            let response = sender.send_request(request).await;
+            self.whole(sender, response.map_err(HttpError::Broken)?)
+                .await
+        };
+        timeout(ANSWER_TIME, answer)
+            .await
+            .map_err(|_| HttpError::Silent)?
+    }
+
+    /// Sends a request and gives the answer back once its head has come. It has a connection of its own,
+    /// which ends with the answer's body.
+    pub(super) async fn open(&self, target: &str) -> Result<Response<Incoming>, HttpError> {
+        let response = async {
+            let request = request(Method::GET, target, None, "text/event-stream")?;
+            let mut sender = self.connect().await?;
+            let response = sender.send_request(request).await;
+            response.map_err(HttpError::Broken)
+        };
+        timeout(ANSWER_TIME, response)
+            .await
+            .map_err(|_| HttpError::Silent)?
+    }
+
+    async fn whole(
+        &self,
+        sender: Sender,
+        response: Response<Incoming>,
+    ) -> Result<Answer, HttpError> {
         let status = response.status();
         let body = Limited::new(response.into_body(), BODY_MAX)
             .collect()
             .await
             .map_err(HttpError::Body)?
             .to_bytes();
+        self.spare().replace((sender, Instant::now()));
         Ok(Answer { status, body })
-    };
-    timeout(ANSWER_TIME, answer)
-        .await
-        .map_err(|_| HttpError::Silent)?
+    }
+
+    /// The connection, if it was used a moment ago: one that has waited for long may be ending.
+    async fn take_spare(&self) -> Option<Sender> {
+        let (mut sender, used) = self.spare().take()?;
+        let fresh = used.elapsed() < SPARE_TIME;
+        (fresh && sender.ready().await.is_ok()).then_some(sender)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<(Sender, Instant)>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Sender, HttpError> {
+        let stream =
+            UnixStream::connect(&self.socket)
+                .await
+                .map_err(|source| HttpError::Connect {
+                    path: self.socket.clone(),
+                    source,
+                })?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(HttpError::Broken)?;
+        // It ends with its sender.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(sender)
+    }
 }
 
-/// Sends a request and gives the answer back once its head has come.
-pub(crate) async fn open(socket: &Utf8Path, target: &str) -> Result<Response<Incoming>, HttpError> {
-    timeout(
-        ANSWER_TIME,
-        send(socket, Method::GET, target, None, "text/event-stream"),
-    )
-    .await
-    .map_err(|_| HttpError::Silent)?
-}
-
-async fn send(
-    socket: &Utf8Path,
+fn request(
     method: Method,
     target: &str,
     body: Option<Vec<u8>>,
     accept: &str,
-) -> Result<Response<Incoming>, HttpError> {
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|source| HttpError::Connect {
-            path: socket.to_owned(),
-            source,
-        })?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(HttpError::Broken)?;
-    // Owned by this request: it ends with the answer's body or when the sender is dropped.
-    tokio::spawn(async move { drop(connection.await) });
+) -> Result<Request<Full<Bytes>>, HttpError> {
     let mut request = Request::builder()
         .method(method)
         .uri(target)
@@ -134,13 +197,9 @@ async fn send(
     if body.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
     }
-    let request = request
+    request
         .body(Full::new(Bytes::from(body.unwrap_or_default())))
-        .map_err(HttpError::Request)?;
-    sender
-        .send_request(request)
-        .await
-        .map_err(HttpError::Broken)
+        .map_err(HttpError::Request)
 }
 
 /// A value for a query string: everything but unreserved characters is percent-encoded.

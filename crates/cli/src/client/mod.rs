@@ -9,7 +9,7 @@ mod sse;
 
 use std::future::Future;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use http_body_util::BodyExt as _;
 use hyper::Method;
 use hyper::body::Incoming;
@@ -38,10 +38,10 @@ pub(crate) struct Client {
     version: VersionView,
 }
 
-/// The socket, for use inside [`Client::block_on`].
+/// The way to the daemon, for use inside [`Client::block_on`].
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    socket: Utf8PathBuf,
+    line: http::Line,
 }
 
 /// Why a daemon did not do what was asked.
@@ -78,7 +78,7 @@ impl Wire {
     /// At a socket.
     pub(crate) fn at(socket: &Utf8Path) -> Self {
         Self {
-            socket: socket.to_owned(),
+            line: http::Line::to(socket),
         }
     }
 
@@ -87,7 +87,7 @@ impl Wire {
         &self,
         target: &str,
     ) -> Result<T, ClientError> {
-        read(http::exchange(&self.socket, Method::GET, target, None).await?)
+        read(self.line.exchange(Method::GET, target, None).await?)
     }
 
     /// Asks for something to be done.
@@ -97,7 +97,7 @@ impl Wire {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|e| ClientError::Unreadable(Box::new(e)))?;
-        read(http::exchange(&self.socket, Method::POST, target, Some(body)).await?)
+        read(self.line.exchange(Method::POST, target, Some(body)).await?)
     }
 
     /// A submission and how its tasks stand.
@@ -112,7 +112,7 @@ impl Wire {
 
     /// The events after a position (`None` = those that come from now on), as they come.
     pub(crate) async fn events(&self, after: Option<u64>) -> Result<Events, ClientError> {
-        let response = http::open(&self.socket, &routes::events(after)).await?;
+        let response = self.line.open(&routes::events(after)).await?;
         Ok(Events {
             body: accept(response).await?,
             parser: SseParser::default(),
@@ -232,7 +232,7 @@ impl Log<'_> {
             offset: self.offset,
             ..self.request
         };
-        let response = http::open(&self.wire.socket, &routes::log(&request)).await?;
+        let response = self.wire.line.open(&routes::log(&request)).await?;
         let number = |name: &str| {
             response
                 .headers()
@@ -257,7 +257,7 @@ impl Client {
         self.runtime.block_on(future)
     }
 
-    /// The socket, for use inside [`Client::block_on`].
+    /// The way to it, for use inside [`Client::block_on`].
     pub(crate) fn wire(&self) -> Wire {
         self.wire.clone()
     }
@@ -279,7 +279,7 @@ impl Client {
         limit: usize,
     ) -> Result<Vec<EventView>, Failure> {
         self.block_on(async {
-            let response = http::open(&self.wire.socket, &routes::stored_events(after)).await?;
+            let response = self.wire.line.open(&routes::stored_events(after)).await?;
             let mut events = Events {
                 body: accept(response).await?,
                 parser: SseParser::default(),

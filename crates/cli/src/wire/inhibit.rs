@@ -1,34 +1,69 @@
 //! Asks the machine not to sleep while work runs (T22), where logind takes such requests.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// How long a request is kept when nothing runs any more: the next task often starts a moment later.
+const LINGER: Duration = Duration::from_secs(5);
+/// Nothing is waited for.
+const LONG: Duration = Duration::from_secs(3_600);
 
 /// Holds the request as long as work runs. The lock is a child that waits for the end of our pipe, so
-/// it also goes away when this daemon is killed.
-#[derive(Default)]
+/// it also goes away when this daemon is killed. A thread of its own starts it: whoever tells of the work
+/// is the dispatcher, which waits for no program.
 pub(super) struct Inhibitor {
-    held: Mutex<Option<Child>>,
+    working: Sender<bool>,
 }
 
 impl Inhibitor {
+    /// Nothing asked yet.
+    pub(super) fn new() -> Self {
+        let (working, told) = channel();
+        let watching = std::thread::Builder::new()
+            .name("inhibit".to_owned())
+            .spawn(move || watch(&told));
+        if let Err(error) = watching {
+            tracing::debug!(%error, "this machine is not asked not to sleep");
+        }
+        Self { working }
+    }
+
     /// Asks, or takes the request back.
     pub(super) fn hold(&self, yes: bool) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if !yes {
-            if let Some(child) = held.take() {
-                release(child);
-            }
-            return;
-        }
-        if held.is_none() {
-            *held = ask();
+        if self.working.send(yes).is_err() {
+            tracing::debug!("this machine is not asked not to sleep");
         }
     }
 }
 
-impl Drop for Inhibitor {
-    fn drop(&mut self) {
-        self.hold(false);
+/// Ends when its inhibitor goes, and the request with it.
+fn watch(told: &Receiver<bool>) {
+    let mut held = None;
+    let mut wanted = false;
+    loop {
+        let patience = if held.is_some() && !wanted {
+            LINGER
+        } else {
+            LONG
+        };
+        match told.recv_timeout(patience) {
+            Ok(yes) => {
+                wanted = yes;
+                if yes && held.is_none() {
+                    held = ask();
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if wanted => {}
+            Err(ended) => {
+                if let Some(child) = held.take() {
+                    release(child);
+                }
+                if ended == RecvTimeoutError::Disconnected {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -54,17 +89,10 @@ fn ask() -> Option<Child> {
     }
 }
 
-/// Closes the pipe, which ends the child, and waits for it elsewhere.
+/// Closes the pipe, which ends the child, and waits for it.
 fn release(mut child: Child) {
     drop(child.stdin.take());
-    let waiting = std::thread::Builder::new()
-        .name("inhibit".to_owned())
-        .spawn(move || {
-            if let Err(error) = child.wait() {
-                tracing::debug!(%error, "systemd-inhibit");
-            }
-        });
-    if let Err(error) = waiting {
-        tracing::debug!(%error, "nobody waits for systemd-inhibit");
+    if let Err(error) = child.wait() {
+        tracing::debug!(%error, "systemd-inhibit");
     }
 }

@@ -121,7 +121,7 @@ pub(crate) fn daemon_main(
     let listener = Ears {
         advance,
         on_needs_human: settings.on_needs_human.clone(),
-        inhibitor: inhibit::Inhibitor::default(),
+        inhibitor: inhibit::Inhibitor::new(),
         environment: env.all().collect(),
     };
     let desk = Arc::new(desk);

@@ -237,9 +237,6 @@ impl BeforeExec {
         identity.child = ProcessIdentity::current().map_err(io::Error::other)?;
         let bytes = serde_json::to_vec(&identity).map_err(io::Error::other)?;
         durable::write(&self.dir, IDENTITY, &bytes, "child.identity")?;
-        if let Some(jobs) = self.dir.parent() {
-            files::sync_dir("child.jobs", jobs)?;
-        }
         // Without its shim the job would be lost from the start: let it not begin.
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
         if parent != i32::try_from(identity.shim.pid).ok() {

@@ -49,6 +49,13 @@ impl ConfigList {
         values.repo.last().or(values.own.last()).map(Vec::as_slice)
     }
 
+    /// True if other files are read with those that git always reads.
+    pub(crate) fn has_includes(&self) -> bool {
+        let is_include =
+            |key: &Vec<u8>| key.starts_with(b"include.") || key.starts_with(b"includeif.");
+        self.keys.keys().any(is_include)
+    }
+
     fn own(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.keys.get(key).and_then(|v| v.own.last().cloned())
     }

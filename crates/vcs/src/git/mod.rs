@@ -4,6 +4,7 @@
 
 mod config;
 mod error;
+mod remembered;
 pub(crate) mod run;
 
 use std::ffi::{OsStr, OsString};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub(crate) use config::{ConfigList, overrides};
 pub use error::{ErrorClass, GitError};
+pub(crate) use remembered::{Remembered, Settings};
 pub(crate) use run::Call;
 
 /// How git is to be run. The library reads no environment: the caller hands one over.
@@ -53,6 +55,8 @@ struct Shared {
     /// As it said when it was first asked.
     version: OnceLock<(u32, u32)>,
     lfs: OnceLock<bool>,
+    /// What need not be asked twice.
+    remembered: Remembered,
 }
 
 /// The oldest git whose `merge-tree`, `worktree --lock --reason` and config scopes are known good.
@@ -92,6 +96,7 @@ impl Git {
                 environment,
                 version: OnceLock::new(),
                 lfs: OnceLock::new(),
+                remembered: Remembered::default(),
             }),
         })
     }
@@ -130,6 +135,16 @@ impl Git {
                 .args(["lfs", "version"]);
             version.ok().is_ok()
         })
+    }
+
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.shared.remembered
+    }
+
+    /// A variable of the user's environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
+        let mut all = self.shared.environment.iter().rev();
+        all.find(|(key, _)| key == name).map(|(_, v)| v.as_os_str())
     }
 
     pub(crate) fn settings(&self) -> &GitSettings {

@@ -33,6 +33,7 @@ const READERS: &[&str] = &[
     "rev-list",
     "rev-parse",
     "show",
+    "var",
     "version",
 ];
 

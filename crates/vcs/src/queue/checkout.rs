@@ -105,7 +105,7 @@ impl<'r> Checkout<'r> {
 
     /// What a fast-forward does there cannot be foreseen.
     pub(super) fn unfit(&self, changes: &[Change]) -> Result<Option<String>, GitError> {
-        if self.site.sparse {
+        if self.site.settings.sparse {
             return Ok(Some("it is a sparse checkout".to_owned()));
         }
         let module = |blob: &Option<Blob>| blob.as_ref().is_some_and(|b| b.mode == b"160000");

@@ -2,12 +2,11 @@
 //! config. Whatever is out of the ordinary gives `None`, and then git is asked. Asking costs a process;
 //! `add` alone would need ten.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::fsx;
+use crate::oid::Oid;
 
 /// A config that is longer is for git to read.
 const CONFIG_LIMIT: u64 = 64 << 10;
@@ -26,35 +25,66 @@ pub(super) struct Found {
     pub(super) shallow: bool,
 }
 
-/// The ordinary repository that holds a canonical path.
-pub(super) fn find(path: &Path) -> Option<Found> {
+/// What is found from a folder upwards.
+#[derive(Debug)]
+pub(super) enum Glance {
+    /// An ordinary repository.
+    Ordinary(Found),
+    /// None: neither the folder nor one above it has anything that git could take for one.
+    Nothing,
+    /// Something out of the ordinary: git is asked.
+    Unclear,
+}
+
+/// The repository that holds a canonical path.
+pub(super) fn find(path: &Path) -> Glance {
+    look_up(path).unwrap_or(Glance::Unclear)
+}
+
+fn look_up(path: &Path) -> Option<Glance> {
     let own = rustix::process::geteuid().as_raw();
     let device = path.metadata().ok()?.dev();
     for folder in path.ancestors() {
         let meta = folder.metadata().ok()?;
-        // git stops where a file system ends, and takes a folder with these three for a git folder.
-        if meta.dev() != device || looks_like_git_folder(folder) {
+        // git takes a folder with these three for a git folder.
+        if looks_like_git_folder(folder) {
             return None;
         }
         let git_dir = folder.join(".git");
-        let Ok(git_meta) = git_dir.symlink_metadata() else {
-            continue;
+        let git_meta = match git_dir.symlink_metadata() {
+            Ok(meta) => meta,
+            Err(error) if fsx::is_absent(&error) => continue,
+            Err(_) => return None,
         };
         let ours = meta.uid() == own && git_meta.uid() == own && git_meta.is_dir();
-        if !ours || !looks_like_git_folder(&git_dir) || git_dir.join("commondir").exists() {
+        // git stops where a file system ends.
+        let near = meta.dev() == device;
+        if !ours || !near || !looks_like_git_folder(&git_dir) || git_dir.join("commondir").exists()
+        {
             return None;
         }
         let config = fsx::read_small(&git_dir.join("config"), CONFIG_LIMIT).ok()??;
-        if !is_plain(std::str::from_utf8(&config).ok()?) {
+        if !is_plain(std::str::from_utf8(&config).ok()?, false) {
             return None;
         }
-        return Some(Found {
+        return Some(Glance::Ordinary(Found {
             shallow: git_dir.join("shallow").metadata().is_ok(),
             top: folder.to_owned(),
             git_dir,
-        });
+        }));
     }
-    None
+    Some(Glance::Nothing)
+}
+
+/// Whether a folder is a bare repository as `git init` makes it, whole.
+pub(super) fn is_made(git_dir: &Path) -> bool {
+    let config = fsx::read_small(&git_dir.join("config"), CONFIG_LIMIT);
+    let config = config.ok().flatten().unwrap_or_default();
+    let head = fsx::read_small(&git_dir.join("HEAD"), REF_LIMIT);
+    let head = head.ok().flatten().unwrap_or_default();
+    looks_like_git_folder(git_dir)
+        && head.starts_with(b"ref: refs/heads/")
+        && std::str::from_utf8(&config).is_ok_and(|text| is_plain(text, true))
 }
 
 fn looks_like_git_folder(folder: &Path) -> bool {
@@ -64,8 +94,8 @@ fn looks_like_git_folder(folder: &Path) -> bool {
 }
 
 /// Whether a config is what `git init` and everyday commands write: nothing included, no extension, a
-/// work tree where one expects it. A line of another shape is not plain either.
-fn is_plain(config: &str) -> bool {
+/// work tree where one expects it, or none. A line of another shape is not plain either.
+fn is_plain(config: &str, is_bare: bool) -> bool {
     let mut core = false;
     let (mut version, mut bare) = (false, false);
     for line in config.lines().map(str::trim) {
@@ -97,7 +127,7 @@ fn is_plain(config: &str) -> bool {
         }
         match key.as_str() {
             "repositoryformatversion" if value == "0" => version = true,
-            "bare" if value == "false" => bare = true,
+            "bare" if value == if is_bare { "true" } else { "false" } => bare = true,
             "repositoryformatversion" | "bare" | "worktree" => return false,
             _ => {}
         }
@@ -107,16 +137,26 @@ fn is_plain(config: &str) -> bool {
 
 /// The branch that HEAD names, if it has a commit; `None`: ask git.
 pub(super) fn branch(git_dir: &Path) -> Option<String> {
+    tip(git_dir).map(|(name, _)| name)
+}
+
+/// The branch that HEAD names and where it stands; `None`: ask git. The commit itself is not looked at.
+pub(super) fn tip(git_dir: &Path) -> Option<(String, Oid)> {
     let head = fsx::read_small(&git_dir.join("HEAD"), REF_LIMIT).ok()??;
     let name = head
         .strip_prefix(b"ref: refs/heads/")?
         .strip_suffix(b"\n")?;
     let name = std::str::from_utf8(name).ok().filter(|n| is_simple(n))?;
-    (has_branch(git_dir, name)?).then(|| name.to_owned())
+    Some((name.to_owned(), stands_at(git_dir, name)??))
 }
 
 /// Whether a branch of that name has a commit; `None`: ask git.
 pub(super) fn has_branch(git_dir: &Path, name: &str) -> Option<bool> {
+    stands_at(git_dir, name).map(|at| at.is_some())
+}
+
+/// Where a branch stands, `Some(None)` if there is none; `None`: ask git.
+fn stands_at(git_dir: &Path, name: &str) -> Option<Option<Oid>> {
     if !is_simple(name) {
         return None;
     }
@@ -126,23 +166,22 @@ pub(super) fn has_branch(git_dir: &Path, name: &str) -> Option<bool> {
         Err(error) if fsx::is_absent(&error) => {}
         Ok(_) => {
             let text = fsx::read_small(&git_dir.join(&full), REF_LIMIT).ok()??;
-            let oid = text.strip_suffix(b"\n")?;
-            return crate::oid::Oid::parse(oid).ok().map(|_| true);
+            return Oid::parse(text.strip_suffix(b"\n")?).ok().map(Some);
         }
         Err(_) => return None,
     }
     match fsx::read_small(&git_dir.join("packed-refs"), PACKED_LIMIT) {
         Ok(Some(packed)) => {
-            let named = |line: &[u8]| {
-                let name = line
-                    .iter()
-                    .position(|b| *b == b' ')
-                    .map(|at| &line[at + 1..]);
-                name.map(OsStr::from_bytes) == Some(OsStr::new(&full))
-            };
-            Some(packed.split(|b| *b == b'\n').any(named))
+            let named = packed.split(|b| *b == b'\n').find_map(|line| {
+                let at = line.iter().position(|b| *b == b' ')?;
+                (line[at + 1..] == *full.as_bytes()).then(|| &line[..at])
+            });
+            match named {
+                None => Some(None),
+                Some(oid) => Oid::parse(oid).ok().map(Some),
+            }
         }
-        Ok(None) if !git_dir.join("packed-refs").exists() => Some(false),
+        Ok(None) if !git_dir.join("packed-refs").exists() => Some(None),
         Ok(None) | Err(_) => None,
     }
 }
@@ -166,7 +205,7 @@ mod tests {
 
     #[test]
     fn only_a_plain_config_is_read_without_git() {
-        assert!(is_plain(PLAIN));
+        assert!(is_plain(PLAIN, false) && !is_plain(PLAIN, true));
         for more in [
             "[include]\n\tpath = /elsewhere\n",
             "[includeIf \"gitdir:/\"]\n\tpath = /elsewhere\n",
@@ -179,9 +218,9 @@ mod tests {
             "[core]\n\trepositoryformatversion = 1\n",
             "[alias]\n\tx = a \\\n[core]\n",
         ] {
-            assert!(!is_plain(&format!("{PLAIN}{more}")), "{more}");
+            assert!(!is_plain(&format!("{PLAIN}{more}"), false), "{more}");
         }
-        assert!(!is_plain("[core]\n\tbare = false\n"));
+        assert!(!is_plain("[core]\n\tbare = false\n", false));
     }
 
     #[test]

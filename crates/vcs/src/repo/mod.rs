@@ -13,6 +13,7 @@ use crate::git::{Call, Git, GitError};
 use crate::lock::{self, Held};
 use crate::oid::Oid;
 use crate::site::Site;
+use glance::Glance;
 
 pub use error::{OpenError, StartError};
 
@@ -72,8 +73,10 @@ pub fn top_level(git: &Git, path: &Path) -> Result<Option<PathBuf>, GitError> {
     let Ok(path) = path.canonicalize() else {
         return Ok(None);
     };
-    if let Some(found) = glance::find(&path) {
-        return Ok(Some(found.top));
+    match glance::find(&path) {
+        Glance::Ordinary(found) => return Ok(Some(found.top)),
+        Glance::Nothing => return Ok(None),
+        Glance::Unclear => {}
     }
     let answer = Call::new(git, &path)
         .args(["rev-parse", "--path-format=absolute", "--show-toplevel"])
@@ -97,14 +100,15 @@ impl Repo {
             source,
         })?;
         let parts = match glance::find(&path) {
-            Some(found) => Parts {
+            Glance::Ordinary(found) => Parts {
                 common_dir: found.git_dir.clone(),
                 git_dir: found.git_dir,
                 checkout: found.top,
                 shallow: found.shallow,
                 ordinary: true,
             },
-            None => Parts::ask(git, &path, named)?,
+            Glance::Nothing => return Err(OpenError::NotARepository { path: named }),
+            Glance::Unclear => Parts::ask(git, &path, named)?,
         };
         let mut repo = Self {
             git: git.clone(),
@@ -137,10 +141,12 @@ impl Repo {
         let key = &fsx::digest(checkout.as_os_str().as_bytes())[..16];
         let shadow = state_dir.join("shadow").join(format!("{key}.git"));
         fsx::make_private_folder(&shadow)?;
-        Call::new(git, &shadow)
-            .args(["init", "--quiet", "--bare", "--template="])
-            .arg(&shadow)
-            .ok()?;
+        if !glance::is_made(&shadow) {
+            Call::new(git, &shadow)
+                .args(["init", "--quiet", "--bare", "--template="])
+                .arg(&shadow)
+                .ok()?;
+        }
         let common_dir = shadow
             .canonicalize()
             .map_err(GitError::file("find", &shadow))?;
@@ -250,7 +256,23 @@ impl Repo {
     /// # Errors
     /// If git cannot be run.
     pub fn head(&self) -> Result<Head, GitError> {
-        read_head(&self.objects()?)
+        self.head_at(&self.objects()?)
+    }
+
+    /// Where HEAD of one of its work trees points. Nothing is ever committed on a branch of a repository
+    /// of our own beside a plain folder.
+    pub(crate) fn head_at(&self, site: &Site<'_>) -> Result<Head, GitError> {
+        if self.plain {
+            let name = "main".to_owned();
+            return Ok(Head::Unborn { name });
+        }
+        read_head(site)
+    }
+
+    /// The branch of the user's checkout and where it stands, if the files of an ordinary repository say
+    /// it. Whether that commit exists is not looked at.
+    pub(crate) fn glanced_tip(&self) -> Option<(String, Oid)> {
+        self.glance(glance::tip)
     }
 
     /// The branch checked out in the user's checkout: the default base of a task.

@@ -20,6 +20,7 @@ const LISTED: usize = 200;
 const NESTING: u8 = 4;
 
 /// What goes into a tree.
+#[derive(Debug)]
 pub(crate) struct CaptureRules<'a> {
     /// Files that Longhaul placed there; never taken up (T8).
     pub(crate) exclude: &'a BTreeSet<RepoPath>,
@@ -54,7 +55,7 @@ pub struct Skipped {
 }
 
 /// The files of a work tree as one tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Captured {
     /// All that is taken up.
     pub(crate) tree: Oid,
@@ -218,7 +219,7 @@ impl Job<'_> {
     /// Files that a sparse checkout leaves out, by the session's own index. A session that abuses
     /// this only keeps a file in its tree that it could have kept anyway.
     fn sparse_paths(&self) -> Result<BTreeSet<RepoPath>, GitError> {
-        if !self.site.sparse {
+        if !self.site.settings.sparse {
             return Ok(BTreeSet::new());
         }
         let listing = self

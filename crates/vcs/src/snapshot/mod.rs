@@ -2,6 +2,7 @@
 //! and the way back (`undo`).
 
 mod capture;
+mod known;
 mod undo;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ pub use undo::{RestoreError, RestoreScope, Restored, SnapshotRef};
 use crate::git::GitError;
 use crate::oid::Oid;
 use crate::path::RepoPath;
-use crate::repo::{Head, Repo, read_head};
+use crate::repo::{Head, Repo};
 use crate::site::{NewCommit, Site};
 use crate::worktree::Worktree;
 
@@ -77,6 +78,7 @@ pub struct Snapshot {
 }
 
 /// Files captured together with where HEAD stood.
+#[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) head: Head,
     pub(crate) head_commit: Option<Oid>,
@@ -97,7 +99,7 @@ impl Repo {
         worktree: &Worktree,
         request: &SnapshotRequest,
     ) -> Result<Snapshot, GitError> {
-        let seen = self.look(worktree, &request.files)?;
+        let seen = self.look_well(worktree, &request.files, true)?;
         self.keep(request, &seen)
     }
 
@@ -123,7 +125,7 @@ impl Repo {
     /// If git cannot be run.
     pub fn head_of(&self, worktree: &Worktree) -> Result<Option<Oid>, GitError> {
         let site = self.site(&worktree.git_dir, &worktree.path)?;
-        let head = read_head(&site)?;
+        let head = self.head_at(&site)?;
         self.commit_of(&site, &head, &worktree.branch)
     }
 
@@ -141,6 +143,16 @@ impl Repo {
     }
 
     pub(crate) fn look(&self, worktree: &Worktree, files: &FileRules) -> Result<Seen, GitError> {
+        self.look_well(worktree, files, false)
+    }
+
+    /// The same; with `patient` it may take a moment longer so that the next look need not ask git.
+    fn look_well(
+        &self,
+        worktree: &Worktree,
+        files: &FileRules,
+        patient: bool,
+    ) -> Result<Seen, GitError> {
         // A link in the place of the folder would show us somebody else's files.
         let real = std::fs::symlink_metadata(&worktree.path).and_then(|m| {
             if m.is_dir() {
@@ -159,16 +171,24 @@ impl Repo {
         };
         let normal = || -> Result<Seen, GitError> {
             let site = self.site(&worktree.git_dir, &worktree.path)?;
-            let head = read_head(&site)?;
+            let before = known::Question::ask(self, &site, &rules, patient);
+            if let Some(seen) = before.as_ref().and_then(known::Question::answer) {
+                return Ok(seen);
+            }
+            let head = self.head_at(&site)?;
             let head_commit = self.commit_of(&site, &head, &worktree.branch)?;
             let captured = capture(&site, head_commit.as_ref(), &index, &rules)?;
             let damaged = captured.index_unreadable || head == Head::Broken;
-            Ok(Seen {
+            let seen = Seen {
                 head,
                 head_commit,
                 captured,
                 damaged,
-            })
+            };
+            if let Some(before) = before {
+                before.answered(self, &seen);
+            }
+            Ok(seen)
         };
         match normal() {
             // git's files of this worktree are unusable: the repository's own serve instead.

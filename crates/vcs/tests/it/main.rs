@@ -11,6 +11,7 @@ mod hostile;
 mod oddities;
 mod queue;
 mod refs;
+mod remembered;
 mod seal;
 mod support;
 mod worktrees;

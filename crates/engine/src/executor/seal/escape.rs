@@ -12,7 +12,7 @@ use longhaul_vcs::{CheckoutMark, Difference, Repo};
 use serde::{Deserialize, Serialize};
 
 use super::super::desk::chain;
-use super::super::files::write_whole;
+use super::super::files::write_aside;
 use super::super::trouble::Trouble;
 use super::super::{Desk, prepare};
 use super::blame::Suspect;
@@ -23,8 +23,9 @@ use crate::machine::Dispatch;
 /// What is noted of a repository before a session starts.
 #[derive(Serialize, Deserialize)]
 struct Mark {
+    /// Of work in a worktree only: what is done in place is done to the checkout.
     #[serde(flatten)]
-    checkout: CheckoutMark,
+    checkout: Option<CheckoutMark>,
     /// The record of git's settings that the session entered, if it can reach them.
     #[serde(default)]
     settings: Option<String>,
@@ -49,15 +50,33 @@ pub(in crate::executor) fn mark(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> R
     });
     made.map_err(|e| format!("cannot make the folder of {path}: {e}"))?;
     let key = SpawnKey::session(d.effect.task, d.effect.fence);
-    let settings = if settings::within_reach(spec) {
-        Some(settings::enter(desk, &key, &repo)?)
-    } else {
-        None
+    let reached = settings::within_reach(spec);
+    let checkout = match spec.workspace {
+        WorkspaceKind::Worktree => Some(repo.mark_checkout().map_err(|e| chain(&e))?),
+        WorkspaceKind::InPlace => None,
     };
-    refs::mark(desk, d, &repo)?;
-    let checkout = repo.mark_checkout().map_err(|e| chain(&e))?;
-    let bytes = serde_json::to_vec(&Mark { checkout, settings }).map_err(|e| e.to_string())?;
-    write_whole(&path, &bytes).map_err(|e| format!("cannot write {path}: {e}"))
+    let mark = Mark {
+        checkout,
+        settings: reached.then(|| settings::name_of(&repo)),
+    };
+    let bytes = serde_json::to_vec(&mark).map_err(|e| e.to_string())?;
+    let failed = |e: std::io::Error| format!("cannot write {path}: {e}");
+    // All three wait for the disk at the same time. The mark gets its name last: once it is there, nothing
+    // is marked again.
+    let aside = std::thread::scope(|scope| {
+        let entered = scope.spawn(|| match reached {
+            true => settings::enter(desk, &key, &repo).map(|_| ()),
+            false => Ok(()),
+        });
+        let listed = scope.spawn(|| refs::mark(desk, d, &repo));
+        let aside = write_aside(&path, &bytes).map_err(failed);
+        for done in [entered, listed] {
+            done.join()
+                .unwrap_or_else(|_| Err("marking broke".to_owned()))?;
+        }
+        aside
+    })?;
+    aside.publish().map_err(failed)
 }
 
 fn mark_path(desk: &Desk, d: &Dispatch) -> Utf8PathBuf {
@@ -119,11 +138,11 @@ pub(super) fn trespasses(
     repo: &Repo,
 ) -> Result<Vec<String>, Trouble> {
     let mut found = told(desk, d);
-    let Some(before) = read_mark(desk, d) else {
+    let Some(before) = read_mark(desk, d).and_then(|mark| mark.checkout) else {
         return Ok(found);
     };
     let after = repo.mark_checkout()?;
-    let differences = before.checkout.compare(&after);
+    let differences = before.compare(&after);
     if differences.is_empty() {
         return Ok(found);
     }

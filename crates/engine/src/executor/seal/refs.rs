@@ -30,6 +30,10 @@ const OWN: &str = "refs/longhaul/";
 
 /// Notes all refs before a session starts.
 pub(super) fn mark(desk: &Desk, d: &Dispatch, repo: &Repo) -> Result<(), String> {
+    if repo.is_plain() {
+        // It has no refs but ours, which no session may reach: nothing to compare later.
+        return Ok(());
+    }
     let refs = repo.list_refs().map_err(|e| chain(&e))?;
     let file = file(desk, d);
     write_whole(&file, refs.to_text().as_bytes()).map_err(|e| format!("cannot write {file}: {e}"))

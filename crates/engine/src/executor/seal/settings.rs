@@ -37,6 +37,11 @@ pub(in crate::executor) fn within_reach(spec: &TaskSpec) -> bool {
         || longhaul_hosts::confinement_support() == ConfinementLevel::None
 }
 
+/// The name of a repository's record.
+pub(in crate::executor) fn name_of(repo: &Repo) -> String {
+    repo.short_hash()
+}
+
 /// A job that can reach them starts. Gives the name of the record, for [`leave`]. Repeating it is
 /// harmless.
 pub(in crate::executor) fn enter(
@@ -44,7 +49,7 @@ pub(in crate::executor) fn enter(
     key: &SpawnKey,
     repo: &Repo,
 ) -> Result<String, String> {
-    let name = repo.short_hash();
+    let name = name_of(repo);
     let file = record(desk, &name);
     let _one = lock(&desk.settings);
     let known = read(&file).map(|mut known| {

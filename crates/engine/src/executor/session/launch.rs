@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::super::bounds::Bounds;
 use super::super::desk::chain;
-use super::super::files::write_private;
+use super::super::files::{write_for_now, write_private};
 use super::super::shell::{workdir, workspace_paths};
 use super::super::{Desk, env, record, sandbox, seal};
 use crate::machine::Dispatch;
@@ -65,11 +65,30 @@ pub(super) fn launch(
     harness: &Harness,
     key: &SpawnKey,
 ) -> Result<BundleState, NotLaunched> {
+    // The marks and the session's folder wait for the disk at the same time; both are there before
+    // anything starts.
+    let (marked, ready) = std::thread::scope(|scope| {
+        let marking = scope.spawn(|| seal::mark(desk, d, spec));
+        let ready = order(desk, d, spec, harness, key);
+        let broke = |_| Err("marking broke".to_owned());
+        (marking.join().unwrap_or_else(broke), ready)
+    });
+    marked.map_err(NotLaunched::for_now)?;
+    ready?.begin(desk).map(|(state, _)| state)
+}
+
+/// What the task's session is to be told, and its folder with it.
+fn order(
+    desk: &Desk,
+    d: &Dispatch,
+    spec: &TaskSpec,
+    harness: &Harness,
+    key: &SpawnKey,
+) -> Result<Ready, NotLaunched> {
     let task = &d.task;
     let Some(workspace) = &task.carry.workspace else {
         return Err(NotLaunched::for_now("it has no workspace"));
     };
-    seal::mark(desk, d, spec).map_err(NotLaunched::for_now)?;
     let verdict = match &task.carry.reason {
         Some(RetryReason::CheckFailed { fence, check }) => desk
             .read(|r| r.verdict(task.id, *fence, check))
@@ -99,7 +118,7 @@ pub(super) fn launch(
             .budget
             .map(|b| MicroUsd(b.0.saturating_sub(task.tally.least_cost().0))),
     };
-    start(desk, spec, harness, &order, task.id).map(|(state, _)| state)
+    make_ready(desk, spec, harness, &order, task.id)
 }
 
 /// What is to be started.
@@ -121,6 +140,41 @@ pub(in crate::executor) fn start(
     order: &Order<'_>,
     task: longhaul_core::ids::TaskId,
 ) -> Result<(BundleState, LaunchPlan), NotLaunched> {
+    make_ready(desk, spec, harness, order, task)?.begin(desk)
+}
+
+/// An agent that can be started: all that it is given lies in its folder.
+struct Ready {
+    job: JobSpec,
+    plan: LaunchPlan,
+}
+
+impl Ready {
+    fn begin(self, desk: &Desk) -> Result<(BundleState, LaunchPlan), NotLaunched> {
+        match desk.launcher.launch(&self.job) {
+            Ok(launched) => Ok((launched.state, self.plan)),
+            Err(error) => {
+                let detail = chain(&error);
+                Err(match error.class() {
+                    LaunchErrorClass::Permanent => {
+                        NotLaunched::for_good(detail, "correct the task and add it again")
+                    }
+                    LaunchErrorClass::Retry => NotLaunched::for_now(detail),
+                    LaunchErrorClass::Unsettled => NotLaunched::unsettled(detail),
+                })
+            }
+        }
+    }
+}
+
+/// Plans an agent's start and makes its folder.
+fn make_ready(
+    desk: &Desk,
+    spec: &TaskSpec,
+    harness: &Harness,
+    order: &Order<'_>,
+    task: longhaul_core::ids::TaskId,
+) -> Result<Ready, NotLaunched> {
     let mut environment = env::of_task(desk, task, spec, order.workspace)
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
     // The agent's own credentials, for the session only (T26).
@@ -227,19 +281,7 @@ pub(in crate::executor) fn start(
     job.sandbox = confinement;
     job.max_log_bytes = desk.practice.max_log_bytes;
     job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
-    match desk.launcher.launch(&job) {
-        Ok(launched) => Ok((launched.state, plan)),
-        Err(error) => {
-            let detail = chain(&error);
-            Err(match error.class() {
-                LaunchErrorClass::Permanent => {
-                    NotLaunched::for_good(detail, "correct the task and add it again")
-                }
-                LaunchErrorClass::Retry => NotLaunched::for_now(detail),
-                LaunchErrorClass::Unsettled => NotLaunched::unsettled(detail),
-            })
-        }
-    }
+    Ok(Ready { job, plan })
 }
 
 /// A conversation id that the same attempt always gets.
@@ -267,13 +309,15 @@ fn place(
     } = *kept;
     longhaul_acts::files::create_dir_all("engine.session.files", files)?;
     longhaul_acts::files::create_dir_all("engine.session.temp", temp)?;
-    write_private(&bundle.join("stdin"), &plan.stdin)?;
+    // After a power cut these are of no use: either nothing was started, and they are written again, or
+    // the session is gone.
+    write_for_now(&bundle.join("stdin"), &plan.stdin)?;
     for file in &plan.files {
         let name = Path::new(&file.name)
             .file_name()
             .and_then(|n| n.to_str())
             .unwrap_or("file");
-        write_private(&files.join(name), &file.bytes)?;
+        write_for_now(&files.join(name), &file.bytes)?;
     }
     // Kept with the bundle, so that a later daemon knows what to expect of the stream (T23).
     // Where the record of a conversation that goes on ends now: what follows is this attempt's (T13).
