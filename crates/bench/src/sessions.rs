@@ -11,7 +11,11 @@ use crate::{Fallible, Options, clock, floor, table};
 
 /// Runs it.
 pub(crate) fn run(options: &Options) -> Fallible<()> {
-    let count = if options.quick { 20 } else { 200 };
+    let counts: &[usize] = if options.quick { &[20] } else { &[200, 1_000] };
+    counts.iter().try_for_each(|count| of(options, *count))
+}
+
+fn of(options: &Options, count: usize) -> Fallible<()> {
     let mut scene = Scene::new(options)?;
     scene.configure(&format!("concurrency = {count}\nmax_workspaces = 1000\n"))?;
     let pid = scene.daemon()?;

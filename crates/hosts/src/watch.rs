@@ -20,6 +20,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a job is looked at whose socket cannot be reached.
 const POLL_PAUSE: Duration = Duration::from_millis(50);
+/// How often its socket is tried again. A shim refuses whom it cannot tell apart, and right after a
+/// daemon's start, whose starter may go in that moment, it cannot always.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A job that ran under its shim when it was looked at.
 #[derive(Clone, Debug)]
@@ -102,8 +105,9 @@ impl ShimHandle {
             }
         };
         JobWatch {
-            bundle: self.bundle.clone(),
+            shim: self.clone(),
             link,
+            tried: Instant::now(),
             told: None,
         }
     }
@@ -253,8 +257,10 @@ pub enum Frame {
 /// Follows one job until its shim is gone.
 #[derive(Debug)]
 pub struct JobWatch {
-    bundle: Bundle,
+    shim: ShimHandle,
     link: Option<Link>,
+    /// When the socket was tried last.
+    tried: Instant,
     told: Option<(u64, u64)>,
 }
 
@@ -267,7 +273,10 @@ impl JobWatch {
         let deadline = Instant::now() + timeout;
         loop {
             let Some(link) = &mut self.link else {
-                return self.look(deadline);
+                match self.look(deadline)? {
+                    Some(frame) => return Ok(frame),
+                    None => continue,
+                }
             };
             match link.next_event(deadline) {
                 Ok(Some(Event::Grew { out, err })) => {
@@ -286,25 +295,41 @@ impl JobWatch {
         }
     }
 
-    /// Looks at the bundle until something changes: without a socket, or after it closed.
-    fn look(&mut self, deadline: Instant) -> Result<Frame, SurveyError> {
+    /// Whether the shim tells by its socket, and is not looked at.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Looks at the bundle until something changes: without a socket, or after it closed. `None`: there
+    /// is a socket again.
+    fn look(&mut self, deadline: Instant) -> Result<Option<Frame>, SurveyError> {
         loop {
-            match self.bundle.survey()? {
-                BundleState::Live(_) | BundleState::Starting => {}
-                state => return Ok(Frame::Ended(state)),
-            }
-            let lengths = |stream| JobLog::new(self.bundle.dir(), stream).end().unwrap_or(0);
+            let bundle = self.shim.bundle();
+            let lives = match bundle.survey()? {
+                BundleState::Live(_) => true,
+                BundleState::Starting => false,
+                state => return Ok(Some(Frame::Ended(state))),
+            };
+            let lengths = |stream| JobLog::new(bundle.dir(), stream).end().unwrap_or(0);
             let now = (lengths(Stream::Out), lengths(Stream::Err));
             if self.told != Some(now) {
                 self.told = Some(now);
-                return Ok(Frame::Grew {
+                return Ok(Some(Frame::Grew {
                     out: now.0,
                     err: now.1,
-                });
+                }));
+            }
+            if lives && self.tried.elapsed() >= RETRY_PAUSE {
+                self.tried = Instant::now();
+                self.link = self.shim.watching_link().ok();
+                if self.link.is_some() {
+                    return Ok(None);
+                }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(Frame::Quiet);
+                return Ok(Some(Frame::Quiet));
             }
             std::thread::sleep(left.min(POLL_PAUSE));
         }

@@ -181,6 +181,29 @@ fn a_job_whose_socket_is_gone_can_still_be_watched_and_stopped() {
     assert!(exit_of(&handle).stop_requested);
 }
 
+/// A shim may refuse a daemon that has just started, or be too busy: it is not looked at for ever.
+#[test]
+fn a_watch_without_a_socket_gets_one_when_it_can() {
+    let world = World::new();
+    let handle = world.live(&world.sh("k", "while [ ! -e $W/go ]; do sleep 0.01; done"));
+    let socket = handle.bundle().dir().join("sock");
+    let aside = handle.bundle().dir().join("aside");
+    std::fs::rename(&socket, &aside).unwrap();
+    let mut watch = handle.watch();
+    assert!(!watch.is_told());
+    std::fs::rename(&aside, &socket).unwrap();
+    let look = std::time::Duration::from_millis(100);
+    wait_for("the socket to be used", || {
+        watch.next_frame(look).unwrap();
+        watch.is_told().then_some(())
+    });
+    std::fs::write(world.path("go"), "").unwrap();
+    wait_for("the end to be told", || {
+        let frame = watch.next_frame(look).unwrap();
+        matches!(frame, Frame::Ended(BundleState::Exited(_))).then_some(())
+    });
+}
+
 #[test]
 fn t30_a_deep_folder_is_no_obstacle_for_the_socket() {
     let world = World::new();

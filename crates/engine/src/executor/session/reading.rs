@@ -113,7 +113,9 @@ impl<'a> Reading<'a> {
             open_tools: BTreeSet::new(),
             vigil: Vigil::new(spec, desk.mono_ms()),
             cpu: Duration::ZERO,
-            cpu_at_ms: 0,
+            // Not at once: where there is no cgroup a look costs all of `/proc`, and after a restart every
+            // session is taken up in the same moment.
+            cpu_at_ms: desk.mono_ms(),
             started_told: d.effect.act != Act::Launch,
             mode_told: false,
             conversation_told: known.clone(),
