@@ -18,6 +18,9 @@ const MAX_WAITING_BYTES: usize = 64 * 1024;
 /// Least time between two words of growth to one client.
 const GROWTH_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How often somebody is looked at who cannot be told apart.
+const LOOKS: u32 = 4;
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -184,6 +187,13 @@ fn may_speak(socket: &UnixStream) -> bool {
     if peer.uid != mine && !peer.uid.is_root() {
         return false;
     }
-    u32::try_from(peer.pid.as_raw_nonzero().get())
-        .is_ok_and(|pid| peer_authority(pid) == Authority::Person)
+    let Ok(pid) = u32::try_from(peer.pid.as_raw_nonzero().get()) else {
+        return false;
+    };
+    // A parent that goes in the middle of a look leaves nothing to be told, as the starter of a daemon
+    // does; the next look sees who took its child over.
+    let told = (0..LOOKS)
+        .map(|_| peer_authority(pid))
+        .find(|told| *told != Authority::Unknown);
+    told == Some(Authority::Person)
 }
