@@ -29,7 +29,7 @@ const NOT_IN_THE_PROBE: [&str; 7] = [
 ];
 
 /// Files that make refused calls themselves, and how many expectations each has.
-const EXCEPTIONS: [(&str, usize); 19] = [
+const EXCEPTIONS: [(&str, usize); 20] = [
     ("acts/src/files.rs", 1),
     ("acts/src/point.rs", 2),
     ("acts/src/process.rs", 1),
@@ -44,6 +44,7 @@ const EXCEPTIONS: [(&str, usize); 19] = [
     ("store/src/sqlite/insert.rs", 1),
     ("store/src/sqlite/migrate.rs", 1),
     ("store/src/sqlite/open.rs", 1),
+    ("store/src/sqlite/queue.rs", 1),
     ("store/src/sqlite/reader.rs", 1),
     ("store/src/sqlite/store.rs", 1),
     ("vcs/src/fsx.rs", 1),

@@ -76,7 +76,7 @@ pub struct SpecView {
     pub max_restarts: u32,
     /// `ask` or `warn`.
     pub on_drift: String,
-    /// `no`.
+    /// `no` or `yes`.
     pub land: String,
     /// Grouping.
     pub project: Option<String>,

@@ -31,6 +31,8 @@ payloads! {
     SubmitResponse = "submitted",
     SubmissionView = "submission",
     OrderResponse = "orders",
+    QueueView = "queue",
+    QueueExplanation = "queue_entry",
     Acknowledged = "ok",
     VersionView = "version",
 }

@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod exit;
 mod order;
+mod queue;
 mod report;
 pub mod schema;
 mod status;
@@ -31,6 +32,10 @@ pub use exit::ExitCode;
 pub use order::{
     Acknowledged, ClearLimitRequest, DrainRequest, OrderOutcome, OrderRequest, OrderResponse,
     OrderVerb, OrderWord, SendRequest,
+};
+pub use queue::{
+    ConflictView, LandedView, LineView, QueueBranch, QueueEntryView, QueueEventView,
+    QueueExplanation, QueueRequest, QueueVerb, QueueView,
 };
 pub use report::{CheckLine, ReportItem, ReportTotals, ReportView};
 pub use status::{ApiRange, BucketCounts, DaemonView, RestingView, StatusView, VersionView};

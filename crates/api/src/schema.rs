@@ -4,8 +4,9 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use crate::{
     Acknowledged, ClearLimitRequest, DrainRequest, Envelope, ErrorEnvelope, EventView, LogChunk,
-    OrderRequest, OrderResponse, Payload, Problem, ReportView, SendRequest, StatusView,
-    SubmissionView, SubmitRequest, SubmitResponse, TaskDetail, TaskList, TaskQuery, VersionView,
+    OrderRequest, OrderResponse, Payload, Problem, QueueExplanation, QueueRequest, QueueView,
+    ReportView, SendRequest, StatusView, SubmissionView, SubmitRequest, SubmitResponse, TaskDetail,
+    TaskList, TaskQuery, VersionView,
 };
 
 /// Every schema with its name: answers in their envelope under their `kind`, then requests.
@@ -22,11 +23,14 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         answer::<SubmissionView>(),
         answer::<OrderResponse>(),
         answer::<Acknowledged>(),
+        answer::<QueueView>(),
+        answer::<QueueExplanation>(),
         answer::<VersionView>(),
         ("error", written::<ErrorEnvelope>()),
         ("problem", written::<Problem>()),
         ("submit_request", read::<SubmitRequest>()),
         ("order_request", read::<OrderRequest>()),
+        ("queue_request", read::<QueueRequest>()),
         ("drain_request", read::<DrainRequest>()),
         ("clear_limit_request", read::<ClearLimitRequest>()),
         ("send_request", read::<SendRequest>()),

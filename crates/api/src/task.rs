@@ -63,6 +63,8 @@ pub enum TaskState {
     Running,
     /// Its checks run.
     Verifying,
+    /// In the merge queue.
+    Landing,
     /// Waits for a time or an event.
     Parked,
     /// Waits for a person.
@@ -86,6 +88,7 @@ impl TaskState {
             Self::Assigned => "assigned",
             Self::Running => "running",
             Self::Verifying => "verifying",
+            Self::Landing => "landing",
             Self::Parked => "parked",
             Self::NeedsHuman => "needs_human",
             Self::Done => "done",
@@ -109,6 +112,7 @@ impl From<StateWord> for TaskState {
             StateWord::Assigned => Self::Assigned,
             StateWord::Running => Self::Running,
             StateWord::Verifying => Self::Verifying,
+            StateWord::Landing => Self::Landing,
             StateWord::Parked => Self::Parked,
             StateWord::NeedsHuman => Self::NeedsHuman,
             StateWord::Done => Self::Done,
@@ -166,7 +170,7 @@ pub struct TaskSummary {
     pub line: String,
     /// What it waits for, where that is a time: UTC milliseconds.
     pub until_ms: Option<i64>,
-    /// On what grounds it is done: `verified`, `unverified` or `approved`.
+    /// On what grounds it is done: `landed`, `landed_unverified`, `verified`, `unverified` or `approved`.
     pub basis: Option<String>,
     /// Why a person is needed.
     pub need: Option<NeedView>,

@@ -359,6 +359,8 @@ fn spec(name: String) -> TaskSpec {
         max_restarts: 5,
         on_drift: OnDrift::Ask,
         land: Land::No,
+        land_checks: vec![],
+        land_unverified: false,
         project: None,
         group: None,
         labels: Vec::new(),

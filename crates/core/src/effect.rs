@@ -88,6 +88,7 @@ pub fn outstanding(task: &Task) -> Option<Effect> {
         (
             State::Pending
             | State::Ready { .. }
+            | State::Landing { .. }
             | State::Parked { .. }
             | State::NeedsHuman { .. }
             | State::Done { .. }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{AttemptEnd, BootMs, RefusedWrite, Sealed};
 use crate::ids::Fence;
 use crate::limit::LimitNotice;
+use crate::queue::LandNews;
 use crate::task::{ResumeChecks, WorkspaceRef};
 use crate::usage::{MicroUsd, Usage};
 use crate::verdict::Verdict;
@@ -42,6 +43,13 @@ pub enum Fact {
         /// What.
         news: News,
     },
+    /// The merge queue's word on the work of an attempt.
+    Landing {
+        /// Whose.
+        fence: Fence,
+        /// What.
+        news: Box<LandNews>,
+    },
 }
 
 /// A person's word about one task.
@@ -68,6 +76,8 @@ pub enum Order {
         /// What.
         text: String,
     },
+    /// `queue add`: into the merge queue (again).
+    Land,
     /// Hold it at the end of its turn.
     Pause,
     /// Let it go on.

@@ -115,6 +115,12 @@ impl SpawnKey {
         Self(format!("{}-{fence}-teardown{run}", task.uuid().simple()))
     }
 
+    /// A key that belongs to no task: what the merge queue starts. Never the beginning of a task's.
+    #[must_use]
+    pub const fn raw(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text: ASCII letters, digits and `-`, safe as a file name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -104,6 +104,16 @@ causes! {
     EffectBroke = "effect_broke",
     /// All checks passed, or there are none.
     Finished = "finished",
+    /// It goes to the merge queue.
+    Landing = "landing",
+    /// It is on the integration ref.
+    Landed = "landed",
+    /// It conflicts with what has landed: another attempt.
+    LandConflict = "land_conflict",
+    /// The merged tree is red: another attempt.
+    LandRed = "land_red",
+    /// It cannot land.
+    LandRefused = "land_refused",
     /// Another attempt, counted against `max_retries`.
     Retry = "retry",
     /// Another attempt, counted against `max_restarts`.
@@ -122,6 +132,8 @@ causes! {
     OperatorRetry = "operator_retry",
     /// `approve`.
     OperatorApprove = "operator_approve",
+    /// `queue add`.
+    OperatorLand = "operator_land",
     /// `pause`.
     OperatorPause = "operator_pause",
     /// A person said something to its agent.

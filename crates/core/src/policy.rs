@@ -30,6 +30,8 @@ pub struct Policy {
     pub reset_jitter: SpanMs,
     /// Failed set-ups in a row after which a person is asked.
     pub max_setup_failures: u32,
+    /// How often the merge queue sends a task back to its session before a person is asked (L12).
+    pub max_land_returns: u32,
 }
 
 impl Default for Policy {
@@ -46,6 +48,7 @@ impl Default for Policy {
             longest_rest: SpanMs::from_secs(8 * 86_400),
             reset_jitter: SpanMs::from_secs(30),
             max_setup_failures: 3,
+            max_land_returns: 2,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::attempt::AttemptEnd;
 use crate::limit::LimitClass;
+use crate::queue::ConflictReport;
 use crate::spec::TaskSpec;
 use crate::task::{RetryReason, Task};
 use crate::verdict::Verdict;
@@ -137,7 +138,56 @@ fn why(reason: &RetryReason, verdict: Option<&Verdict>) -> String {
         RetryReason::DependencyConflict { report } => format!(
             "This work builds on several branches whose changes conflict. The working tree holds the base branch; merge these, resolving the conflicts so that the intent of each is kept:\n\n{report}"
         ),
+        RetryReason::LandConflict { tip, report } => conflict(tip, report),
+        RetryReason::LandRed {
+            check,
+            command,
+            commit,
+            verdict,
+            tail: output,
+        } => {
+            let mut text = format!(
+                "Your work passed by itself, but together with what has landed on the base branch meanwhile it fails the check `{check}`: {verdict}\n\nThe merged commit is {commit}; see it with `git show {commit}`. Merge it into your branch (`git merge {commit}`), mend the cause, and commit.\n\nCommand:\n\n{}",
+                fenced(command)
+            );
+            if !output.is_empty() {
+                let output = tail(output, EVIDENCE_BYTES);
+                write!(text, "\n\nThe last part of its output:\n\n{}", fenced(output))
+                    .unwrap_or_default();
+            }
+            text
+        }
     }
+}
+
+/// What an attempt has to know of a conflict with what has landed (L12).
+fn conflict(tip: &str, report: &ConflictReport) -> String {
+    let mut text = format!(
+        "Your work conflicts with what has landed on the base branch meanwhile. Merge {tip} into your branch (`git merge {tip}`), resolve the conflicts so that the intent of both sides is kept, and commit the merge. Do not undo the other side's work.\n\nConflicting paths:\n"
+    );
+    for path in &report.paths {
+        write!(text, "\n- {} ({})", path.path, path.kind.word()).unwrap_or_default();
+    }
+    if !report.others.is_empty() {
+        write!(text, "\n\nThe other side: {}.", report.others.join("; ")).unwrap_or_default();
+    }
+    if !report.reproduce.is_empty() {
+        write!(
+            text,
+            "\n\nThis shows the conflict without touching anything:\n\n{}",
+            fenced(&report.reproduce)
+        )
+        .unwrap_or_default();
+    }
+    if !report.hunks.is_empty() {
+        write!(
+            text,
+            "\n\nThe conflicting parts:\n\n{}",
+            fenced(&report.hunks)
+        )
+        .unwrap_or_default();
+    }
+    text
 }
 
 /// A code fence that the text cannot close by itself.

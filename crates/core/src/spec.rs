@@ -55,6 +55,12 @@ pub struct TaskSpec {
     pub on_drift: OnDrift,
     /// Landing after the checks.
     pub land: Land,
+    /// What must pass on the merged tree; empty = the task's own `run` checks (L9).
+    #[serde(default)]
+    pub land_checks: Vec<CheckSpec>,
+    /// It may land although nothing verifies it (T27).
+    #[serde(default)]
+    pub land_unverified: bool,
     /// Grouping.
     pub project: Option<String>,
     /// Grouping.
@@ -130,13 +136,15 @@ pub enum OnDrift {
     Warn,
 }
 
-/// Landing after the checks. Only `No` is accepted until the merge queue exists.
+/// Landing after the checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Land {
     /// The verified branch stays where it is.
     #[default]
     No,
+    /// The merge queue puts it on the base branch's integration ref (L8).
+    Yes,
 }
 
 /// Write confinement of a session (T25).

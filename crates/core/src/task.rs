@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempt, AttemptEnd, Halt};
 use crate::ids::{Fence, TaskId};
 use crate::limit::LimitClass;
-use crate::spec::{Expect, OnDrift, Priority, TaskSpec, WorkspaceKind};
+use crate::queue::ConflictReport;
+use crate::spec::{Expect, Land, OnDrift, Priority, TaskSpec, WorkspaceKind};
 use crate::time::{SpanMs, UnixMs};
 use crate::usage::{MicroUsd, Usage};
 
@@ -73,6 +74,9 @@ pub struct Terms {
     pub on_drift: OnDrift,
     /// For each check, how often a FAIL is run again.
     pub flaky_reruns: Vec<u8>,
+    /// Landing after the checks.
+    #[serde(default)]
+    pub land: Land,
 }
 
 impl Terms {
@@ -98,6 +102,7 @@ impl Terms {
             expect_change: spec.expect == Expect::Change,
             on_drift: spec.on_drift,
             flaky_reruns: spec.checks.iter().map(|c| c.retry_flaky).collect(),
+            land: spec.land,
         }
     }
 }
@@ -117,6 +122,9 @@ pub struct Tally {
     pub unanswered: u32,
     /// Failed set-ups in a row.
     pub setup_failures: u32,
+    /// How often the merge queue sent it back (L12).
+    #[serde(default)]
+    pub returns: u32,
     /// What ended attempts and checks used.
     pub spent: Usage,
     /// The part of that whose cost is known: what budgets go by. The cost of `spent` is unknown for
@@ -175,6 +183,21 @@ pub struct Carry {
     /// A person accepted this tree, and what of it was left uncommitted is being committed (T8).
     #[serde(default)]
     pub approving: Option<String>,
+    /// Where it landed.
+    #[serde(default)]
+    pub landed: Option<Landed>,
+    /// When it first came into the merge queue: its age there.
+    #[serde(default)]
+    pub queued: Option<UnixMs>,
+}
+
+/// Where a task's work landed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landed {
+    /// The commit of the integration ref that brought it.
+    pub commit: String,
+    /// That commit's tree: the one that was checked.
+    pub tree: String,
 }
 
 /// Where checks that were cut short go on.
@@ -232,6 +255,26 @@ pub enum RetryReason {
         /// Paths and kinds.
         report: String,
     },
+    /// It conflicts with what has landed meanwhile (L12).
+    LandConflict {
+        /// The commit to merge.
+        tip: String,
+        /// Where.
+        report: ConflictReport,
+    },
+    /// The tree merged with what has landed failed a check that passed without it.
+    LandRed {
+        /// The check's name.
+        check: String,
+        /// Its command.
+        command: String,
+        /// The merge commit that failed it.
+        commit: String,
+        /// In a sentence.
+        verdict: String,
+        /// The last part of its output.
+        tail: String,
+    },
 }
 
 /// Where a task stands. `Retrying` and `resuming` are causes of a move to `Ready`, not states.
@@ -265,6 +308,11 @@ pub enum State {
         run: u16,
         /// FAILs of this check that were run again.
         flaky: u8,
+    },
+    /// In the merge queue; whatever is outstanding is its line's.
+    Landing {
+        /// Since when.
+        since: UnixMs,
     },
     /// Waits for a time or an event.
     Parked {
@@ -320,6 +368,30 @@ pub enum DoneBasis {
     Unverified,
     /// A person accepted it.
     Approved,
+    /// It is on the integration ref, and the merged tree passed its checks.
+    Landed,
+    /// It is on the integration ref; nothing verified it.
+    LandedUnverified,
+}
+
+impl DoneBasis {
+    /// The stored and shown word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Unverified => "unverified",
+            Self::Approved => "approved",
+            Self::Landed => "landed",
+            Self::LandedUnverified => "landed_unverified",
+        }
+    }
+
+    /// Whether nothing verified it.
+    #[must_use]
+    pub const fn is_unverified(self) -> bool {
+        matches!(self, Self::Unverified | Self::LandedUnverified)
+    }
 }
 
 /// What a parked task waits for.
@@ -388,6 +460,8 @@ pub enum NeedKind {
     Branch,
     /// The judge or reviewer of a check cannot be asked.
     Judge,
+    /// It could not land.
+    Landing,
     /// Longhaul itself broke at it, again and again.
     Broken,
 }
@@ -412,6 +486,7 @@ impl NeedKind {
             Self::ModeMismatch => "mode_mismatch",
             Self::Branch => "branch",
             Self::Judge => "judge",
+            Self::Landing => "landing",
             Self::Broken => "broken",
         }
     }
@@ -427,6 +502,7 @@ pub enum StateWord {
     Assigned,
     Running,
     Verifying,
+    Landing,
     Parked,
     NeedsHuman,
     Done,
@@ -435,12 +511,13 @@ pub enum StateWord {
 
 impl StateWord {
     /// All of them, in the order of a task's life.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pending,
         Self::Ready,
         Self::Assigned,
         Self::Running,
         Self::Verifying,
+        Self::Landing,
         Self::Parked,
         Self::NeedsHuman,
         Self::Done,
@@ -456,6 +533,7 @@ impl StateWord {
             Self::Assigned => "assigned",
             Self::Running => "running",
             Self::Verifying => "verifying",
+            Self::Landing => "landing",
             Self::Parked => "parked",
             Self::NeedsHuman => "needs_human",
             Self::Done => "done",
@@ -498,6 +576,7 @@ impl State {
             Self::Assigned { .. } => StateWord::Assigned,
             Self::Running { .. } => StateWord::Running,
             Self::Verifying { .. } => StateWord::Verifying,
+            Self::Landing { .. } => StateWord::Landing,
             Self::Parked { .. } => StateWord::Parked,
             Self::NeedsHuman { .. } => StateWord::NeedsHuman,
             Self::Done { .. } => StateWord::Done,

@@ -3,6 +3,7 @@
 use longhaul_core::effect::Effect;
 use longhaul_core::fact::{Fact, News};
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::{LineId, QueueEffect, QueueFact};
 
 use crate::handle::{LiveSession, Request};
 
@@ -31,6 +32,22 @@ pub enum Event {
     Again {
         /// The effect.
         effect: Effect,
+        /// After this many milliseconds.
+        after_ms: u64,
+        /// Why, for the log.
+        why: String,
+    },
+    /// Something was seen or said of a line of the merge queue.
+    Line {
+        /// The line.
+        line: LineId,
+        /// What.
+        fact: QueueFact,
+    },
+    /// An effect of a line came to no result yet and wants to be asked for again.
+    LineAgain {
+        /// The effect.
+        effect: QueueEffect,
         /// After this many milliseconds.
         after_ms: u64,
         /// Why, for the log.

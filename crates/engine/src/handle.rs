@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use longhaul_core::fact::Order;
 use longhaul_core::ids::TaskId;
+use longhaul_core::queue::{Entry, LineId, QueueOrder};
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::Usage;
@@ -39,6 +40,26 @@ pub enum Command {
         scope: String,
     },
     /// Text for a task's agent.
+    /// A word for lines of the merge queue.
+    Queue {
+        /// The lines.
+        lines: Vec<LineId>,
+        /// The word.
+        order: QueueOrder,
+    },
+    /// Put a branch into the merge queue.
+    Enqueue {
+        /// The line.
+        line: LineId,
+        /// The entry.
+        entry: Box<Entry>,
+    },
+    /// Put a task's finished work into the merge queue.
+    Land {
+        /// The task.
+        task: TaskId,
+    },
+    /// Text for a live session that takes input.
     Send {
         /// The task.
         task: TaskId,

@@ -10,7 +10,7 @@ use longhaul_store::{Store, Upkeep};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::handle::EngineHandle;
-use crate::machine::{Dispatch, Machine, Step};
+use crate::machine::{Dispatch, LineDispatch, Machine, Step};
 
 /// Most events taken into one commit: all that came while the last one was flushed share the next, and
 /// the more there are, the fewer pages each of them costs. Bounds how long a step takes (I16).
@@ -26,6 +26,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(2);
 pub trait Executor: Send + Sync {
     /// Sees to it that the effect happens, once, however often it is asked for.
     fn ensure(&self, dispatch: Dispatch);
+    /// The same for an effect of a line of the merge queue.
+    fn ensure_line(&self, dispatch: LineDispatch);
 }
 
 /// Is told what others want to hear of, from the dispatcher's thread after a commit; must not block.
@@ -66,6 +68,9 @@ pub fn run<S: Store>(
 ) {
     for dispatch in machine.recover() {
         longhaul_acts::around("engine.recover", || executor.ensure(dispatch));
+    }
+    for dispatch in machine.recover_lines() {
+        longhaul_acts::around("engine.line.recover", || executor.ensure_line(dispatch));
     }
     let mut troubled = false;
     let mut working = false;
@@ -132,6 +137,9 @@ fn act(
     }
     for dispatch in step.effects {
         longhaul_acts::around("engine.effect", || executor.ensure(dispatch));
+    }
+    for dispatch in step.lines {
+        longhaul_acts::around("engine.line.effect", || executor.ensure_line(dispatch));
     }
     for answer in step.replies {
         longhaul_acts::around("engine.answer", || (answer.to)(answer.reply));

@@ -641,20 +641,36 @@ const fn legal(from: StateWord, to: StateWord) -> bool {
         W::Ready => matches!(to, W::Assigned | W::Parked | W::NeedsHuman | W::Cancelled),
         W::Assigned => matches!(
             to,
-            W::Running | W::Verifying | W::Ready | W::Parked | W::NeedsHuman | W::Cancelled
+            W::Running
+                | W::Verifying
+                | W::Landing
+                | W::Ready
+                | W::Parked
+                | W::NeedsHuman
+                | W::Cancelled
         ),
         W::Running => matches!(
             to,
-            W::Verifying | W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled
+            W::Verifying
+                | W::Landing
+                | W::Ready
+                | W::Parked
+                | W::NeedsHuman
+                | W::Done
+                | W::Cancelled
         ),
         W::Verifying => matches!(
+            to,
+            W::Landing | W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled
+        ),
+        W::Landing => matches!(
             to,
             W::Ready | W::Parked | W::NeedsHuman | W::Done | W::Cancelled
         ),
         W::Parked => matches!(to, W::Ready | W::Pending | W::Cancelled | W::Parked),
         W::NeedsHuman => matches!(
             to,
-            W::Ready | W::Pending | W::Running | W::Done | W::Cancelled
+            W::Ready | W::Pending | W::Running | W::Landing | W::Done | W::Cancelled
         ),
         W::Done | W::Cancelled => false,
     }

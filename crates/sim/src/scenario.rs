@@ -130,6 +130,7 @@ fn limits(rng: &mut Rng, benign: bool) -> Limits {
             max_refusals: u32::try_from(rng.within(2, 6)).unwrap_or(2),
             ..Policy::default()
         },
+        ..Limits::default()
     }
 }
 
@@ -192,6 +193,8 @@ fn spec(rng: &mut Rng, number: u64, made: &[TaskId], benign: bool) -> TaskSpec {
             OnDrift::Warn
         },
         land: Land::No,
+        land_checks: vec![],
+        land_unverified: false,
         project: None,
         group: None,
         labels: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use longhaul_core::queue::Line;
 use longhaul_core::task::Task;
 use longhaul_core::time::UnixMs;
 use longhaul_core::window::Window;
@@ -196,6 +197,11 @@ impl Store for FaultStore {
     fn live(&mut self) -> Result<Vec<Task>, StoreError> {
         self.look()?;
         self.inner.live()
+    }
+
+    fn lines(&mut self) -> Result<Vec<Line>, StoreError> {
+        self.look()?;
+        self.inner.lines()
     }
 
     fn windows(&mut self) -> Result<Vec<Window>, StoreError> {

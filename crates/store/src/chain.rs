@@ -128,3 +128,57 @@ impl Walk {
         }
     }
 }
+
+/// A row of a line's ledger in its stored texts, the form that is hashed.
+pub(crate) struct QueueLink<'a> {
+    pub(crate) repo: &'a str,
+    pub(crate) base: &'a str,
+    pub(crate) n: u64,
+    pub(crate) version: u64,
+    pub(crate) entry: Option<Uuid>,
+    pub(crate) cause: &'a str,
+    pub(crate) actor: &'a str,
+    pub(crate) at: i64,
+    pub(crate) data: &'a str,
+}
+
+impl QueueLink<'_> {
+    /// Its hash, made as that of [`Link::hash`]. The form is stored for ever: never change it.
+    pub(crate) fn hash(&self, previous: &Hash) -> Hash {
+        let mut sha = Sha256::new();
+        sha.update(previous);
+        sha.update(self.n.to_be_bytes());
+        sha.update(self.version.to_be_bytes());
+        sha.update(self.entry.unwrap_or_default().as_bytes());
+        sha.update(self.at.to_be_bytes());
+        for text in [self.repo, self.base, self.cause, self.actor, self.data] {
+            sha.update((text.len() as u64).to_be_bytes());
+            sha.update(text.as_bytes());
+        }
+        sha.finalize().into()
+    }
+}
+
+/// Walks the chain of a line: its rows in order, each with its number, the hash it should have and the
+/// one it has; `rows` and `head` are what the line itself says.
+pub(crate) fn walk_queue(links: &[(u64, Hash, Hash)], rows: u64, head: &Hash) -> Chain {
+    let mut last = START;
+    for (at, (n, wanted, stored)) in (1..).zip(links) {
+        let why = if *n != at {
+            "a row is missing"
+        } else if wanted != stored {
+            "its hash does not fit"
+        } else {
+            last = *stored;
+            continue;
+        };
+        return Chain::Broken { version: at, why };
+    }
+    if links.len() as u64 != rows || last != *head {
+        return Chain::Broken {
+            version: rows,
+            why: "the last rows are missing",
+        };
+    }
+    Chain::Intact { rows, head: last }
+}

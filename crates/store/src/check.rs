@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use longhaul_core::ids::Fence;
 use longhaul_core::task::Task;
 
-use crate::write::{Refusal, Step, Submission};
+use crate::write::{LineStep, Refusal, Step, Submission};
 
 /// The first contradiction within a submission.
 pub(crate) fn submission(s: &Submission) -> Result<(), Refusal> {
@@ -44,6 +44,21 @@ pub(crate) fn step(s: &Step) -> Result<(), Refusal> {
         return Err(Refusal::Malformed("a fence never shrinks"));
     }
     attempt(task)
+}
+
+/// The first contradiction within a move of a line.
+pub(crate) fn line(s: &LineStep) -> Result<(), Refusal> {
+    if s.expect_version.checked_add(1) != Some(s.line.version) {
+        return Err(Refusal::Malformed("a move raises the version by one"));
+    }
+    if s.rows.iter().any(|r| r.version != s.line.version) {
+        return Err(Refusal::Malformed("the ledger row is not of this move"));
+    }
+    let mut ids = HashSet::new();
+    if !s.line.entries.iter().all(|e| ids.insert(e.id)) {
+        return Err(Refusal::Malformed("an entry stands twice in the line"));
+    }
+    Ok(())
 }
 
 fn attempt(task: &Task) -> Result<(), Refusal> {

@@ -21,9 +21,11 @@ pub use chain::{Chain, Hash};
 pub use error::{Cause, ErrorClass, StoreError};
 pub use memory::MemoryStore;
 pub use read::{
-    Candidate, Counts, HostRow, LedgerRow, Resolution, StoredAttempt, StoredTask, SubmissionRow,
-    TaskFilter, Totals,
+    Candidate, Counts, HostRow, LedgerRow, QueueLedgerRow, Resolution, StoredAttempt, StoredTask,
+    SubmissionRow, TaskFilter, Totals,
 };
 pub use sqlite::{SqliteReader, SqliteStore};
 pub use store::{Reader, Store, Upkeep};
-pub use write::{Applied, AppliedOp, NewTask, Refusal, Step, Submission, Write};
+pub use write::{
+    Applied, AppliedOp, LineStep, NewTask, Refusal, Step, Submission, TreeVerdict, Write,
+};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use longhaul_core::attempt::Attempt;
 use longhaul_core::ids::{SpawnKey, TaskId};
 use longhaul_core::ledger::LedgerEntry;
+use longhaul_core::queue::{LineId, QueueRow};
 use longhaul_core::task::{StateWord, Task};
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::MicroUsd;
@@ -221,6 +222,7 @@ impl Totals {
             | StateWord::Assigned
             | StateWord::Running
             | StateWord::Verifying
+            | StateWord::Landing
             | StateWord::Parked => self.working += n,
         }
     }
@@ -234,4 +236,17 @@ impl Totals {
             None => {}
         }
     }
+}
+
+/// A row of the queue's ledger as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueLedgerRow {
+    /// The line.
+    pub line: LineId,
+    /// Counts the rows of the line, from 1.
+    pub n: u64,
+    /// What it says.
+    pub row: QueueRow,
+    /// Covers the row and the hash before it.
+    pub hash: Hash,
 }

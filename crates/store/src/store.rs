@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::{EntryId, Line, LineId};
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::task::Task;
 use longhaul_core::time::UnixMs;
@@ -14,10 +15,10 @@ use uuid::Uuid;
 use crate::chain::Chain;
 use crate::error::StoreError;
 use crate::read::{
-    Counts, HostRow, LedgerRow, Resolution, StoredAttempt, StoredTask, SubmissionRow, TaskFilter,
-    Totals,
+    Counts, HostRow, LedgerRow, QueueLedgerRow, Resolution, StoredAttempt, StoredTask,
+    SubmissionRow, TaskFilter, Totals,
 };
-use crate::write::{Applied, AppliedOp, Refusal, Write};
+use crate::write::{Applied, AppliedOp, Refusal, TreeVerdict, Write};
 
 /// The one writer of a state. Owned and called by a single thread, which gathers what is waiting into
 /// batches: a batch is one durable transaction, so its cost is shared (group commit).
@@ -38,6 +39,12 @@ pub trait Store: Send {
     /// # Errors
     /// If it cannot be read, or a stored value is unknown (I1).
     fn live(&mut self) -> Result<Vec<Task>, StoreError>;
+
+    /// The lines of the merge queue, by repository and base.
+    ///
+    /// # Errors
+    /// As [`Store::live`].
+    fn lines(&mut self) -> Result<Vec<Line>, StoreError>;
 
     /// The limit windows, by scope.
     ///
@@ -145,6 +152,24 @@ pub trait Reader: Send {
 
     /// What came of the work since a time.
     fn totals(&self, since: UnixMs) -> Result<Totals, StoreError>;
+
+    /// The lines of the merge queue, by repository and base.
+    fn lines(&self) -> Result<Vec<Line>, StoreError>;
+
+    /// A line of the merge queue.
+    fn line(&self, id: &LineId) -> Result<Option<Line>, StoreError>;
+
+    /// The newest rows of a line's ledger, oldest first.
+    fn queue_tail(&self, line: &LineId, limit: usize) -> Result<Vec<QueueLedgerRow>, StoreError>;
+
+    /// What the queue's ledger says of an entry, oldest row first.
+    fn queue_of(&self, entry: EntryId) -> Result<Vec<QueueLedgerRow>, StoreError>;
+
+    /// A check that passed on a tree, if it did.
+    fn tree_verdict(&self, tree: &str, key: &str) -> Result<Option<TreeVerdict>, StoreError>;
+
+    /// Walks the hash chain of a line; `None` if there is no such line.
+    fn verify_line(&self, line: &LineId) -> Result<Option<Chain>, StoreError>;
 
     /// The limit windows, by scope.
     fn windows(&self) -> Result<Vec<Window>, StoreError>;

@@ -3,6 +3,7 @@
 use longhaul_core::decide::Change;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::ledger::LedgerEntry;
+use longhaul_core::queue::{Judgement, Line, QueueRow};
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::task::Task;
 use longhaul_core::time::UnixMs;
@@ -18,6 +19,8 @@ pub enum Write {
     Submit(Box<Submission>),
     /// Moves a task.
     Step(Box<Step>),
+    /// Moves a line of the merge queue.
+    Line(Box<LineStep>),
     /// Notes that a harness or account rests (A4); replaces what was known of that scope.
     Window(Window),
     /// Forgets the window of a scope, if there is one.
@@ -108,6 +111,33 @@ impl Step {
     }
 }
 
+/// A move of one line: a compare-and-set with everything that belongs to it (L18). The writes that tell
+/// its tasks stand in the same batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineStep {
+    /// The version the decision was made on; 0 = there is no such line yet.
+    pub expect_version: u64,
+    /// The line after the move.
+    pub line: Line,
+    /// Why, row by row.
+    pub rows: Vec<QueueRow>,
+    /// A check that passed, to be remembered.
+    pub green: Option<TreeVerdict>,
+}
+
+/// A check that passed on a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TreeVerdict {
+    /// The tree.
+    pub tree: String,
+    /// Digest of all else that the verdict depends on.
+    pub key: String,
+    /// The verdict.
+    pub judgement: Judgement,
+    /// When it was given.
+    pub at: UnixMs,
+}
+
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -120,7 +150,7 @@ pub enum Applied {
     },
     /// This very operation was applied before; nothing was written now.
     Before,
-    /// A window or flag is as asked for.
+    /// A line, window or flag is as asked for.
     Stored,
     /// The host's new epoch.
     HostEpoch(u64),
@@ -136,6 +166,12 @@ pub enum Refusal {
         version: u64,
         /// The stored fence.
         fence: Fence,
+    },
+    /// The line has moved on.
+    #[error("the line is at version {version}")]
+    StaleLine {
+        /// The stored version; 0 = there is none.
+        version: u64,
     },
     /// There is no such task.
     #[error("there is no task {0}")]

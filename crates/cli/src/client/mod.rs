@@ -15,8 +15,8 @@ use hyper::Method;
 use hyper::body::Incoming;
 use longhaul_api::{
     Acknowledged, ApiRange, Envelope, ErrorBody, ErrorClass, EventView, ExitCode, OrderRequest,
-    OrderResponse, Payload, Problem, SubmissionView, SubmitRequest, SubmitResponse, TaskDetail,
-    VersionView,
+    OrderResponse, Payload, Problem, QueueRequest, SubmissionView, SubmitRequest, SubmitResponse,
+    TaskDetail, VersionView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -306,6 +306,12 @@ impl Client {
     }
 
     /// Sends text to a task's agent.
+    /// Passes a word for the merge queue on.
+    pub(crate) fn queue(&self, request: &QueueRequest) -> Result<Acknowledged, Failure> {
+        self.post(routes::QUEUE, request)
+    }
+
+    /// Sends text to a live session.
     pub(crate) fn send(&self, task: &str, text: &str) -> Result<Acknowledged, Failure> {
         let request = longhaul_api::SendRequest {
             text: text.to_owned(),

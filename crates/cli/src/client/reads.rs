@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use longhaul_api::{
-    EventView, LogStream, ReportView, StatusView, TaskDetail, TaskList, TaskQuery, TaskState,
+    EventView, LogStream, QueueExplanation, QueueView, ReportView, StatusView, TaskDetail,
+    TaskList, TaskQuery, TaskState,
 };
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::time::UnixMs;
@@ -142,6 +143,22 @@ impl Reads {
         match self {
             Self::Daemon(client) => client.get(&routes::report(since)),
             Self::Store(reader) => seen(reader.as_ref(), |v| v.report(since)),
+        }
+    }
+
+    /// The merge queue.
+    pub(crate) fn queue(&self) -> Result<QueueView, Failure> {
+        match self {
+            Self::Daemon(client) => client.get(routes::QUEUE),
+            Self::Store(reader) => seen(reader.as_ref(), |v| v.queue()),
+        }
+    }
+
+    /// An entry of the merge queue with its history.
+    pub(crate) fn queue_entry(&self, reference: &str) -> Result<QueueExplanation, Failure> {
+        match self {
+            Self::Daemon(client) => client.get(&routes::queue_entry(reference)),
+            Self::Store(reader) => seen(reader.as_ref(), |v| v.queue_entry(reference)),
         }
     }
 

@@ -9,6 +9,7 @@ pub(super) const VERSION: &str = "/v1/version";
 pub(super) const STATUS: &str = "/v1/status";
 pub(super) const SUBMIT: &str = "/v1/tasks";
 pub(super) const ORDERS: &str = "/v1/tasks/orders";
+pub(super) const QUEUE: &str = "/v1/queue";
 pub(super) const DRAIN: &str = "/v1/drain";
 pub(super) const CLEAR_LIMIT: &str = "/v1/limits/clear";
 pub(super) const UNDRAIN: &str = "/v1/undrain";
@@ -35,6 +36,10 @@ pub(super) fn task(reference: &str) -> String {
 
 pub(super) fn send(reference: &str) -> String {
     format!("/v1/tasks/{}/send", encode(reference))
+}
+
+pub(super) fn queue_entry(reference: &str) -> String {
+    format!("{QUEUE}/{}", encode(reference))
 }
 
 pub(super) fn submission(id: Uuid) -> String {

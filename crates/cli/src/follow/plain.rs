@@ -12,7 +12,7 @@ pub(crate) fn event_line(event: &EventView, color: bool) -> String {
     let (glyph, style) = match event.to {
         TaskState::Pending | TaskState::Ready => ("○", palette::FAINT),
         TaskState::Assigned | TaskState::Running | TaskState::Verifying => ("●", palette::GOOD),
-        TaskState::Parked => ("◐", palette::WARN),
+        TaskState::Landing | TaskState::Parked => ("◐", palette::WARN),
         TaskState::NeedsHuman => ("✕", palette::BAD),
         TaskState::Done => ("✓", palette::GOOD),
         TaskState::Cancelled => ("✕", palette::FAINT),

@@ -14,7 +14,7 @@ pub(crate) fn glyph(task: &TaskSummary) -> (&'static str, Style) {
     match task.state {
         TaskState::Pending | TaskState::Ready => ("○", palette::FAINT),
         TaskState::Assigned | TaskState::Running | TaskState::Verifying => ("●", palette::GOOD),
-        TaskState::Parked => ("◐", palette::WARN),
+        TaskState::Landing | TaskState::Parked => ("◐", palette::WARN),
         TaskState::NeedsHuman => ("✕", palette::BAD),
         TaskState::Done => ("✓", palette::GOOD),
         TaskState::Cancelled => ("✕", palette::FAINT),

@@ -31,9 +31,10 @@ const VICTIM_TIME: Duration = Duration::from_secs(60);
 
 /// See it work in a temporary folder: no account, no agent needed
 ///
-/// Makes a repository and a daemon of its own, runs nine small tasks with an agent that needs no model,
+/// Makes a repository and a daemon of its own, runs eleven small tasks with an agent that needs no model,
 /// and shows what happens: a check fails and passes on retry, a usage limit is waited out, a session is
-/// killed with -9 and goes on, two tasks conflict and a third one merges them. Takes about ten
+/// killed with -9 and goes on, two tasks conflict and a third one
+/// merges them, and of two that land the one that comes later is sent back, reworked and landed. Takes about ten
 /// seconds. Everything it made is gone afterwards; Ctrl-C ends it early, also with everything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

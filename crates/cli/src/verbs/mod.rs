@@ -21,6 +21,7 @@ mod ls;
 mod man;
 mod orders;
 mod pause;
+mod queue;
 mod report;
 mod resume;
 mod retry;
@@ -86,6 +87,7 @@ verbs! {
     Approve => approve,
     Cancel => cancel,
     Undo => undo,
+    Queue => queue,
     Drain => drain,
     Undrain => undrain,
     Estop => estop,

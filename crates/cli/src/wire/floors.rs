@@ -61,16 +61,29 @@ pub(super) fn watch(
 
 /// Does something a minute after the start and then once a day, until the watcher is dropped.
 pub(super) fn daily(name: &str, work: impl Fn() + Send + 'static) -> Watcher {
-    const FIRST: Duration = Duration::from_secs(60);
-    const PAUSE: Duration = Duration::from_secs(24 * 3600);
+    again_and_again(
+        name,
+        Duration::from_secs(60),
+        Duration::from_secs(24 * 3600),
+        work,
+    )
+}
+
+/// Does something after a time, and again after each pause, until the watcher is dropped.
+pub(super) fn again_and_again(
+    name: &str,
+    first: Duration,
+    then: Duration,
+    work: impl Fn() + Send + 'static,
+) -> Watcher {
     let (end, ended) = channel::<()>();
     let started = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            let mut pause = FIRST;
+            let mut pause = first;
             while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 work();
-                pause = PAUSE;
+                pause = then;
             }
         });
     if let Err(error) = started {

@@ -20,7 +20,7 @@ use longhaul_config::settings::Settings;
 use longhaul_core::ids::TaskId;
 use longhaul_engine::clock::{Clock as _, SystemClock};
 use longhaul_engine::event::Event;
-use longhaul_engine::executor::{Desk, DeskParts, Dirs, Keeper, PracticeOf, Workshop};
+use longhaul_engine::executor::{BaseWatch, Desk, DeskParts, Dirs, Keeper, PracticeOf, Workshop};
 use longhaul_engine::machine::{About, Machine};
 use longhaul_engine::runtime::{self, Executor, Listener};
 use longhaul_server::{OpenReader, Phrasing, ServerDeps};
@@ -39,6 +39,8 @@ pub(crate) use practice::{practice, practice_of};
 
 /// How often free space and memory are looked at.
 const FLOOR_LOOK: Duration = Duration::from_secs(5);
+/// How often base branches are looked at on which the merge queue waits.
+const BASE_LOOK: Duration = Duration::from_secs(5);
 /// Children that end within so long of each other are waited for together.
 const REAP_PAUSE: Duration = Duration::from_millis(50);
 /// The daemon's version.
@@ -130,6 +132,7 @@ pub(crate) fn daemon_main(
         let desk = Arc::clone(&desk);
         move || longhaul_engine::executor::reap_shims(&desk)
     };
+    let bases_desk = Arc::clone(&desk);
     let housekeeping = floors::daily("housekeeping", {
         let (snapshots, workspaces) = (settings.snapshot_retention, settings.workspace_retention);
         move || {
@@ -137,6 +140,10 @@ pub(crate) fn daemon_main(
             longhaul_engine::executor::prune_snapshots(&desk, snapshots);
         }
     });
+    let bases = {
+        let (desk, watch) = (Arc::clone(&bases_desk), BaseWatch::default());
+        floors::again_and_again("bases", BASE_LOOK, BASE_LOOK, move || watch.look(&desk))
+    };
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
     let server = std::thread::Builder::new()
         .name("server".to_owned())
@@ -155,7 +162,7 @@ pub(crate) fn daemon_main(
     // What was asked too late is dropped with its way back, so that nobody waits for an answer.
     drop(inbox);
     tracing::info!("the daemon ends; sessions go on");
-    drop((watcher, housekeeping));
+    drop((watcher, bases, housekeeping));
     shutdown.send_replace(true);
     match server.join() {
         Ok(served) => served.map(|()| ExitCode::Done),

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_config::settings::{JudgeKey as SettingsKey, JudgeKind as SettingsKind, Settings};
 use longhaul_core::ids::TaskId;
 use longhaul_core::policy::Policy;
+use longhaul_core::queue::QueuePolicy;
 use longhaul_core::schedule::Capacity;
 use longhaul_engine::executor::{Judge, JudgeKey, JudgeKind, Practice, Profile};
 use longhaul_engine::machine::Limits;
@@ -39,6 +40,11 @@ pub(super) fn limits(s: &Settings) -> Limits {
             reset_jitter: s.limits.wake_jitter,
             ..Policy::default()
         },
+        queue: QueuePolicy {
+            batch_max: s.queue.batch_max,
+            ..QueuePolicy::default()
+        },
+        merge_style: s.queue.merge_style,
     }
 }
 
@@ -82,6 +88,7 @@ pub(crate) fn practice(s: &Settings, env: &Env) -> Result<Practice, Failure> {
         registry: registry(s)?,
         branch_prefix: s.branch_prefix.clone(),
         sign: s.sign,
+        advance_checkout: s.queue.advance_checkout,
         max_log_bytes: s.max_log_bytes,
         snapshot_max_bytes: s.snapshot_max_bytes,
         caches: s.sandbox.caches.iter().map(at).collect(),

@@ -27,7 +27,7 @@ fn verbs(world: &World) -> Vec<Vec<String>> {
     found
 }
 
-const TOP: [&str; 34] = [
+const TOP: [&str; 35] = [
     "add",
     "approve",
     "cancel",
@@ -46,6 +46,7 @@ const TOP: [&str; 34] = [
     "ls",
     "man",
     "pause",
+    "queue",
     "report",
     "resume",
     "retry",

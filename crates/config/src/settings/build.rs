@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{CommitMode, EnvValue, Permission};
 use longhaul_core::time::SpanMs;
 use longhaul_core::usage::MicroUsd;
 
 use super::layers::Map;
 use super::profile::{BadDescent, inherit};
-use super::resolved::{Limits, RetryBackoff, SandboxPaths, Settings};
+use super::resolved::{Limits, QueueSettings, RetryBackoff, SandboxPaths, Settings};
 use super::tables::{HarnessTable, JudgeKey, JudgeKind, JudgeTable, ProfileTable};
 use super::value::SettingValue;
 use crate::diag::{Finding, Sink, Site};
@@ -64,6 +65,15 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
             _ => CommitMode::Auto,
         },
         sign: map.flag("sign").unwrap_or(false),
+        queue: QueueSettings {
+            batch_max: map.count("queue.batch_max").unwrap_or_default(),
+            merge_style: match map.text("queue.merge_style").as_deref() {
+                Some("squash") => MergeStyle::Squash,
+                Some("rebase") => MergeStyle::Rebase,
+                _ => MergeStyle::Merge,
+            },
+            advance_checkout: map.text("queue.advance_checkout").as_deref() == Some("clean"),
+        },
         setup: map.text("setup"),
         teardown: map.text("teardown"),
         default_harness: map.text("default_harness").unwrap_or_default(),

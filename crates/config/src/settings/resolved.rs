@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{CommitMode, Permission};
 use longhaul_core::time::SpanMs;
 use serde::Serialize;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub commit: CommitMode,
     /// Whether Longhaul's commits are signed (T8).
     pub sign: bool,
+    /// The merge queue.
+    pub queue: QueueSettings,
     /// Setup of workspaces whose task names none.
     pub setup: Option<String>,
     /// Teardown of workspaces whose task names none.
@@ -107,6 +110,17 @@ impl Settings {
             teardown: self.teardown.clone(),
         }
     }
+}
+
+/// `[queue]`: the merge queue (L11, L14, L15).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// Most entries that are checked together.
+    pub batch_max: u32,
+    /// How work comes onto the base branch.
+    pub merge_style: MergeStyle,
+    /// Whether a clean checkout of the base branch is advanced.
+    pub advance_checkout: bool,
 }
 
 /// Paths that sessions may write to besides their workspace (T25).

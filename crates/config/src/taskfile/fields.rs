@@ -144,11 +144,9 @@ fn one(
                 .and_then(|n| count(key, &n, 0, MAX_ATTEMPTS, sink));
         }
         "on_drift" => v.on_drift = choice(entry, &DRIFTS, sink),
-        "land" => land(entry, sink),
-        "land_check" => {
-            let help = "leave it out; every task's own checks run before it is done";
-            not_yet(entry, MERGE_QUEUE, help, sink);
-        }
+        "land" => v.land = land(entry, sink),
+        "land_check" => v.land_check = list(entry, bad_command, sink),
+        "land_unverified" => v.land_unverified = entry.boolean(sink),
         "project" => v.project = text(entry, bad_label, sink),
         "group" => v.group = text(entry, bad_label, sink),
         "labels" => v.labels = list(entry, bad_label, sink),
@@ -223,7 +221,6 @@ pub(super) const PERMISSIONS: [(&str, Permission); 3] = [
     ("plan", Permission::Plan),
     ("bypass", Permission::Bypass),
 ];
-const MERGE_QUEUE: &str = "the merge queue is not part of this version";
 
 fn text(
     entry: &Entry<'_>,
@@ -330,25 +327,15 @@ fn not_yet(entry: &Entry<'_>, what: &str, help: &str, sink: &mut Sink) {
     );
 }
 
-fn land(entry: &Entry<'_>, sink: &mut Sink) {
-    let value = entry.value.get_ref();
-    if value.as_bool() == Some(false) {
-        return;
+fn land(entry: &Entry<'_>, sink: &mut Sink) -> Option<Located<bool>> {
+    if entry.value.get_ref().as_str() == Some("pr") {
+        let message = "`land`: opening pull requests is not part of this version";
+        let help = "`land = true` puts the work on the base branch here; leave it out to keep the branch as it is";
+        let finding = Finding::error(&entry.site(), message).key("land");
+        sink.push(finding.help(help));
+        return None;
     }
-    if value.as_bool() == Some(true) || value.as_str() == Some("pr") {
-        let message = format!("`land`: {MERGE_QUEUE}");
-        let help = "leave it out or write `land = false`; the verified branch stays where it is";
-        sink.push(
-            Finding::error(&entry.site(), message)
-                .key("land")
-                .help(help),
-        );
-    } else {
-        entry.wrong_type(
-            "`false` (`true` and `\"pr\"` are not part of this version)",
-            sink,
-        );
-    }
+    entry.boolean(sink)
 }
 
 /// Another tool's minutes, whole or not.

@@ -16,7 +16,7 @@ const fn key(name: &'static str, kind: &'static str, about: &'static str) -> Tas
 }
 
 /// The keys of `[[task]]` and `[defaults]`.
-pub const TASK_KEYS: [TaskKey; 41] = [
+pub const TASK_KEYS: [TaskKey; 42] = [
     key(
         "name",
         "string, required",
@@ -113,13 +113,18 @@ pub const TASK_KEYS: [TaskKey; 41] = [
     ),
     key(
         "land",
-        "`false`",
-        "landing; only `false` is part of this version",
+        "`true` or `false`",
+        "put the work on the base branch through the merge queue after the checks; `\"pr\"` is refused",
     ),
     key(
         "land_check",
-        "list of commands",
-        "not part of this version: refused",
+        "list of commands, default: the `run` checks",
+        "what must succeed on the merged tree before it lands",
+    ),
+    key(
+        "land_unverified",
+        "`true` or `false`",
+        "land although nothing verifies the merged tree",
     ),
     key("project", "string", "grouping"),
     key("group", "string", "grouping"),

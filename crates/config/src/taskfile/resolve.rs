@@ -3,10 +3,12 @@
 
 use camino::Utf8Path;
 use longhaul_core::spec::{
-    CheckKind, EnvValue, Expect, Land, OnDrift, Permission, Priority, Sandbox, WorkspaceKind,
+    CheckKind, CheckSpec, EnvValue, Expect, Land, OnDrift, Permission, Priority, Sandbox,
+    WorkspaceKind,
 };
 use longhaul_core::time::SpanMs;
 
+use super::check::DEFAULT_TIMEOUT;
 use super::context::TaskContext;
 use super::draft::TaskDraft;
 use super::fields::{known_harness, users_word};
@@ -66,6 +68,7 @@ pub(super) fn draft(
         sink.push(Finding::error(site, message).key("name").help(help));
     }
     contradictions(&own, sink);
+    landing(&own, site, sink);
     budgets(&own, context, sink);
     name_checks(&mut own, sink);
     let draft = own.name.clone().zip(prompt).map(|(name, prompt)| {
@@ -88,6 +91,12 @@ fn refuse_in_place(own: &Values, word: &Located<WorkspaceKind>, sink: &mut Sink)
         ("base", &own.base, "the folder is used as it is"),
         ("teardown", &own.teardown, "the folder is never removed"),
     ];
+    if let Some(land) = own.land.as_ref().filter(|l| l.value) {
+        let message =
+            "`land` has no meaning with `workspace = \"in-place\"`: there is no branch to land";
+        let finding = Finding::error(&land.site, message).key("land");
+        sink.push(finding.also(&word.site, "the workspace is chosen here"));
+    }
     for (key, value, why) in stray {
         if let Some(value) = value {
             let message = format!("`{key}` has no meaning with `workspace = \"in-place\"`: {why}");
@@ -133,6 +142,45 @@ fn profile(own: &mut Values, context: &TaskContext<'_>, sink: &mut Sink) {
     if own.budget_tokens.is_none() {
         own.budget_tokens = profile.token_budget.map(|n| named.clone().map(|_| n));
     }
+}
+
+fn wants_to_land(v: &Values) -> bool {
+    v.land.as_ref().is_some_and(|l| l.value)
+}
+
+/// The commands of `land_check` as checks of the merged tree.
+fn land_checks(v: &Values) -> Vec<CheckSpec> {
+    let check = |(n, command): (usize, &Located<String>)| CheckSpec {
+        name: format!("land-{}", n + 1),
+        kind: CheckKind::Run {
+            command: command.value.clone(),
+        },
+        timeout: DEFAULT_TIMEOUT,
+        retry_flaky: 0,
+    };
+    let commands = v.land_check.iter().flatten();
+    commands.enumerate().map(check).collect()
+}
+
+/// What lands is verified as merged, or somebody said that it need not be (L9, T27).
+fn landing(v: &Values, site: &Site, sink: &mut Sink) {
+    let Some(land) = v.land.as_ref().filter(|l| l.value) else {
+        return;
+    };
+    let unverified = v.land_unverified.as_ref().is_some_and(|u| u.value);
+    let runs = v
+        .checks
+        .iter()
+        .any(|c| matches!(c.spec.kind, CheckKind::Run { .. }));
+    if unverified || runs || v.land_check.as_ref().is_some_and(|c| !c.is_empty()) {
+        return;
+    }
+    let message =
+        "nothing would verify the merged tree: there is no `run` check and no `land_check`";
+    let help =
+        "add a check with `run`, or `land_check = [\"make test\"]`; or `land_unverified = true`";
+    let finding = Finding::error(&land.site, message).key("land");
+    sink.push(finding.also(site, "of this task").help(help));
 }
 
 fn contradictions(v: &Values, sink: &mut Sink) {
@@ -259,7 +307,13 @@ fn build(
         max_retries: v.max_retries.as_ref().map_or(MAX_RETRIES, |n| n.value),
         max_restarts: v.max_restarts.as_ref().map_or(MAX_RESTARTS, |n| n.value),
         on_drift: v.on_drift.as_ref().map_or(OnDrift::Ask, |d| d.value),
-        land: Land::No,
+        land: if wants_to_land(v) && !in_place {
+            Land::Yes
+        } else {
+            Land::No
+        },
+        land_checks: land_checks(v),
+        land_unverified: v.land_unverified.as_ref().is_some_and(|u| u.value),
         project: text(&v.project),
         group: text(&v.group),
         labels: texts(&v.labels),

@@ -1,7 +1,7 @@
 //! Drafts as a task file: every key written out, so that reading it back gives the same drafts
 //! whatever the defaults of the reader.
 
-use longhaul_core::spec::{CheckKind, CheckSpec, EnvValue};
+use longhaul_core::spec::{CheckKind, CheckSpec, EnvValue, Land};
 use longhaul_core::usage::MicroUsd;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
@@ -59,6 +59,19 @@ fn task(d: &TaskDraft, all: &[TaskDraft]) -> Table {
     number(&mut t, "max_retries", Some(d.max_retries.into()));
     number(&mut t, "max_restarts", Some(d.max_restarts.into()));
     text(&mut t, "on_drift", spelled(&DRIFTS, d.on_drift));
+    for (key, yes) in [
+        ("land", d.land == Land::Yes),
+        ("land_unverified", d.land_unverified),
+    ] {
+        if yes {
+            t.insert(key, Item::Value(true.into()));
+        }
+    }
+    let commands = d.land_checks.iter().filter_map(|c| match &c.kind {
+        CheckKind::Run { command } => Some(command.as_str()),
+        CheckKind::Model { .. } | CheckKind::Agent { .. } => None,
+    });
+    list(&mut t, "land_check", commands);
     text(&mut t, "project", d.project.as_deref());
     text(&mut t, "group", d.group.as_deref());
     for (key, values) in [

@@ -135,6 +135,8 @@ prop_compose! {
             max_restarts: counts.1,
             on_drift,
             land: Land::No,
+            land_checks: vec![],
+            land_unverified: false,
             project,
             group,
             labels,

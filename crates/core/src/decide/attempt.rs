@@ -298,6 +298,10 @@ fn checks_go_on(mut draft: Draft, resume: ResumeChecks, drift: Option<&str>) -> 
             .ready(None)
             .change(Cause::WorkspaceReady, Actor::Daemon, data);
     }
+    if usize::from(resume.check) >= draft.task.terms.flaky_reruns.len() {
+        // All of them had passed when it was stopped.
+        return draft.finish(Cause::WorkspaceReady, Actor::Daemon, data);
+    }
     draft.task.state = State::Verifying {
         check: resume.check,
         run: resume.run,
@@ -352,6 +356,7 @@ fn broke(task: &Task, detail: &str, now: Now, policy: &Policy) -> Outcome {
         } => draft.task.carry.approving = None,
         State::Pending
         | State::Ready { .. }
+        | State::Landing { .. }
         | State::Parked { .. }
         | State::NeedsHuman { .. }
         | State::Done { .. }

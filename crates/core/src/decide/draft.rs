@@ -6,7 +6,8 @@ use super::{Change, Outcome};
 use crate::attempt::{Attempt, AttemptEnd, Halt};
 use crate::ledger::{Actor, Cause, LedgerEntry};
 use crate::policy::{Policy, backoff, spread};
-use crate::task::{Need, NeedKind, ParkCause, RetryReason, State, StateWord, Task};
+use crate::spec::Land;
+use crate::task::{DoneBasis, Need, NeedKind, ParkCause, RetryReason, State, StateWord, Task};
 use crate::time::{Now, SpanMs, UnixMs};
 use crate::usage::Usage;
 use crate::verdict::Verdict;
@@ -115,6 +116,29 @@ impl Draft {
         self.task.halt = None;
         self.task.state = State::Parked { cause, until };
         self
+    }
+
+    /// The work is good: done, or to the merge queue where the task wants to land.
+    pub(super) fn finish(mut self, cause: Cause, actor: Actor, data: Value) -> Outcome {
+        self.task.halt = None;
+        if self.task.terms.land == Land::Yes {
+            self.task.carry.queued.get_or_insert(self.now.wall);
+            self.task.state = State::Landing {
+                since: self.now.wall,
+            };
+            let cause = match cause {
+                Cause::Finished => Cause::Landing,
+                other => other,
+            };
+            return self.change(cause, actor, data);
+        }
+        let basis = match (cause, self.task.terms.flaky_reruns.is_empty()) {
+            (Cause::OperatorApprove, _) => DoneBasis::Approved,
+            (_, true) => DoneBasis::Unverified,
+            (_, false) => DoneBasis::Verified,
+        };
+        self.task.state = State::Done { basis };
+        self.change(cause, actor, data)
     }
 
     /// Only a person can help.

@@ -10,7 +10,7 @@ use crate::attempt::{AttemptEnd, Denial, Halt, LostWhy, Sealed};
 use crate::ledger::{Actor, Cause};
 use crate::limit::{LimitClass, LimitNotice};
 use crate::policy::{Policy, backoff};
-use crate::task::{DoneBasis, NeedKind, ParkCause, RetryReason, State, Task};
+use crate::task::{NeedKind, ParkCause, RetryReason, State, Task};
 use crate::time::{Now, SpanMs, UnixMs};
 use crate::window::Window;
 
@@ -150,11 +150,8 @@ fn approved(task: &Task, tree: &str, sealed: &Sealed, now: Now, policy: &Policy)
         attempt.sealed = Some(sealed.clone());
     }
     draft.task.carry.end_tree = Some(sealed.tree.clone());
-    draft.task.state = State::Done {
-        basis: DoneBasis::Approved,
-    };
     let data = json!({ "commit": sealed.commit, "tree": sealed.tree });
-    draft.change(Cause::OperatorApprove, Actor::Operator, data)
+    draft.finish(Cause::OperatorApprove, Actor::Operator, data)
 }
 
 fn halted(mut draft: Draft, why: &Halt, policy: &Policy) -> Outcome {
@@ -243,10 +240,7 @@ fn completed(mut draft: Draft, sealed: &Sealed, denials: &[Denial], policy: &Pol
     }
     let data = json!({ "commit": sealed.commit, "changed_files": sealed.changed_files });
     if draft.task.terms.flaky_reruns.is_empty() {
-        draft.task.state = State::Done {
-            basis: DoneBasis::Unverified,
-        };
-        return draft.change(Cause::Finished, Actor::Daemon, data);
+        return draft.finish(Cause::Finished, Actor::Daemon, data);
     }
     draft.task.state = State::Verifying {
         check: 0,

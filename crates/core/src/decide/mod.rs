@@ -3,6 +3,7 @@
 mod attempt;
 mod draft;
 mod ending;
+mod landing;
 mod order;
 mod verify;
 
@@ -96,6 +97,7 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
                 .change(Cause::Woke, Actor::Operator, json!({})),
             _ => Outcome::Ignore("does not wait for this"),
         },
+        Fact::Landing { fence, news } => landing::decide(task, *fence, news, now, policy),
         Fact::Attempt { fence, news } => {
             if *fence < task.fence {
                 late(task, news, fence.0, now)

@@ -25,6 +25,7 @@ pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
             | Order::Retry { .. }
             | Order::Approve
             | Order::Send { .. }
+            | Order::Land
             | Order::Pause
             | Order::Resume => Outcome::Refuse(format!(
                 "the task is {word}, which is final; add it again if more is wanted"
@@ -41,6 +42,7 @@ pub(super) fn decide(task: &Task, order: &Order, now: Now) -> Outcome {
         } => retry(task, note.as_deref(), *add_budget, *add_tokens, now),
         Order::Approve => approve(task, now),
         Order::Send { text } => send(task, text, now),
+        Order::Land => land(task, now),
         Order::Pause if task.hold => Outcome::Ignore("paused already"),
         Order::Pause => {
             let mut draft = Draft::new(task, now);
@@ -150,9 +152,13 @@ fn stop(task: &Task, now: Now) -> Outcome {
             cause: ParkCause::Stopped,
             ..
         } => Outcome::Ignore("stopped already"),
-        State::Pending | State::Ready { .. } | State::Parked { .. } => Draft::new(task, now)
-            .park(ParkCause::Stopped, None)
-            .change(Cause::OperatorStop, Actor::Operator, json!({})),
+        State::Pending | State::Ready { .. } | State::Landing { .. } | State::Parked { .. } => {
+            Draft::new(task, now).park(ParkCause::Stopped, None).change(
+                Cause::OperatorStop,
+                Actor::Operator,
+                json!({}),
+            )
+        }
         State::NeedsHuman { .. } | State::Done { .. } | State::Cancelled => Outcome::Refuse(
             "nothing of the task runs; it waits for you (`retry`, `approve` or `cancel`)"
                 .to_owned(),
@@ -191,6 +197,7 @@ fn retry(
             let drift = need.kind == NeedKind::Drift;
             let tally = &mut draft.task.tally;
             (tally.retries, tally.restarts, tally.setup_failures) = (0, 0, 0);
+            tally.returns = 0;
             (tally.unanswered, tally.refusals_in_row, tally.budget_warned) = (0, 0, false);
             draft.task.carry.drift_accepted |= drift;
             if note.is_some() {
@@ -223,6 +230,12 @@ fn retry(
                     draft.change(Cause::OperatorRetry, Actor::Operator, data)
                 }
             }
+        }
+        State::Landing { .. } => {
+            draft.task.carry.reason = Some(RetryReason::Operator);
+            draft
+                .ready(None)
+                .change(Cause::OperatorRetry, Actor::Operator, data)
         }
         State::Pending => Outcome::Refuse("the task waits for its dependencies".to_owned()),
         State::Ready { .. } => Outcome::Refuse("the task waits for a slot already".to_owned()),
@@ -270,8 +283,28 @@ fn approve(task: &Task, now: Now) -> Outcome {
         };
         return draft.change(Cause::OperatorApprove, Actor::Operator, data);
     }
-    draft.task.state = State::Done {
-        basis: DoneBasis::Approved,
-    };
-    draft.change(Cause::OperatorApprove, Actor::Operator, data)
+    if need.kind == NeedKind::Landing {
+        // The person's word takes the place of the landing; the branch stays where it is.
+        draft.task.state = State::Done {
+            basis: DoneBasis::Approved,
+        };
+        return draft.change(Cause::OperatorApprove, Actor::Operator, data);
+    }
+    draft.finish(Cause::OperatorApprove, Actor::Operator, data)
+}
+
+/// Into the merge queue again, after it could not land.
+fn land(task: &Task, now: Now) -> Outcome {
+    match &task.state {
+        State::Landing { .. } => Outcome::Ignore("it is in the merge queue"),
+        State::NeedsHuman { need } if need.kind == NeedKind::Landing => {
+            let mut draft = Draft::new(task, now);
+            draft.task.state = State::Landing { since: now.wall };
+            draft.change(Cause::OperatorLand, Actor::Operator, json!({}))
+        }
+        other => Outcome::Refuse(format!(
+            "only finished work can land; this task is {}",
+            other.word()
+        )),
+    }
 }

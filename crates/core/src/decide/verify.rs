@@ -9,7 +9,8 @@ use crate::attempt::Halt;
 use crate::fact::Refusal;
 use crate::ledger::{Actor, Cause};
 use crate::policy::Policy;
-use crate::task::{DoneBasis, NeedKind, ResumeChecks, RetryReason, State, Task};
+use crate::spec::Land;
+use crate::task::{NeedKind, ResumeChecks, RetryReason, State, Task};
 use crate::time::{Now, SpanMs};
 use crate::usage::Usage;
 use crate::verdict::{Grade, Verdict};
@@ -46,7 +47,9 @@ pub(super) fn judged(
     let checks = task.terms.flaky_reruns.len();
     let last = usize::from(check) + 1 >= checks;
     let parks = matches!(task.halt, Some(Halt::Stop | Halt::Drain | Halt::Estop));
-    if let Some(halt) = task.halt.as_ref().filter(|_| !(parks && last && passed)) {
+    // Nothing is left to stop; landing is not nothing.
+    let ends = last && passed && task.terms.land == Land::No;
+    if let Some(halt) = task.halt.as_ref().filter(|_| !(parks && ends)) {
         // The verdict stands: nothing that was judged is judged again.
         let reruns = task.terms.flaky_reruns.get(usize::from(check));
         if passed {
@@ -85,10 +88,7 @@ pub(super) fn judged(
         return draft.change(Cause::CheckPassed, Actor::Check, data);
     }
     if passed {
-        draft.task.state = State::Done {
-            basis: DoneBasis::Verified,
-        };
-        return draft.change(Cause::Finished, Actor::Check, data);
+        return draft.finish(Cause::Finished, Actor::Check, data);
     }
     let reruns = task
         .terms

@@ -25,6 +25,7 @@ pub fn decide(line: &Line, fact: &QueueFact, now: Now, policy: &QueuePolicy) -> 
         QueueFact::Withdraw { entry, why } => withdraw(draft, *entry, why, Actor::Daemon),
         QueueFact::Order { order } => ordered(draft, order),
         QueueFact::Tick => tick(draft),
+        QueueFact::Estop => estop(draft),
         QueueFact::BaseMoved => base_moved(draft),
         QueueFact::Round { round, .. } if *round != line.round => {
             Outcome::Ignore("of a round that is over")
@@ -127,7 +128,7 @@ impl<'a> Draft<'a> {
     }
 
     const fn may_try(&self) -> bool {
-        (!self.line.paused || self.line.once) && self.line.block.is_none()
+        (!self.line.paused || self.line.once) && self.line.block.is_none() && !self.policy.held
     }
 
     /// Starts the next round if there is anything to do, and ends the draft.
@@ -325,6 +326,7 @@ fn ordered(mut draft: Draft<'_>, order: &QueueOrder) -> Outcome {
                 return match &mut draft.line.behind {
                     Some(behind) => {
                         behind.again = draft.now.wall;
+                        draft.line.advance = true;
                         draft.row_by(
                             QueueCause::Ordered,
                             None,
@@ -337,6 +339,7 @@ fn ordered(mut draft: Draft<'_>, order: &QueueOrder) -> Outcome {
                 };
             }
             draft.line.round += 1;
+            draft.line.advance = true;
             draft.line.stage = Stage::Follow;
             (None, json!({ "advance": true }))
         }
@@ -356,6 +359,15 @@ fn tick(draft: Draft<'_>) -> Outcome {
         }
         other => other,
     }
+}
+
+/// A check that runs is stopped; what is being landed is finished (T16).
+fn estop(mut draft: Draft<'_>) -> Outcome {
+    if !matches!(draft.line.stage, Stage::Check { .. }) {
+        return Outcome::Ignore("nothing of it runs");
+    }
+    draft.abandon("estop");
+    draft.end()
 }
 
 fn base_moved(mut draft: Draft<'_>) -> Outcome {
@@ -599,10 +611,21 @@ fn judged(mut draft: Draft<'_>, mut candidate: Candidate, j: &Judgement) -> Outc
         }
         // Red twice: is it its own doing?
         (Subject::Candidate, false) => {
+            candidate.red = Some(Box::new(j.clone()));
             draft.line.stage = at(Subject::Parent, j.check, 0, candidate);
             draft.end()
         }
-        (Subject::Parent, true) => guilty(draft, &candidate, &check, j),
+        (Subject::Parent, true) => guilty(draft, &candidate, &check),
+        (Subject::Parent, false) if is_its_own(&draft.line, &candidate, &check) => {
+            // Only this entry asks for that check, and what has landed fails it too: perhaps it checks what
+            // the entry adds. Nobody is guilty, and nobody else has to wait for it.
+            let reason = format!("{}; what has landed fails it by itself too", j.reason);
+            for id in candidate.entries.clone() {
+                let (check, reason) = (check.name.clone(), reason.clone());
+                draft.pass_over(id, &candidate.onto, WaitOn::Red { check, reason });
+            }
+            draft.go_on()
+        }
         (Subject::Parent, false) => {
             let tip = candidate.onto.commit.clone();
             draft.block(Block::BaseRed {
@@ -615,13 +638,17 @@ fn judged(mut draft: Draft<'_>, mut candidate: Candidate, j: &Judgement) -> Outc
     }
 }
 
+/// Whether no other entry of the line asks for this check.
+fn is_its_own(line: &Line, candidate: &Candidate, check: &LandCheck) -> bool {
+    let mut others = line
+        .entries
+        .iter()
+        .filter(|e| !candidate.entries.contains(&e.id));
+    !candidate.entries.is_empty() && !others.any(|e| e.checks.iter().any(|c| c.key == check.key))
+}
+
 /// The candidate was red twice and what it stands on is green.
-fn guilty(
-    mut draft: Draft<'_>,
-    candidate: &Candidate,
-    check: &LandCheck,
-    parent: &Judgement,
-) -> Outcome {
+fn guilty(mut draft: Draft<'_>, candidate: &Candidate, check: &LandCheck) -> Outcome {
     let Some(id) = candidate.entries.first().copied() else {
         // The user's own commits and what has landed do not go together.
         draft.block(Block::BaseRed {
@@ -632,7 +659,10 @@ fn guilty(
         return draft.go_on();
     };
     draft.line.record.note(true);
-    let reason = format!("`{}` failed twice on the merged tree", check.name);
+    let Some(judgement) = candidate.red.as_deref().cloned() else {
+        return Outcome::Ignore("nothing says that it was red");
+    };
+    let reason = format!("failed twice on the merged tree: {}", judgement.reason);
     draft.row(
         QueueCause::Red,
         Some(id),
@@ -648,13 +678,7 @@ fn guilty(
         check: check.name.clone(),
         command: check.command.clone(),
         commit: candidate.point.commit.clone(),
-        judgement: Judgement {
-            subject: Subject::Candidate,
-            pass: false,
-            run: 1,
-            reason: reason.clone(),
-            ..parent.clone()
-        },
+        judgement,
     };
     if draft.tell(&entry, news) {
         draft.take(id);
@@ -733,6 +757,7 @@ fn landed(mut draft: Draft<'_>, candidate: &Candidate) -> Outcome {
 }
 
 fn followed(mut draft: Draft<'_>, end: &FollowEnd) -> Outcome {
+    draft.line.advance = false;
     match end {
         FollowEnd::There => {
             draft.row(QueueCause::Followed, None, json!({}));

@@ -31,6 +31,8 @@ pub enum QueueFact {
     },
     /// Time went by: whatever waits for a time is looked at.
     Tick,
+    /// `estop`: what runs is stopped.
+    Estop,
     /// The base branch or a checkout of it was seen to change.
     BaseMoved,
     /// News of the outstanding effect.

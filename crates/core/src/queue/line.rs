@@ -10,7 +10,7 @@ use crate::spec::Priority;
 use crate::time::UnixMs;
 
 use super::entry::{Entry, EntryId, LandCheck};
-use super::fact::ToTask;
+use super::fact::{Judgement, ToTask};
 
 /// Names a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Line {
     pub usual: Vec<LandCheck>,
     /// Why the base branch does not follow yet, and when it is tried again.
     pub behind: Option<Behind>,
+    /// A person wants the base branch to follow now, also where it is checked out (`queue advance`).
+    #[serde(default)]
+    pub advance: bool,
     /// Failures of effects in a row, and when the next try may be.
     pub effort: Effort,
     /// What waits, in order of arrival.
@@ -151,7 +154,7 @@ pub enum Stage {
 }
 
 /// Which tree a check judges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// The candidate's.
@@ -173,6 +176,9 @@ pub struct Candidate {
     pub checks: Vec<LandCheck>,
     /// A first FAIL that a second run did not confirm, by check.
     pub flaky: Vec<String>,
+    /// The second FAIL, kept as evidence while the tree below is judged.
+    #[serde(default)]
+    pub red: Option<Box<Judgement>>,
 }
 
 /// How often candidates were red, over the last ones.
@@ -285,6 +291,7 @@ impl Line {
             record: Record::default(),
             usual: Vec::new(),
             behind: None,
+            advance: false,
             effort: Effort::default(),
             entries: Vec::new(),
         }
@@ -300,12 +307,20 @@ impl Line {
     /// elsewhere.
     #[must_use]
     pub fn due(&self) -> Option<UnixMs> {
+        self.due_after(None)
+    }
+
+    /// The same, once everything that fell due up to a time was looked at.
+    #[must_use]
+    pub fn due_after(&self, looked: Option<UnixMs>) -> Option<UnixMs> {
         let behind = self.behind.as_ref().map(|b| b.again);
         let later = match self.stage {
             Stage::Rest => behind,
             _ => None,
         };
-        self.effort.not_before.into_iter().chain(later).min()
+        let all = self.effort.not_before.into_iter().chain(later);
+        all.filter(|at| looked.is_none_or(|looked| *at > looked))
+            .min()
     }
 
     /// The candidate that is checked or landed now.

@@ -21,6 +21,8 @@ pub struct QueuePolicy {
     pub max_failures: u32,
     /// First wait before the base branch is tried again; doubles up to `retry_max`.
     pub follow_again: SpanMs,
+    /// Nothing new is tried now (`drain`, `estop`, a full disk); what is being landed is finished.
+    pub held: bool,
 }
 
 impl Default for QueuePolicy {
@@ -31,6 +33,7 @@ impl Default for QueuePolicy {
             retry_max: SpanMs::from_secs(300),
             max_failures: 8,
             follow_again: SpanMs::from_secs(5),
+            held: false,
         }
     }
 }

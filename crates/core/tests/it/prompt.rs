@@ -34,6 +34,8 @@ fn spec() -> TaskSpec {
         max_restarts: 0,
         on_drift: OnDrift::Ask,
         land: Land::No,
+        land_checks: vec![],
+        land_unverified: false,
         project: None,
         group: None,
         labels: vec![],

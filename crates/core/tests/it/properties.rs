@@ -5,7 +5,8 @@ use longhaul_core::effect::outstanding;
 use longhaul_core::fact::Fact;
 use longhaul_core::ids::Fence;
 use longhaul_core::policy::Policy;
-use longhaul_core::task::StateWord;
+use longhaul_core::spec::Land;
+use longhaul_core::task::{DoneBasis, State, StateWord};
 use longhaul_core::time::{Now, UnixMs};
 use proptest::prelude::*;
 
@@ -15,9 +16,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_keeps_the_invariants(picks in prop::collection::vec((0..200_usize, 0..4_u64), 0..120)) {
+    fn any_history_keeps_the_invariants(picks in prop::collection::vec((0..200_usize, 0..4_u64), 0..120), lands: bool) {
         let all = facts();
         let mut task = fresh();
+        if lands {
+            task.terms.land = Land::Yes;
+        }
         let mut clock = 0_i64;
         for (pick, old) in picks {
             clock += 700_000;
@@ -25,6 +29,9 @@ proptest! {
             let fact = match &all[pick % all.len()].1 {
                 Fact::Attempt { news, .. } => {
                     Fact::Attempt { fence: Fence(task.fence.0.saturating_sub(old / 3)), news: news.clone() }
+                }
+                Fact::Landing { news, .. } => {
+                    Fact::Landing { fence: Fence(task.fence.0.saturating_sub(old / 3)), news: news.clone() }
                 }
                 other => other.clone(),
             };
@@ -53,6 +60,14 @@ proptest! {
             prop_assert_eq!(acts, next.state.word().is_active() && !(next.hold && next.state.word() == StateWord::Verifying && next.halt.is_none()));
             prop_assert!(next.tally.retries <= next.terms.max_retries);
             prop_assert!(next.tally.restarts <= next.terms.max_restarts);
+            prop_assert!(next.tally.returns <= Policy::default().max_land_returns);
+            // What wants to land is done only on the integration ref, or by a person's word (L8).
+            if let State::Done { basis } = &next.state {
+                let landed = matches!(basis, DoneBasis::Landed | DoneBasis::LandedUnverified);
+                prop_assert_eq!(landed, next.carry.landed.is_some());
+                prop_assert_eq!(landed, lands && *basis != DoneBasis::Approved);
+            }
+            prop_assert!(lands || next.state.word() != StateWord::Landing);
             // What is stored can be read back (I1).
             let text = serde_json::to_string(&next).unwrap();
             prop_assert_eq!(&serde_json::from_str::<longhaul_core::task::Task>(&text).unwrap(), &next);

@@ -335,6 +335,7 @@ impl World {
                         entries: vec![],
                         checks: vec![],
                         flaky: vec![],
+                        red: None,
                     }),
                     tip,
                 }),
@@ -367,6 +368,7 @@ impl World {
             entries: merged,
             checks: vec![],
             flaky: vec![],
+            red: None,
         });
         QueueNews::Tried {
             report: Box::new(TrialReport {
@@ -618,6 +620,7 @@ fn checking() -> (World, Candidate) {
         entries: vec![id(0)],
         checks: vec![],
         flaky: vec![],
+        red: None,
     };
     let tried = |tip| QueueNews::Tried {
         report: Box::new(TrialReport {
@@ -682,6 +685,16 @@ fn l11_one_red_run_is_no_verdict_and_is_recorded_as_flaky() {
 #[test]
 fn l11_a_red_base_blocks_the_line_and_blames_nobody() {
     let (mut world, _) = checking();
+    let first = world.line.entry(id(0)).cloned().unwrap();
+    let second = Entry {
+        id: id(1),
+        origin: Origin::Branch { name: "x".into() },
+        held: true,
+        ..first
+    };
+    world.say(&QueueFact::Enter {
+        entry: Box::new(second),
+    });
     judge(&mut world, Subject::Candidate, 0, false);
     judge(&mut world, Subject::Candidate, 1, false);
     judge(&mut world, Subject::Parent, 0, false);
@@ -696,6 +709,23 @@ fn l11_a_red_base_blocks_the_line_and_blames_nobody() {
 }
 
 #[test]
+fn l11_a_check_that_only_one_entry_asks_for_holds_up_nobody_else() {
+    let (mut world, _) = checking();
+    judge(&mut world, Subject::Candidate, 0, false);
+    judge(&mut world, Subject::Candidate, 1, false);
+    judge(&mut world, Subject::Parent, 0, false);
+    assert!(world.ends.is_empty(), "guilty by association");
+    assert_eq!(world.line.block, None);
+    let standing = standing(&world.line);
+    let why = &standing[0].why;
+    assert!(
+        why.contains("what has landed fails it by itself too"),
+        "{why}"
+    );
+    assert!(!standing[0].ready);
+}
+
+#[test]
 fn l11_red_twice_on_a_green_base_goes_back_with_its_verdict() {
     let (mut world, _) = checking();
     world.repo.red = vec![Set::from([0])];
@@ -703,6 +733,11 @@ fn l11_red_twice_on_a_green_base_goes_back_with_its_verdict() {
     judge(&mut world, Subject::Candidate, 0, false);
     judge(&mut world, Subject::Candidate, 1, false);
     judge(&mut world, Subject::Parent, 0, true);
-    assert!(matches!(world.ends[&0], LandNews::Red { .. }));
+    let LandNews::Red { judgement, .. } = &world.ends[&0] else {
+        panic!("{:?}", world.ends[&0]);
+    };
+    // The evidence is of the merged tree's own run, not of the tree's below it.
+    assert_eq!((judgement.subject, judgement.run), (Subject::Candidate, 1));
+    assert!(!judgement.pass);
     assert_eq!(world.line.stage, Stage::Rest);
 }

@@ -6,7 +6,10 @@ use longhaul_core::fact::{Fact, News, Order, Refusal, Release, WorkspaceFault};
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::policy::Policy;
-use longhaul_core::spec::{OnDrift, Priority};
+use longhaul_core::queue::{
+    ConflictKind, ConflictPath, ConflictReport, Judgement, LandNews, Subject,
+};
+use longhaul_core::spec::{Land, OnDrift, Priority};
 use longhaul_core::task::{
     AssignStep, DoneBasis, Need, NeedKind, ParkCause, ResumeChecks, RunStep, State, Task, Terms,
     WorkspaceRef,
@@ -44,6 +47,7 @@ pub(crate) fn terms() -> Terms {
         expect_change: true,
         on_drift: OnDrift::Ask,
         flaky_reruns: vec![0, 1],
+        land: Land::No,
     }
 }
 
@@ -187,6 +191,39 @@ pub(crate) fn loose(state: State) -> Task {
     }
     task.state = state;
     task
+}
+
+/// A task that wants to land, in the given state.
+pub(crate) fn to_land(state: State) -> Task {
+    let mut task = in_state(state);
+    task.terms.land = Land::Yes;
+    task
+}
+
+pub(crate) fn conflict_report() -> ConflictReport {
+    ConflictReport {
+        paths: vec![ConflictPath {
+            path: "a.txt".into(),
+            kind: ConflictKind::Content,
+        }],
+        hunks: "<<< tip".into(),
+        others: vec!["other (2c0ffee2)".into()],
+        reproduce: "git merge-tree tip c0ffee".into(),
+    }
+}
+
+/// The verdict of a red merged tree.
+pub(crate) fn red() -> Judgement {
+    Judgement {
+        subject: Subject::Candidate,
+        check: 0,
+        run: 1,
+        pass: false,
+        cached: false,
+        reason: "exit 1".into(),
+        tail: "boom".into(),
+        evidence: None,
+    }
 }
 
 /// Every state, with the sub-states that decide differently.
@@ -393,6 +430,45 @@ pub(crate) fn states() -> Vec<(&'static str, Task)> {
             task
         }),
         (
+            "verifying/last, to land",
+            to_land(State::Verifying {
+                check: 1,
+                run: 0,
+                flaky: 0,
+            }),
+        ),
+        (
+            "verifying/last+stop, to land",
+            halted(
+                to_land(State::Verifying {
+                    check: 1,
+                    run: 0,
+                    flaky: 0,
+                }),
+                Halt::Stop,
+            ),
+        ),
+        ("assigned/workspace, all checks passed, to land", {
+            let mut task = to_land(State::Assigned {
+                step: AssignStep::Workspace,
+            });
+            // It has fewer checks than those that were done.
+            task.carry.resume_checks = Some(RESUMES);
+            task.terms.flaky_reruns = vec![];
+            task
+        }),
+        ("landing", to_land(State::Landing { since: UnixMs(0) })),
+        ("landing, sent back twice", {
+            let mut task = to_land(State::Landing { since: UnixMs(0) });
+            task.tally.returns = 2;
+            task
+        }),
+        (
+            "needs_human/retries, to land",
+            to_land(need(NeedKind::RetriesExhausted)),
+        ),
+        ("needs_human/landing", to_land(need(NeedKind::Landing))),
+        (
             "done",
             in_state(State::Done {
                 basis: DoneBasis::Verified,
@@ -412,6 +488,15 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
         news,
     };
     let order = |order| Fact::Operator { order };
+    let land = |fence, news| Fact::Landing {
+        fence: Fence(fence),
+        news: Box::new(news),
+    };
+    let landed = |verified| LandNews::Landed {
+        commit: "3e3e".into(),
+        tree: "7ee".into(),
+        verified,
+    };
     vec![
         ("cancel", order(Order::Cancel)),
         ("stop", order(Order::Stop)),
@@ -430,6 +515,7 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 text: "mind the gap".into(),
             }),
         ),
+        ("land", order(Order::Land)),
         ("pause", order(Order::Pause)),
         ("resume", order(Order::Resume)),
         ("drain", order(Order::Drain)),
@@ -726,6 +812,41 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
                 news: News::TimeoutReached,
             },
         ),
+        ("landed", land(1, landed(true))),
+        ("landed unverified", land(1, landed(false))),
+        (
+            "landing conflicts",
+            land(
+                1,
+                LandNews::Conflict {
+                    tip: "71b".into(),
+                    report: conflict_report(),
+                },
+            ),
+        ),
+        (
+            "landing is red",
+            land(
+                1,
+                LandNews::Red {
+                    check: "check-1".into(),
+                    command: "make test".into(),
+                    commit: "3e3e".into(),
+                    judgement: red(),
+                },
+            ),
+        ),
+        (
+            "landing refused",
+            land(
+                1,
+                LandNews::Refused {
+                    detail: "d".into(),
+                    remedy: "r".into(),
+                },
+            ),
+        ),
+        ("old fence: landed", land(0, landed(true))),
         (
             "fence never given",
             Fact::Attempt {

@@ -71,6 +71,8 @@ pub struct Practice {
     pub branch_prefix: String,
     /// Sign the commits of leftovers as the user's git config says.
     pub sign: bool,
+    /// A clean checkout of the base branch may be advanced after a landing (L14).
+    pub advance_checkout: bool,
     /// Most bytes kept of each stream of a session.
     pub max_log_bytes: u64,
     /// Most bytes of new content in one snapshot.

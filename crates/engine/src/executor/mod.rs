@@ -12,6 +12,7 @@ mod judge;
 mod leftovers;
 mod ports;
 mod prepare;
+mod queue;
 mod record;
 mod removal;
 mod reviewer;
@@ -35,12 +36,13 @@ use longhaul_core::ids::{Fence, SpawnKey, TaskId};
 use longhaul_core::task::{AssignStep, State};
 
 use crate::event::Event;
-use crate::machine::Dispatch;
+use crate::machine::{Dispatch, LineDispatch};
 use crate::runtime::Executor;
 
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRefusal, JudgeRuling, VerdictFile, VerdictWord};
+pub use queue::BaseWatch;
 pub use removal::{Keeper, Plan, RemovalError, TeardownRecord, Word};
 pub use session::find_program;
 pub use tidy::{prune_snapshots, reap_shims};
@@ -63,6 +65,7 @@ pub struct Workshop {
     at_work: Arc<Mutex<HashSet<Job>>>,
     /// Panics in a row.
     broken: Arc<Mutex<HashMap<Job, u32>>>,
+    lines: queue::LineWork,
 }
 
 /// What is being done for whom; nothing is done twice at the same time.
@@ -90,11 +93,16 @@ impl Workshop {
             desk,
             at_work: Arc::default(),
             broken: Arc::default(),
+            lines: queue::LineWork::default(),
         }
     }
 }
 
 impl Executor for Workshop {
+    fn ensure_line(&self, dispatch: LineDispatch) {
+        self.lines.ensure(&self.desk, dispatch);
+    }
+
     fn ensure(&self, dispatch: Dispatch) {
         let job = Job {
             task: dispatch.effect.task,
@@ -264,6 +272,7 @@ mod tests {
             expect_change: true,
             on_drift: longhaul_core::spec::OnDrift::Ask,
             flaky_reruns: vec![],
+            land: longhaul_core::spec::Land::No,
         };
         let mut task = Task::accept(TaskId::new(1, [1; 10]), "a".into(), terms, UnixMs(0));
         task.state = State::Assigned {

@@ -67,6 +67,7 @@ impl<S: Store> Machine<S> {
             Command::Estop => {
                 self.switch(Switch::Estop, true);
                 let stopped = self.order_active(&Order::Estop, now);
+                self.stop_lines(now);
                 Reply::Ok(format!(
                     "stopped: {stopped} running, their work is kept; `longhaul thaw` goes on"
                 ))
@@ -78,6 +79,9 @@ impl<S: Store> Machine<S> {
             }
             Command::ClearLimit { scope } => self.clear_limit(&scope, now),
             Command::Send { task, text } => self.send(task, text, now),
+            Command::Queue { lines, order } => self.order_lines(&lines, &order, now),
+            Command::Enqueue { line, entry } => self.enqueue(&line, *entry, now),
+            Command::Land { task } => self.land_task(task, now),
             Command::Status => Reply::Status(Box::new(self.status(now))),
             Command::Live { tasks } => Reply::Live(self.live_sessions(tasks, now.wall)),
             Command::Shutdown => {

@@ -43,6 +43,7 @@ impl<S: Store> Machine<S> {
                         step.shutdown = true;
                     } else {
                         step.effects = self.recover();
+                        step.lines = self.recover_lines();
                     }
                     step.replies = answers
                         .into_iter()
@@ -74,6 +75,7 @@ impl<S: Store> Machine<S> {
                     step.store_trouble = Some(why);
                     // An order to end waits for a store that works; for another daemon it does not.
                     step.shutdown = superseded;
+                    step.lines.clear();
                     return step;
                 }
             }
@@ -97,7 +99,9 @@ impl<S: Store> Machine<S> {
                 self.live.remove(id);
             }
         }
+        self.line_effects(&edit.lines_before, now, &mut step);
         if std::mem::take(&mut self.reask) {
+            step.lines = self.recover_lines();
             for d in self.recover() {
                 if !step.effects.iter().any(|e| e.effect == d.effect) {
                     step.effects.push(d);
@@ -145,6 +149,10 @@ impl<S: Store> Machine<S> {
         for write in writes {
             match write {
                 Write::Step(step) => return Ok(self.store.applied(step.op_id)?.is_some()),
+                Write::Line(step) => {
+                    let line = self.reader.line(&step.line.id)?;
+                    return Ok(line.is_some_and(|l| l.version >= step.line.version));
+                }
                 Write::Submit(submission) => {
                     return Ok(self.reader.submission(submission.id)?.is_some());
                 }
@@ -193,6 +201,7 @@ impl<S: Store> Machine<S> {
         for (id, before) in edit.before {
             self.index.put(id, before);
         }
+        self.lines.put_back(edit.lines_before);
         if let Some(windows) = edit.windows_before {
             self.windows = windows;
         }

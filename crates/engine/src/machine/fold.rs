@@ -4,7 +4,7 @@ use longhaul_core::attempt::AttemptEnd;
 use longhaul_core::decide::{Change, Outcome, decide};
 use longhaul_core::fact::{Fact, News};
 use longhaul_core::ids::{Fence, TaskId};
-use longhaul_core::task::{StateWord, Task};
+use longhaul_core::task::{State, StateWord, Task};
 use longhaul_core::time::Now;
 use longhaul_store::{Store, Write};
 
@@ -20,7 +20,18 @@ impl<S: Store> Machine<S> {
         };
         let outcome = decide(&task, fact, now, &self.limits.policy);
         match &outcome {
-            Outcome::Change(change) => self.apply((**change).clone(), &task),
+            Outcome::Change(change) => {
+                let leaves = matches!(task.state, State::Landing { .. })
+                    && change.task.state.word() != StateWord::Landing;
+                if leaves && !matches!(fact, Fact::Landing { .. }) {
+                    let why = change.entry.cause.as_str();
+                    if let Err(why) = self.withdraw(id, why, now) {
+                        return Outcome::Refuse(why);
+                    }
+                }
+                self.apply((**change).clone(), &task);
+                self.queue_follows(&task, &change.task, now);
+            }
             Outcome::Ignore(why) => {
                 tracing::debug!(task = %id, %why, "fact ignored");
             }

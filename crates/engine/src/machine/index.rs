@@ -59,7 +59,9 @@ impl Index {
             State::Assigned { .. } | State::Running { .. } | State::Verifying { .. } => {
                 self.load.take(task);
             }
-            State::Parked { until: None, .. } | State::NeedsHuman { .. } => {}
+            State::Landing { .. }
+            | State::Parked { until: None, .. }
+            | State::NeedsHuman { .. } => {}
             State::Done { .. } | State::Cancelled => {
                 self.results.insert(task.id, task.state.word());
             }
@@ -99,7 +101,9 @@ impl Index {
             State::Assigned { .. } | State::Running { .. } | State::Verifying { .. } => {
                 self.load.release(task);
             }
-            State::Parked { until: None, .. } | State::NeedsHuman { .. } => {}
+            State::Landing { .. }
+            | State::Parked { until: None, .. }
+            | State::NeedsHuman { .. } => {}
             State::Done { .. } | State::Cancelled => {
                 self.results.remove(&task.id);
             }

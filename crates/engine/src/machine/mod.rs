@@ -6,8 +6,11 @@
 
 mod commands;
 mod commit;
+mod entry;
 mod fold;
 mod index;
+mod lines;
+mod queue_orders;
 mod slots;
 mod status;
 mod submit;
@@ -19,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use longhaul_core::effect::{Effect, outstanding};
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::policy::Policy;
+use longhaul_core::queue::{Line, LineId, MergeStyle, QueuePolicy};
 use longhaul_core::schedule::Capacity;
 use longhaul_core::task::Task;
 use longhaul_core::time::{Now, UnixMs};
@@ -29,6 +33,9 @@ use uuid::Uuid;
 use crate::event::Event;
 use crate::handle::{LiveSession, Reply};
 use index::Index;
+use lines::Lines;
+
+pub use lines::LineDispatch;
 
 /// Numbers and switches from the settings.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +44,10 @@ pub struct Limits {
     pub capacity: Capacity,
     /// Retries, back-offs, waits.
     pub policy: Policy,
+    /// The merge queue.
+    pub queue: QueuePolicy,
+    /// How tasks land.
+    pub merge_style: MergeStyle,
 }
 
 /// Refused commits in a row after which the daemon ends: it does not understand its store.
@@ -63,6 +74,8 @@ pub struct Dispatch {
 pub struct Step {
     /// Effects to ensure.
     pub effects: Vec<Dispatch>,
+    /// Effects of the merge queue's lines to ensure.
+    pub lines: Vec<LineDispatch>,
     /// Answers to give.
     pub replies: Vec<Answer>,
     /// Tasks that need a person since this step.
@@ -89,6 +102,7 @@ pub struct Machine<S> {
     reader: Box<dyn Reader>,
     limits: Limits,
     index: Index,
+    lines: Lines,
     live: HashMap<TaskId, (Fence, LiveSession)>,
     windows: HashMap<String, Window>,
     switches: Switches,
@@ -128,6 +142,8 @@ struct Edit {
     writes: Vec<Write>,
     /// Tasks as they were before the step.
     before: HashMap<TaskId, Option<Task>>,
+    /// Lines as they were before the step; `None` = there was none.
+    lines_before: BTreeMap<LineId, Option<Line>>,
     windows_before: Option<HashMap<String, Window>>,
     switches_before: Option<Switches>,
     /// Tasks that joined the live set and have to look at their dependencies.
@@ -151,6 +167,7 @@ impl<S: Store> Machine<S> {
             reader,
             limits,
             index: Index::default(),
+            lines: Lines::default(),
             live: HashMap::new(),
             windows: HashMap::new(),
             switches: Switches::default(),
@@ -185,6 +202,7 @@ impl<S: Store> Machine<S> {
             index.put(task.id, Some(task));
         }
         self.index = index;
+        self.load_lines()?;
         self.windows = windows.into_iter().map(|w| (w.scope.clone(), w)).collect();
         self.switches = switches;
         self.newest = newest;
@@ -240,6 +258,18 @@ impl<S: Store> Machine<S> {
                         .or_default()
                         .push(effect);
                 }
+                Event::Line { line, fact } => {
+                    let _outcome = self.line_fact(&line, &fact, now);
+                    kept.push(Event::Line { line, fact });
+                }
+                Event::LineAgain {
+                    effect,
+                    after_ms,
+                    why,
+                } => {
+                    tracing::info!(line = %effect.line, round = effect.round, %why, after_ms, "an effect of the queue will be tried again");
+                    self.lines.postpone(now.mono_ms + after_ms, effect);
+                }
                 Event::Floors { lacking } => {
                     if lacking != self.lacking {
                         match &lacking {
@@ -257,6 +287,8 @@ impl<S: Store> Machine<S> {
         self.release_strays(now);
         self.rest_launches(now);
         self.wake_due(now);
+        self.enter_waiting(now);
+        self.tick_lines(now, &mut step);
         self.release_dependents(now);
         self.schedule(now);
         let mut step = self.finish(step, answers, kept, now);
@@ -284,7 +316,11 @@ impl<S: Store> Machine<S> {
                         .retain(|e| !matches!(e, Event::Live { task: t, .. } if *t == task));
                     self.backlog.push(event);
                 }
-                Event::Fact { .. } | Event::Again { .. } | Event::Floors { .. } => {
+                Event::Fact { .. }
+                | Event::Again { .. }
+                | Event::Line { .. }
+                | Event::LineAgain { .. }
+                | Event::Floors { .. } => {
                     self.backlog.push(event);
                 }
                 Event::Tick => {}
@@ -298,19 +334,24 @@ impl<S: Store> Machine<S> {
     /// The wall-clock time at which the next parked or backed-off task is due, if any.
     #[must_use]
     pub fn next_due(&self) -> Option<UnixMs> {
-        self.index.next_due()
+        self.index
+            .next_due()
+            .into_iter()
+            .chain(self.lines.next_due())
+            .min()
     }
 
     /// The monotonic time at which the next postponed effect is due, if any.
     #[must_use]
     pub fn next_again(&self) -> Option<u64> {
-        self.again.keys().next().copied()
+        let tasks = self.again.keys().next().copied();
+        tasks.into_iter().chain(self.lines.next_again()).min()
     }
 
-    /// True if a task holds a slot.
+    /// True if a task holds a slot or the merge queue is at something.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.index.load().total() > 0
+        self.index.load().total() > 0 || self.lines.at_work()
     }
 
     /// True if something waits for the store to write again: facts, or a move whose time has come.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use longhaul_core::queue::Line;
 use longhaul_core::task::Task;
 use longhaul_core::window::Window;
 use longhaul_store::{
@@ -71,6 +72,11 @@ impl Store for Moody {
     fn live(&mut self) -> Result<Vec<Task>, StoreError> {
         self.ask();
         self.store.live()
+    }
+
+    fn lines(&mut self) -> Result<Vec<Line>, StoreError> {
+        self.ask();
+        self.store.lines()
     }
 
     fn windows(&mut self) -> Result<Vec<Window>, StoreError> {

@@ -48,6 +48,8 @@ pub(crate) fn spec(name: &str, deps: &[TaskId]) -> TaskSpec {
         max_restarts: 5,
         on_drift: OnDrift::Ask,
         land: Land::No,
+        land_checks: vec![],
+        land_unverified: false,
         project: None,
         group: None,
         labels: vec![],

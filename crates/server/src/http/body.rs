@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use longhaul_agents::snippet;
 use longhaul_api::{
-    ClearLimitRequest, DrainRequest, Envelope, ErrorClass, OrderRequest, Payload, SendRequest,
-    SubmitRequest,
+    ClearLimitRequest, DrainRequest, Envelope, ErrorClass, OrderRequest, Payload, QueueRequest,
+    SendRequest, SubmitRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +55,10 @@ impl RequestBody for SendRequest {
 
 impl RequestBody for ClearLimitRequest {
     const MAX_BYTES: usize = 64 << 10;
+}
+
+impl RequestBody for QueueRequest {
+    const MAX_BYTES: usize = 4 << 20;
 }
 
 impl RequestBody for DrainRequest {

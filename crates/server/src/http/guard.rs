@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use longhaul_core::ids::TaskId;
+use longhaul_core::queue::Stage;
 use longhaul_core::task::StateWord;
 
 use super::app::App;
@@ -113,9 +114,14 @@ impl FromRequestParts<App> for Target {
 impl App {
     /// True while anything of a task lives; also when nobody can say (I6).
     async fn anything_lives(&self) -> bool {
-        let counts = self.read(|reader| Ok(reader.counts()?)).await;
-        counts.map_or(true, |c| {
-            StateWord::ALL.iter().any(|w| w.is_active() && c.of(*w) > 0)
-        })
+        let lives = self.read(|reader| {
+            let counts = reader.counts()?;
+            let task = StateWord::ALL
+                .iter()
+                .any(|w| w.is_active() && counts.of(*w) > 0);
+            // A check of the merge queue lives, too.
+            Ok(task || reader.lines()?.iter().any(|l| l.stage != Stage::Rest))
+        });
+        lives.await.unwrap_or(true)
     }
 }

@@ -14,11 +14,15 @@
 //! | POST `/v1/limits/clear` | a limit is over, a person says |
 //! | POST `/v1/tasks/{ref}/send` | text for a task's agent |
 //! | GET `/v1/submissions/{id}` | the tasks of a submission, and whether it is settled |
+//! | GET `/v1/queue` | the lines of the merge queue, what waits in them and why, what landed |
+//! | GET `/v1/queue/{ref}` | an entry with its history; `ref` is its id, the beginning of one, its title, or a task |
+//! | POST `/v1/queue` | a person's order for the merge queue, acknowledged in a sentence |
 //! | POST `/v1/drain`, `/undrain`, `/estop`, `/thaw`, `/shutdown` | acknowledged in a sentence |
 
 mod daemon;
 mod events;
 mod logs;
+mod queue;
 mod tasks;
 
 use axum::Router;
@@ -44,6 +48,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/thaw", post(daemon::thaw))
         .route("/v1/limits/clear", post(daemon::clear_limit))
         .route("/v1/shutdown", post(daemon::shutdown))
+        .route("/v1/queue", get(queue::show).post(queue::order))
+        .route("/v1/queue/{ref}", get(queue::explain))
         .route("/v1/events", get(events::all))
         .route("/v1/tasks", get(tasks::list).post(tasks::submit))
         // A task may be called `orders` too: reading it stays possible.

@@ -156,6 +156,7 @@ impl Views<'_> {
             .to_owned(),
             land: match s.land {
                 Land::No => "no",
+                Land::Yes => "yes",
             }
             .to_owned(),
             project: self.opt(s.project.as_ref()),

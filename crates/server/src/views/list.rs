@@ -104,11 +104,12 @@ impl Views<'_> {
         let (until, basis) = match &task.state {
             State::Parked { until, .. } => (*until, None),
             State::Ready { not_before, .. } => (not_before.filter(|at| *at > self.now), None),
-            State::Done { basis } => (None, Some(basis_word(*basis).to_owned())),
+            State::Done { basis } => (None, Some(basis.word().to_owned())),
             State::Pending
             | State::Assigned { .. }
             | State::Running { .. }
             | State::Verifying { .. }
+            | State::Landing { .. }
             | State::NeedsHuman { .. }
             | State::Cancelled => (None, None),
         };
@@ -165,6 +166,7 @@ impl Views<'_> {
             | State::Ready { .. }
             | State::Assigned { .. }
             | State::Verifying { .. }
+            | State::Landing { .. }
             | State::Parked { .. }
             | State::NeedsHuman { .. }
             | State::Done { .. }
@@ -201,13 +203,19 @@ impl Views<'_> {
             | State::Ready { .. }
             | State::Assigned { .. }
             | State::Running { .. }
+            | State::Landing { .. }
             | State::Parked { .. }
             | State::NeedsHuman { .. }
             | State::Done { .. }
             | State::Cancelled => None,
         };
+        let landing = match &task.state {
+            State::Landing { .. } => self.landing_line(task.id)?,
+            _ => None,
+        };
         Ok(say(&Scene {
             task,
+            landing: landing.as_deref(),
             live: self.live.get(&task.id),
             waits_for: &waits_for,
             blocker: blocker_name.as_deref().zip(blocker_state),
@@ -216,15 +224,6 @@ impl Views<'_> {
             now: self.now,
             phrasing: self.phrasing,
         }))
-    }
-}
-
-const fn basis_word(basis: longhaul_core::task::DoneBasis) -> &'static str {
-    use longhaul_core::task::DoneBasis;
-    match basis {
-        DoneBasis::Verified => "verified",
-        DoneBasis::Unverified => "unverified",
-        DoneBasis::Approved => "approved",
     }
 }
 

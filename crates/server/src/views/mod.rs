@@ -5,22 +5,25 @@ mod detail;
 mod error;
 mod events;
 mod list;
+mod queue;
 mod report;
 mod standing;
 mod status;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use longhaul_api::TaskLink;
 use longhaul_core::ids::TaskId;
+use longhaul_core::queue::Line;
 use longhaul_core::time::UnixMs;
 use longhaul_engine::handle::LiveSession;
 use longhaul_store::{Reader, Resolution, StoreError, StoredTask};
 
 pub use error::ViewError;
 pub use list::FINISHED_SHOWN;
+pub use queue::new_entry;
 
 use crate::wording::Phrasing;
 
@@ -33,6 +36,7 @@ pub struct Views<'a> {
     live: HashMap<TaskId, LiveSession>,
     tasks: RefCell<HashMap<TaskId, Option<Rc<StoredTask>>>>,
     blockers: RefCell<HashMap<TaskId, Option<TaskId>>>,
+    lines: OnceCell<Vec<Line>>,
 }
 
 impl<'a> Views<'a> {
@@ -46,6 +50,7 @@ impl<'a> Views<'a> {
             live: HashMap::new(),
             tasks: RefCell::default(),
             blockers: RefCell::default(),
+            lines: OnceCell::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use longhaul_api::{Bucket, CheckLine, ReportItem, ReportTotals, ReportView, UsageView};
 use longhaul_core::ids::Fence;
 use longhaul_core::ledger::Cause;
-use longhaul_core::task::{DoneBasis, State, StateWord};
+use longhaul_core::task::{State, StateWord};
 use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_core::usage::Usage;
 use longhaul_core::verdict::{Grade, Verdict};
@@ -66,7 +66,7 @@ impl Views<'_> {
         match &task.state {
             State::Done { basis } => {
                 totals.done += 1;
-                totals.unverified += u64::from(*basis == DoneBasis::Unverified);
+                totals.unverified += u64::from(basis.is_unverified());
             }
             State::Cancelled => totals.cancelled += 1,
             State::Pending
@@ -74,6 +74,7 @@ impl Views<'_> {
             | State::Assigned { .. }
             | State::Running { .. }
             | State::Verifying { .. }
+            | State::Landing { .. }
             | State::Parked { .. }
             | State::NeedsHuman { .. } => {}
         }

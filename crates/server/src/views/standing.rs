@@ -28,7 +28,9 @@ pub(super) fn needs_person(task: &Task) -> bool {
             cause: ParkCause::Drained | ParkCause::Stopped | ParkCause::Estopped,
             ..
         } => true,
-        State::Pending | State::Ready { .. } | State::Parked { .. } => task.hold,
+        State::Pending | State::Ready { .. } | State::Landing { .. } | State::Parked { .. } => {
+            task.hold
+        }
         // A paused check does not run; one that is being stopped still moves.
         State::Verifying { .. } => task.hold && task.halt.is_none(),
         State::Assigned { .. } | State::Running { .. } | State::Done { .. } | State::Cancelled => {

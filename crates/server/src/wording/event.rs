@@ -91,6 +91,11 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
         Cause::CheckRerun => data.check("failed and runs again"),
         Cause::CheckLost => data.detail("a check was lost and runs again"),
         Cause::Finished => "done".to_owned(),
+        Cause::Landing => "its work goes to the merge queue".to_owned(),
+        Cause::Landed => data.with("commit", |c| format!("landed as {c}"), "landed"),
+        Cause::LandConflict | Cause::LandRed => data.again("return"),
+        Cause::LandRefused => data.detail("it could not land"),
+        Cause::OperatorLand => "put into the merge queue by a person".to_owned(),
         Cause::Retry => data.again("retry"),
         Cause::Restart => data.again("restart"),
         Cause::Limit => {
@@ -207,7 +212,7 @@ mod tests {
             "attempt": 2, "branch": "longhaul/a", "drift": "M x", "detail": "no room", "pid": 7,
             "resumed": true, "id": "c-1", "percent": 81, "end": "timed_out", "changed_files": 3,
             "check": "tests", "reason": "exit 1", "why": "check failed", "retry": 1, "restart": 2,
-            "of": 3, "until": 60_000, "snippet": "limit", "need": "logged_out", "note": "look",
+            "of": 3, "return": 1, "until": 60_000, "snippet": "limit", "need": "logged_out", "note": "look",
             "stopping": true,
         });
         let (p, now) = (Phrasing::default(), UnixMs(0));

@@ -3,6 +3,7 @@
 mod attempt;
 mod event;
 mod phrasing;
+mod queue;
 mod state;
 mod story;
 #[cfg(test)]
@@ -12,6 +13,7 @@ pub use phrasing::Phrasing;
 
 pub(crate) use attempt::{attempt_line, outcome};
 pub(crate) use event::event_line;
+pub(crate) use queue::{line_line, queue_event_line};
 pub(crate) use state::{Scene, need, resting_line, state_line};
 pub(crate) use story::{Story, story};
 

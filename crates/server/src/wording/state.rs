@@ -27,6 +27,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) needs_person: bool,
     /// Now.
     pub(crate) now: UnixMs,
+    /// Where it stands in the merge queue, if it is there.
+    pub(crate) landing: Option<&'a str>,
     /// How to say it.
     pub(crate) phrasing: &'a Phrasing,
 }
@@ -50,6 +52,10 @@ pub(crate) fn state_line(scene: &Scene<'_>) -> String {
             step: RunStep::Sealing { .. },
         } => "its work is being secured".to_owned(),
         State::Verifying { check, run, .. } => verifying(scene, *check, *run),
+        State::Landing { .. } => match scene.landing {
+            Some(line) => format!("in the merge queue: {line}"),
+            None => "goes to the merge queue".to_owned(),
+        },
         State::Parked { cause, until } => parked(scene, cause, *until),
         State::NeedsHuman { need } => scene.phrasing.line(&need.detail),
         State::Done { basis } => done(task, *basis),
@@ -89,6 +95,7 @@ fn blocked(name: &str, state: StateWord) -> String {
         | StateWord::Assigned
         | StateWord::Running
         | StateWord::Verifying
+        | StateWord::Landing
         | StateWord::Parked
         | StateWord::NeedsHuman
         | StateWord::Done => format!("waits for {name}, which needs you"),
@@ -138,6 +145,21 @@ fn retry_note(scene: &Scene<'_>) -> Option<String> {
         RetryReason::DependencyConflict { .. } => {
             "the results it depends on conflict; the agent resolves that first".to_owned()
         }
+        RetryReason::LandConflict { report, .. } => {
+            let first = report.paths.first().map_or("?", |p| p.path.as_str());
+            let more = match report.paths.len().saturating_sub(1) {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            format!(
+                "conflicts with what has landed ({}{more}); its session merges it",
+                scene.phrasing.line(first)
+            )
+        }
+        RetryReason::LandRed { check, .. } => format!(
+            "{} fails on the merged tree; its session mends it",
+            scene.phrasing.line(check)
+        ),
     })
 }
 
@@ -204,12 +226,21 @@ fn parked(scene: &Scene<'_>, cause: &ParkCause, until: Option<UnixMs>) -> String
     }
 }
 
+/// ` as 1a2b3c4d5e6f`.
+fn landed_at(task: &Task) -> String {
+    task.carry.landed.as_ref().map_or_else(String::new, |l| {
+        format!(" as {}", l.commit.get(..12).unwrap_or(&l.commit))
+    })
+}
+
 fn done(task: &Task, basis: DoneBasis) -> String {
     match (basis, task.terms.flaky_reruns.len()) {
         (DoneBasis::Verified, 1) => "its check passed".to_owned(),
         (DoneBasis::Verified, n) => format!("all {n} checks passed"),
         (DoneBasis::Unverified, _) => "unverified: it has no checks".to_owned(),
         (DoneBasis::Approved, _) => "approved by a person".to_owned(),
+        (DoneBasis::Landed, _) => format!("landed{}", landed_at(task)),
+        (DoneBasis::LandedUnverified, _) => format!("landed{}, unverified", landed_at(task)),
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn story(story: &Story<'_>) -> String {
     let mut text = state_line(story.scene);
     let attempts = task.tally.attempts;
     if let State::Done { basis } = &task.state {
-        if attempts > 1 || *basis == DoneBasis::Verified {
+        if attempts > 1 || matches!(basis, DoneBasis::Verified | DoneBasis::Landed) {
             text.push_str(&format!(" at the {} attempt", ordinal(attempts)));
         }
         if !story.failed_checks.is_empty() {

@@ -31,6 +31,7 @@ fn task(state: State) -> Task {
         expect_change: true,
         on_drift: OnDrift::Ask,
         flaky_reruns: vec![0, 2],
+        land: longhaul_core::spec::Land::No,
     };
     let mut task = Task::accept(TaskId::new(1, [0; 10]), "a".to_owned(), terms, NOW);
     task.state = state;
@@ -63,6 +64,7 @@ fn say(task: &Task, live: Option<&LiveSession>, needs_person: bool) -> String {
         check: None,
         needs_person,
         now: NOW,
+        landing: None,
         phrasing: &phrasing,
     };
     let remedy = need(&scene).map_or_else(String::new, |n| format!(" → {}", n.remedy));

@@ -33,6 +33,8 @@ fn routes() -> Vec<(Method, String, Vec<u8>)> {
         get("/v1/tasks/nobody"),
         get("/v1/tasks/orders"),
         get(&submission_path()),
+        get("/v1/queue"),
+        get("/v1/queue/needy"),
         get("/v1/nothing"),
         get("/"),
         post(
@@ -46,6 +48,7 @@ fn routes() -> Vec<(Method, String, Vec<u8>)> {
             json!({"tasks": ["running"], "order": "stop"}),
         ),
         post("/v1/tasks/running/send", json!({"text": "hi"})),
+        post("/v1/queue", json!({"order": "pause"})),
         post("/v1/drain", json!({})),
         post("/v1/undrain", json!({})),
         post("/v1/estop", json!({})),

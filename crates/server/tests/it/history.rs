@@ -300,6 +300,8 @@ pub(crate) fn spec(name: &str, depends_on: &[TaskId]) -> TaskSpec {
         max_restarts: 5,
         on_drift: OnDrift::Ask,
         land: Land::No,
+        land_checks: vec![],
+        land_unverified: false,
         project: Some("site".to_owned()),
         group: None,
         labels: Vec::new(),

@@ -253,6 +253,9 @@ fn engine(command: Command) -> Reply {
         | Command::Estop
         | Command::Thaw
         | Command::ClearLimit { .. }
+        | Command::Queue { .. }
+        | Command::Enqueue { .. }
+        | Command::Land { .. }
         | Command::Shutdown => Reply::Ok("so be it".to_owned()),
         Command::Send { .. } => Reply::Refused {
             class: RefusalClass::Invalid,

@@ -1,11 +1,13 @@
 //! A store in memory: the model that the engines with a disk are compared with, and the simulator's.
 
 mod model;
+mod queue;
 mod reader;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use longhaul_core::queue::Line;
 use longhaul_core::task::Task;
 use longhaul_core::window::Window;
 use serde_json::Value;
@@ -68,6 +70,10 @@ impl Store for MemoryStore {
         let model = self.model.lock();
         let live = model.tasks.values().filter(|t| t.stored.final_at.is_none());
         Ok(live.map(|t| t.stored.task.clone()).collect())
+    }
+
+    fn lines(&mut self) -> Result<Vec<Line>, StoreError> {
+        Ok(self.model.lock().lines())
     }
 
     fn windows(&mut self) -> Result<Vec<Window>, StoreError> {

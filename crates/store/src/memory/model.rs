@@ -12,6 +12,7 @@ use longhaul_core::window::Window;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::queue::Queue;
 use crate::chain::{Hash, Link, START};
 use crate::check;
 use crate::read::{HostRow, LedgerRow, StoredAttempt, StoredTask, SubmissionRow};
@@ -29,6 +30,7 @@ pub(super) struct Model {
     pub(super) windows: BTreeMap<String, Window>,
     pub(super) flags: BTreeMap<String, Value>,
     pub(super) hosts: BTreeMap<String, HostRow>,
+    pub(super) queue: Queue,
     host: Option<(String, u64)>,
 }
 
@@ -47,6 +49,7 @@ impl Model {
         match write {
             Write::Submit(s) => return self.submit(s),
             Write::Step(s) => return self.step(s),
+            Write::Line(s) => return self.line(s),
             Write::HostStart {
                 host,
                 boot_id,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::{EntryId, Line, LineId};
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::time::UnixMs;
 use longhaul_core::verdict::Verdict;
@@ -15,11 +16,12 @@ use super::model::{Kept, Model, with_link};
 use crate::chain::{Chain, Walk};
 use crate::error::StoreError;
 use crate::read::{
-    Candidate, Counts, HostRow, LedgerRow, Resolution, StoredAttempt, StoredTask, SubmissionRow,
-    TaskFilter, Totals,
+    Candidate, Counts, HostRow, LedgerRow, QueueLedgerRow, Resolution, StoredAttempt, StoredTask,
+    SubmissionRow, TaskFilter, Totals,
 };
 use crate::resolve::{self, MAX_COMPARED, Needle};
 use crate::store::Reader;
+use crate::write::TreeVerdict;
 
 /// Reads a [`super::MemoryStore`].
 #[derive(Debug)]
@@ -174,6 +176,39 @@ impl Reader for MemoryReader {
             totals.spend(v.usage.tokens(), v.usage.cost.map(|c| c.0));
         }
         Ok(totals)
+    }
+
+    fn lines(&self) -> Result<Vec<Line>, StoreError> {
+        Ok(self.0.lock().lines())
+    }
+
+    fn line(&self, id: &LineId) -> Result<Option<Line>, StoreError> {
+        Ok(self.0.lock().queue.lines.get(id).cloned())
+    }
+
+    fn queue_tail(&self, line: &LineId, limit: usize) -> Result<Vec<QueueLedgerRow>, StoreError> {
+        let model = self.0.lock();
+        let rows: Vec<&QueueLedgerRow> = model.queue.of_line(line).collect();
+        let tail = &rows[rows.len().saturating_sub(limit)..];
+        Ok(tail.iter().map(|r| (*r).clone()).collect())
+    }
+
+    fn queue_of(&self, entry: EntryId) -> Result<Vec<QueueLedgerRow>, StoreError> {
+        let model = self.0.lock();
+        let rows = model.queue.ledger.iter();
+        Ok(rows
+            .filter(|r| r.row.entry == Some(entry))
+            .cloned()
+            .collect())
+    }
+
+    fn tree_verdict(&self, tree: &str, key: &str) -> Result<Option<TreeVerdict>, StoreError> {
+        let wanted = (tree.to_owned(), key.to_owned());
+        Ok(self.0.lock().queue.green.get(&wanted).cloned())
+    }
+
+    fn verify_line(&self, line: &LineId) -> Result<Option<Chain>, StoreError> {
+        Ok(self.0.lock().queue.verify(line))
     }
 
     fn windows(&self) -> Result<Vec<Window>, StoreError> {

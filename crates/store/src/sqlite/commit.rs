@@ -58,6 +58,7 @@ impl<'c> Batch<'c> {
         match write {
             Write::Submit(s) => self.submit(s),
             Write::Step(s) => self.step(s),
+            Write::Line(s) => self.line(s),
             Write::Window(w) => self.window(w).map(|()| Ok(Applied::Stored)),
             Write::ClearWindow { scope } => {
                 let sql = "DELETE FROM limit_window WHERE scope = ?1";

@@ -31,6 +31,10 @@ pub(super) const ALL: &[Migration] = &[
         version: 2,
         sql: include_str!("migrations/0002.sql"),
     },
+    Migration {
+        version: 3,
+        sql: include_str!("migrations/0003.sql"),
+    },
 ];
 
 /// The schema number that a list of migrations leads to.
@@ -115,11 +119,11 @@ mod tests {
     use crate::write::{Step, Write};
 
     const NEXT: Migration = Migration {
-        version: 3,
+        version: 4,
         sql: "ALTER TABLE flag ADD COLUMN note TEXT;",
     };
     const BROKEN: Migration = Migration {
-        version: 3,
+        version: 4,
         sql: "ALTER TABLE flag ADD COLUMN note TEXT; ALTER TABLE nothing ADD COLUMN note TEXT;",
     };
 
@@ -157,7 +161,7 @@ mod tests {
         assert!(store.flags().unwrap().contains_key("drain"));
         drop(store);
         // The copy is as it was, and good to go on with.
-        let copy = Utf8PathBuf::from(format!("{db}.v2.bak"));
+        let copy = Utf8PathBuf::from(format!("{db}.v3.bak"));
         let reader = SqliteReader::open(&copy).unwrap();
         assert!(reader.flags().unwrap().contains_key("drain"));
         drop(reader);
@@ -168,8 +172,8 @@ mod tests {
             matches!(
                 error,
                 StoreError::TooNew {
-                    found: 3,
-                    known: 2,
+                    found: 4,
+                    known: 3,
                     ..
                 }
             ),
@@ -190,16 +194,20 @@ mod tests {
 
     /// What an older Longhaul stored is all there, its chains hold, and its tasks go on.
     #[test]
-    fn schema_1_becomes_schema_2_whole() {
+    fn older_schemas_become_the_newest_whole() {
+        migrates_whole(1, include_str!("../../tests/samples/schema-1.sql"));
+        migrates_whole(2, include_str!("../../tests/samples/schema-2.sql"));
+    }
+
+    fn migrates_whole(schema: usize, sample: &str) {
         let (_folder, db) = temporary();
-        drop(SqliteStore::open_with(&db, &ALL[..1]).unwrap());
+        drop(SqliteStore::open_with(&db, &ALL[..schema]).unwrap());
         let old = Connection::open(&db).unwrap();
-        old.execute_batch(include_str!("../../tests/samples/schema-1.sql"))
-            .unwrap();
+        old.execute_batch(sample).unwrap();
         drop(old);
 
         let mut store = SqliteStore::open(&db).unwrap();
-        assert!(Utf8PathBuf::from(format!("{db}.v1.bak")).exists());
+        assert!(Utf8PathBuf::from(format!("{db}.v{schema}.bak")).exists());
         let reader = SqliteReader::open(&db).unwrap();
         let all = reader.list(&TaskFilter::default()).unwrap();
         let stand: Vec<(&str, &str, u64, bool)> = all

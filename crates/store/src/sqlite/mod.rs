@@ -13,6 +13,7 @@ mod open;
 mod place;
 mod probe;
 mod query;
+mod queue;
 mod reader;
 mod rows;
 mod store;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::{EntryId, Line, LineId};
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::time::UnixMs;
 use longhaul_core::verdict::Verdict;
@@ -18,15 +19,16 @@ use super::rows::{
     At, LEDGER_COLUMNS, LEDGER_SOURCE, TASK_COLUMNS, TASK_SOURCE, ledger_row, stored_attempt,
     stored_task, text, with_link,
 };
-use super::{open, totals};
+use super::{open, queue, totals};
 use crate::chain::{Chain, Walk};
 use crate::error::StoreError;
 use crate::read::{
-    Candidate, Counts, HostRow, LedgerRow, Resolution, StoredAttempt, StoredTask, SubmissionRow,
-    TaskFilter, Totals,
+    Candidate, Counts, HostRow, LedgerRow, QueueLedgerRow, Resolution, StoredAttempt, StoredTask,
+    SubmissionRow, TaskFilter, Totals,
 };
 use crate::resolve::{self, MAX_CANDIDATES, MAX_COMPARED, Needle};
 use crate::store::Reader;
+use crate::write::TreeVerdict;
 
 /// Reads a store's file while its writer works, or when there is none.
 ///
@@ -208,6 +210,30 @@ impl Reader for SqliteReader {
 
     fn totals(&self, since: UnixMs) -> Result<Totals, StoreError> {
         self.at_once(|conn| totals::since(conn, since))
+    }
+
+    fn lines(&self) -> Result<Vec<Line>, StoreError> {
+        self.at_once(queue::lines)
+    }
+
+    fn line(&self, id: &LineId) -> Result<Option<Line>, StoreError> {
+        self.at_once(|conn| queue::line(conn, id))
+    }
+
+    fn queue_tail(&self, line: &LineId, limit: usize) -> Result<Vec<QueueLedgerRow>, StoreError> {
+        queue::tail(&self.conn, line, limit)
+    }
+
+    fn queue_of(&self, entry: EntryId) -> Result<Vec<QueueLedgerRow>, StoreError> {
+        queue::of_entry(&self.conn, entry)
+    }
+
+    fn tree_verdict(&self, tree: &str, key: &str) -> Result<Option<TreeVerdict>, StoreError> {
+        queue::tree_verdict(&self.conn, tree, key)
+    }
+
+    fn verify_line(&self, line: &LineId) -> Result<Option<Chain>, StoreError> {
+        self.at_once(|conn| queue::verify(conn, line))
     }
 
     fn windows(&self) -> Result<Vec<Window>, StoreError> {

@@ -270,7 +270,7 @@ pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str, Store
     Ok(value.as_str().map_err(rusqlite::Error::from)?)
 }
 
-fn parse_actor(text: &str) -> Option<Actor> {
+pub(super) fn parse_actor(text: &str) -> Option<Actor> {
     [Actor::Operator, Actor::Daemon, Actor::Session, Actor::Check]
         .into_iter()
         .find(|a| a.as_str() == text)

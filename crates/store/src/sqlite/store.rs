@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_core::queue::Line;
 use longhaul_core::task::Task;
 use longhaul_core::window::Window;
 use rusqlite::Connection;
@@ -15,7 +16,7 @@ use super::known::Known;
 use super::lock::WriterLock;
 use super::migrate::{self, Migration};
 use super::reader::SqliteReader;
-use super::{idle, open, query};
+use super::{idle, open, query, queue};
 use crate::error::StoreError;
 use crate::store::{Reader, Store, Upkeep};
 use crate::write::{Applied, AppliedOp, Refusal, Write};
@@ -161,6 +162,10 @@ impl Store for SqliteStore {
 
     fn live(&mut self) -> Result<Vec<Task>, StoreError> {
         query::live(&self.conn)
+    }
+
+    fn lines(&mut self) -> Result<Vec<Line>, StoreError> {
+        queue::lines(&self.conn)
     }
 
     fn windows(&mut self) -> Result<Vec<Window>, StoreError> {

@@ -1,17 +1,19 @@
 //! What every engine promises, as functions over `&mut dyn Store`. No engine is named in them.
 
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::EntryId;
 use longhaul_core::task::StateWord;
 use longhaul_core::time::UnixMs;
 use longhaul_store::{
     Applied, Chain, MemoryStore, Refusal, Resolution, SqliteStore, Store, StoreError, TaskFilter,
-    Upkeep, Write,
+    TreeVerdict, Upkeep, Write,
 };
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::world::{
-    Folder, begin, id, new_task, one, op, state, step, submission, submit, usage, verdict, window,
+    Folder, begin, green, id, line_step, new_task, one, op, state, step, submission, submit, usage,
+    verdict, window,
 };
 
 type Result = std::result::Result<(), StoreError>;
@@ -43,6 +45,8 @@ on_every_engine! {
     malformed_writes_are_refused,
     attempts_and_verdicts_are_kept,
     live_tasks_are_those_not_final,
+    l18_a_line_moves_by_compare_and_set_and_keeps_its_order,
+    a_green_tree_is_remembered_once,
     windows_and_flags_are_replaced_and_removed,
     a_host_start_raises_its_epoch,
     lists_are_filtered_and_paged,
@@ -297,6 +301,69 @@ fn live_tasks_are_those_not_final(store: &mut dyn Store) -> Result {
     assert!(one(store, Write::Step(Box::new(late))).is_ok());
     let stored = store.reader()?.task(id(2))?.expect("it is kept");
     assert_eq!(stored.final_at, Some(changed_at));
+    Ok(())
+}
+
+fn l18_a_line_moves_by_compare_and_set_and_keeps_its_order(store: &mut dyn Store) -> Result {
+    let first = Write::Line(Box::new(line_step(0, 1, &[5, 2, 9], 2)));
+    assert_eq!(one(store, first.clone()), Ok(Applied::Stored));
+    assert_eq!(one(store, first), Ok(Applied::Before));
+    // Somebody else decided on the same picture.
+    let mut other = line_step(0, 1, &[7], 1);
+    other.expect_version = 0;
+    let stale = Refusal::StaleLine { version: 1 };
+    assert_eq!(one(store, Write::Line(Box::new(other))), Err(stale));
+    // One leaves, one comes back behind the others, one is new in between.
+    let second = line_step(0, 2, &[2, 9, 1, 5], 1);
+    assert_eq!(
+        one(store, Write::Line(Box::new(second.clone()))),
+        Ok(Applied::Stored)
+    );
+    assert_eq!(store.lines()?, std::slice::from_ref(&second.line));
+    let reader = store.reader()?;
+    assert_eq!(reader.line(&second.line.id)?, Some(second.line.clone()));
+    let rows = reader.queue_tail(&second.line.id, 10)?;
+    assert_eq!(
+        rows.iter()
+            .map(|r| (r.n, r.row.version))
+            .collect::<Vec<_>>(),
+        [(1, 1), (2, 1), (3, 2)]
+    );
+    assert_eq!(reader.queue_tail(&second.line.id, 1)?, rows[2..]);
+    let chain = reader.verify_line(&second.line.id)?;
+    assert!(
+        matches!(chain, Some(Chain::Intact { rows: 3, .. })),
+        "{chain:?}"
+    );
+    let of_two = reader.queue_of(EntryId::of_task(id(2)))?;
+    assert_eq!(of_two.iter().map(|r| r.n).collect::<Vec<_>>(), [2, 3]);
+    // A line of its own is another base.
+    assert_eq!(
+        one(store, Write::Line(Box::new(line_step(1, 1, &[], 0)))),
+        Ok(Applied::Stored)
+    );
+    assert_eq!(store.lines()?.len(), 2);
+    let mut twice = line_step(1, 2, &[3, 3], 0);
+    twice.expect_version = 1;
+    assert!(matches!(
+        one(store, Write::Line(Box::new(twice))),
+        Err(Refusal::Malformed(_))
+    ));
+    Ok(())
+}
+
+fn a_green_tree_is_remembered_once(store: &mut dyn Store) -> Result {
+    for (version, at) in [(1, 3), (2, 9)] {
+        let mut step = line_step(0, version, &[], 0);
+        step.green = Some(TreeVerdict {
+            at: UnixMs(at),
+            ..green("t", "k")
+        });
+        assert_eq!(one(store, Write::Line(Box::new(step))), Ok(Applied::Stored));
+    }
+    let reader = store.reader()?;
+    assert_eq!(reader.tree_verdict("t", "k")?, Some(green("t", "k")));
+    assert_eq!(reader.tree_verdict("t", "other")?, None);
     Ok(())
 }
 

@@ -15,7 +15,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::world::{
-    Folder, begin, id, new_task, op, state, step, submission, usage, verdict, window,
+    Folder, begin, green, id, line_step, new_task, op, state, step, submission, usage, verdict,
+    window,
 };
 
 /// One write, to be made from what is stored when its batch begins.
@@ -34,6 +35,14 @@ enum Plan {
         op: u64,
         fault: u8,
     },
+    Line {
+        line: u8,
+        /// By how much the version is wrong; most are right.
+        off: u8,
+        entries: Vec<u64>,
+        rows: usize,
+        green: bool,
+    },
     Window(u8, i64),
     Clear(u8),
     Flag(u8, Option<i32>),
@@ -44,10 +53,13 @@ fn plan() -> impl Strategy<Value = Plan> {
     let tasks = prop::collection::vec((0..12_u64, prop::option::weighted(0.2, 0..12_u64)), 0..4);
     prop_oneof![
         3 => (0..8_u64, tasks).prop_map(|(id, tasks)| Plan::Submit { id, tasks }),
-        12 => (0..12_u64, 0..9_usize, any::<[bool; 3]>(), 0..200_u64, 0..24_u8).prop_map(
+        12 => (0..12_u64, 0..10_usize, any::<[bool; 3]>(), 0..200_u64, 0..24_u8).prop_map(
             |(task, to, [attempt, verdict, window], op, fault)| Plan::Step {
                 task, to, attempt, verdict, window, op, fault,
             }
+        ),
+        4 => (0..3_u8, 0..9_u8, prop::collection::vec(0..9_u64, 0..6), 0..4_usize, any::<bool>()).prop_map(
+            |(line, off, entries, rows, green)| Plan::Line { line, off, entries, rows, green }
         ),
         1 => (0..3_u8, 0..100_i64).prop_map(|(s, t)| Plan::Window(s, t)),
         1 => (0..3_u8).prop_map(Plan::Clear),
@@ -86,6 +98,23 @@ fn write(plan: &Plan, stored: &dyn Reader) -> Result<Write, StoreError> {
             s.window = rests.then(|| window("script", s.task.changed_at.0));
             spoil(&mut s, *fault);
             Write::Step(Box::new(s))
+        }
+        Plan::Line {
+            line,
+            off,
+            entries,
+            rows,
+            green: passed,
+        } => {
+            let stands = line_step(*line, 1, &[], 0).line.id;
+            let version = stored.line(&stands)?.map_or(0, |l| l.version);
+            let wrong = u64::from(off.saturating_sub(6));
+            let mut s = line_step(*line, version + 1 + wrong, entries, *rows);
+            if *off == 8 {
+                s.expect_version = version;
+            }
+            s.green = passed.then(|| green(&format!("tree-{}", entries.len()), "key"));
+            Write::Line(Box::new(s))
         }
         Plan::Window(scope, until) => Write::Window(window(&scope.to_string(), *until)),
         Plan::Clear(scope) => Write::ClearWindow {
@@ -173,6 +202,20 @@ fn dump(reader: &dyn Reader) -> Result<Vec<String>, StoreError> {
     told.push(format!("{:?}", reader.list(&live)?));
     told.push(format!("{:?}", reader.counts()?));
     told.push(format!("{:?}", reader.ledger_tail(0, 1_000)?));
+    for line in reader.lines()? {
+        let chain = reader.verify_line(&line.id)?;
+        assert!(matches!(chain, Some(Chain::Intact { .. })), "{chain:?}");
+        told.push(format!("{line:?} {chain:?}"));
+        told.push(format!("{:?}", reader.line(&line.id)?));
+        told.push(format!("{:?}", reader.queue_tail(&line.id, 3)?));
+        for entry in &line.entries {
+            told.push(format!("{:?}", reader.queue_of(entry.id)?));
+        }
+    }
+    for n in 0..6 {
+        let found = reader.tree_verdict(&format!("tree-{n}"), "key")?;
+        told.push(format!("{found:?}"));
+    }
     told.push(format!("{:?}", reader.windows()?));
     told.push(format!("{:?}", reader.flags()?));
     told.push(format!("{:?}", reader.hosts()?));
@@ -272,7 +315,8 @@ fn compare(engine: &mut dyn Engine, batches: &[(Vec<Plan>, After)]) -> Result<()
             match write {
                 Write::Step(s) => drop(tried.insert(s.op_id)),
                 Write::Submit(s) => tried.extend(s.tasks.iter().map(|t| t.task.id.uuid())),
-                Write::Window(_)
+                Write::Line(_)
+                | Write::Window(_)
                 | Write::ClearWindow { .. }
                 | Write::Flag { .. }
                 | Write::HostStart { .. } => {}
@@ -291,6 +335,8 @@ fn compare(engine: &mut dyn Engine, batches: &[(Vec<Plan>, After)]) -> Result<()
         }
         let live = model.live().expect("it reads");
         prop_assert_eq!(engine.store().live().expect("it reads"), live);
+        let lines = model.lines().expect("it reads");
+        prop_assert_eq!(engine.store().lines().expect("it reads"), lines);
     }
     let told = dump(stored.as_ref()).expect("the model reads");
     for _ in 0..2 {

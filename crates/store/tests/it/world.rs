@@ -7,6 +7,9 @@ use longhaul_core::attempt::Attempt;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::ledger::{Actor, Cause, LedgerEntry};
 use longhaul_core::limit::LimitClass;
+use longhaul_core::queue::{
+    Entry, EntryId, Judgement, Line, LineId, MergeStyle, Origin, QueueCause, QueueRow, Subject,
+};
 use longhaul_core::spec::{
     CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox, TaskSpec, WorkspaceKind,
 };
@@ -15,7 +18,9 @@ use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_core::usage::{MicroUsd, Usage};
 use longhaul_core::verdict::{Grade, Verdict};
 use longhaul_core::window::Window;
-use longhaul_store::{Applied, NewTask, Refusal, Step, Store, Submission, Write};
+use longhaul_store::{
+    Applied, LineStep, NewTask, Refusal, Step, Store, Submission, TreeVerdict, Write,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -86,6 +91,8 @@ pub(crate) fn spec(name: &str) -> TaskSpec {
         max_restarts: 5,
         on_drift: OnDrift::Ask,
         land: Land::No,
+        land_checks: vec![],
+        land_unverified: false,
         project: Some("site".to_owned()),
         group: None,
         labels: vec!["night".to_owned(), name.to_owned()],
@@ -122,6 +129,7 @@ pub(crate) fn terms(depends_on: Vec<TaskId>) -> Terms {
         expect_change: true,
         on_drift: OnDrift::Warn,
         flaky_reruns: vec![0, 2],
+        land: Land::No,
     }
 }
 
@@ -258,6 +266,7 @@ pub(crate) fn state(word: StateWord) -> State {
             run: 2,
             flaky: 0,
         },
+        StateWord::Landing => State::Landing { since: UnixMs(7) },
         StateWord::Parked => State::Parked {
             cause: longhaul_core::task::ParkCause::Drained,
             until: None,
@@ -305,5 +314,68 @@ pub(crate) fn window(scope: &str, until: i64) -> Window {
         until: UnixMs(until),
         seen_at: UnixMs(1),
         seen_by: id(1),
+    }
+}
+
+/// A line of the merge queue with entries of these numbers, as it is after `version` moves.
+pub(crate) fn line_step(n: u8, version: u64, entries: &[u64], rows: usize) -> LineStep {
+    let mut line = Line::new(LineId {
+        repo: format!("/repo-{}", n / 2),
+        base: format!("base-{}", n % 2),
+    });
+    line.version = version;
+    line.round = version / 2;
+    line.entries = entries.iter().map(|e| entry(*e, version)).collect();
+    let row = |k: usize| QueueRow {
+        version,
+        entry: entries.get(k).map(|e| EntryId::of_task(id(*e))),
+        cause: QueueCause::ALL[(k + entries.len()) % QueueCause::ALL.len()],
+        actor: Actor::Daemon,
+        at: UnixMs(2_000 + i64::try_from(version).unwrap_or(0)),
+        data: serde_json::json!({ "k": k }),
+    };
+    LineStep {
+        expect_version: version.saturating_sub(1),
+        line,
+        rows: (0..rows).map(row).collect(),
+        green: None,
+    }
+}
+
+fn entry(n: u64, version: u64) -> Entry {
+    Entry {
+        id: EntryId::of_task(id(n)),
+        origin: Origin::Task {
+            task: id(n),
+            fence: Fence(1),
+        },
+        title: format!("task-{n}"),
+        commit: "abc".to_owned(),
+        priority: Priority::Normal,
+        since: UnixMs(i64::try_from(n).unwrap_or(0)),
+        style: MergeStyle::Merge,
+        checks: Vec::new(),
+        land_unverified: true,
+        // Some change from move to move, some do not.
+        held: n.is_multiple_of(3) && version.is_multiple_of(2),
+        wait: None,
+    }
+}
+
+pub(crate) fn green(tree: &str, key: &str) -> TreeVerdict {
+    TreeVerdict {
+        tree: tree.to_owned(),
+        key: key.to_owned(),
+        judgement: Judgement {
+            subject: Subject::Candidate,
+            check: 0,
+            run: 0,
+            pass: true,
+            cached: false,
+            reason: "exit 0".to_owned(),
+            tail: "fine".to_owned(),
+            evidence: None,
+        },
+        at: UnixMs(3),
     }
 }

@@ -4,6 +4,7 @@
 mod fault;
 mod files;
 mod in_place;
+mod rework;
 mod setup;
 mod worktree;
 
@@ -105,7 +106,9 @@ fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Faul
         }
     }
     setup::setup(desk, d, spec, &prepared.workspace)?;
-    prepared.tree = setup::tree_after(desk, d);
+    if let Some(tree) = setup::tree_after(desk, d) {
+        prepared.tree = Some(tree);
+    }
     Ok(prepared)
 }
 

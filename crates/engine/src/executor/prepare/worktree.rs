@@ -11,7 +11,7 @@ use super::super::{Desk, leftovers};
 use super::fault::{Fault, ensure_fault};
 use super::files::{remember_placed, rules};
 use super::setup::{forget_setup, known_tree};
-use super::{Prepared, drift, oid};
+use super::{Prepared, drift, oid, rework};
 use crate::machine::Dispatch;
 
 pub(super) fn worktree(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Fault> {
@@ -90,17 +90,22 @@ pub(super) fn worktree(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Pre
     let gone = leftovers::clear_before(desk, d, spec, &workspace)
         .map_err(|trouble| Fault::trouble(trouble, "look at the workspace"))?;
     let drift = match known_tree(desk, d, spec) {
-        Some(end) if ensured.made == Made::Existing => {
+        Some(end) if ensured.made == Made::Existing && !rework::is_begun(desk, d) => {
             let files = rules(desk, spec, task.id);
             drift(&repo, &ensured.worktree, &files, &end, &gone)?
         }
         _ => None,
     };
+    // Not before somebody has looked at the drift.
+    let tree = match drift {
+        Some(_) => None,
+        None => rework::begin(desk, d, spec, &repo, &ensured.worktree)?,
+    };
     Ok(Prepared {
         workspace,
         drift,
         conflict,
-        tree: None,
+        tree,
     })
 }
 
@@ -118,6 +123,7 @@ fn start_point(
             .and_then(|branch| repo.resolve(&branch)),
     }
     .map_err(|error| Fault::new(WorkspaceFault::Permanent, chain(&error), error.remedy()))?;
+    let base = landed(repo, spec, base)?;
     let mut results = Vec::new();
     for dep in &task.terms.depends_on {
         let stored = desk.read(|r| r.task(*dep)).map_err(|e| {
@@ -155,6 +161,24 @@ fn start_point(
             Ok((base, merged, Some(report)))
         }
     }
+}
+
+/// What has landed where the merge queue was used: new work goes on from there (L8). Only while it holds
+/// all of base: what the user committed beside it is merged by the queue's next round.
+fn landed(repo: &Repo, spec: &TaskSpec, base: Oid) -> Result<Oid, Fault> {
+    let Some(branch) = &spec.base else {
+        return Ok(base);
+    };
+    let fault = |e: longhaul_vcs::QueueError| {
+        Fault::new(WorkspaceFault::Transient, chain(&e), "see `longhaul queue`")
+    };
+    let Some(tip) = repo.queue(branch).tip().map_err(fault)? else {
+        return Ok(base);
+    };
+    let holds = repo
+        .is_ancestor(&base, &tip.commit)
+        .map_err(|e| Fault::git(&e))?;
+    Ok(if holds { tip.commit } else { base })
 }
 
 fn open(desk: &Desk, path: &Utf8Path) -> Result<Repo, Fault> {

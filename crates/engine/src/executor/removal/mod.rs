@@ -445,6 +445,9 @@ fn unrest(task: &Task, word: Word) -> Option<&'static str> {
         (State::Assigned { .. } | State::Running { .. } | State::Verifying { .. }, _) => {
             Some("its task is at work")
         }
+        (State::Landing { .. }, Word::Plan | Word::Named | Word::Forced) => {
+            Some("its work is in the merge queue")
+        }
         (_, Word::Purge)
         | (State::Parked { .. }, Word::Forced)
         | (

@@ -27,6 +27,8 @@ const LOOK_BACK: usize = 10_000;
 const PRUNED_AFTER_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Where all refs of Longhaul's own are.
 const OWN: &str = "refs/longhaul/";
+/// Where the merge queue keeps its candidates.
+const PINS: &str = "refs/longhaul/queue/";
 
 /// Notes all refs before a session starts.
 pub(super) fn mark(desk: &Desk, d: &Dispatch, repo: &Repo) -> Result<(), String> {
@@ -137,7 +139,11 @@ impl Watch<'_> {
             tracing::info!(task = %self.d.effect.task, ?change, "a ref of the user's, left alone");
             return Ok(());
         }
-        // A snapshot that is made again holds the one before; a new one is somebody's seal.
+        if change.name.starts_with(PINS) {
+            // The merge queue pins its next candidate there, whatever the last one was.
+            return Ok(());
+        }
+        // What has landed only grows. A snapshot that is made again holds the one before; a new one is somebody's seal.
         let (Some(old), false) = (change.stood_at(), change.name == own) else {
             return Ok(());
         };

@@ -1,0 +1,127 @@
+//! The merge queue: how it stands, why an entry waits, a person's orders.
+
+use axum::extract::{Path, State};
+use longhaul_api::{QueueBranch, QueueRequest, QueueVerb};
+use longhaul_core::queue::{Entry, EntryId, LandCheck, LineId, MergeStyle, Origin, QueueOrder};
+use longhaul_core::spec::Priority;
+use longhaul_core::time::{SpanMs, UnixMs};
+use longhaul_engine::handle::Command;
+
+use super::daemon::acknowledge;
+use crate::http::app::App;
+use crate::http::body::{Answer, Json};
+use crate::http::problem::ApiError;
+use crate::views::new_entry;
+
+/// A check of a branch that was added by hand.
+const CHECK_TIME: SpanMs = SpanMs::from_secs(15 * 60);
+
+pub(super) async fn show(State(app): State<App>) -> Result<Answer, ApiError> {
+    app.show(Vec::new(), |v| v.queue()).await
+}
+
+pub(super) async fn explain(
+    State(app): State<App>,
+    Path(text): Path<String>,
+) -> Result<Answer, ApiError> {
+    app.show(Vec::new(), move |v| v.queue_entry(&text)).await
+}
+
+pub(super) async fn order(
+    State(app): State<App>,
+    Json(request): Json<QueueRequest>,
+) -> Result<Answer, ApiError> {
+    let command = match (request.order, &request.entry, &request.branch) {
+        (QueueVerb::Add, Some(text), None) => {
+            let text = text.clone();
+            let task = app.view(Vec::new(), move |v| v.resolve(&text)).await?;
+            Command::Land { task }
+        }
+        (QueueVerb::Add, None, Some(branch)) => {
+            let (Some(repo), Some(base)) = (request.repo.clone(), request.base.clone()) else {
+                return Err(bad("a branch needs `repo` and `base`"));
+            };
+            let entry = entry(branch, (app.clock)())?;
+            Command::Enqueue {
+                line: LineId { repo, base },
+                entry: Box::new(entry),
+            }
+        }
+        (QueueVerb::Add, ..) => return Err(bad("`add` takes an entry or a branch")),
+        (verb @ (QueueVerb::Remove | QueueVerb::Hold | QueueVerb::Release), Some(text), _) => {
+            let text = text.clone();
+            let (line, entry) = app.view(Vec::new(), move |v| v.entry(&text)).await?;
+            let order = match verb {
+                QueueVerb::Remove => QueueOrder::Remove { entry },
+                QueueVerb::Hold => QueueOrder::Hold { entry },
+                _ => QueueOrder::Release { entry },
+            };
+            Command::Queue {
+                lines: line.into_iter().collect(),
+                order,
+            }
+        }
+        (QueueVerb::Remove | QueueVerb::Hold | QueueVerb::Release, None, _) => {
+            return Err(bad("this order names an entry"));
+        }
+        (verb, None, None) => {
+            let (repo, base) = (request.repo.clone(), request.base.clone());
+            let lines = app
+                .view(Vec::new(), move |v| {
+                    v.lines_of(repo.as_deref(), base.as_deref())
+                })
+                .await?;
+            let order = match verb {
+                QueueVerb::Pause => QueueOrder::Pause,
+                QueueVerb::Resume => QueueOrder::Resume,
+                QueueVerb::Once => QueueOrder::Once,
+                QueueVerb::Advance => QueueOrder::Advance,
+                _ => QueueOrder::Freeze {
+                    below: request.below,
+                },
+            };
+            Command::Queue { lines, order }
+        }
+        _ => return Err(bad("this order is for whole lines")),
+    };
+    acknowledge(&app, command).await
+}
+
+fn entry(branch: &QueueBranch, now: UnixMs) -> Result<Entry, ApiError> {
+    let hex = branch.commit.bytes().all(|b| b.is_ascii_hexdigit());
+    if !hex || !matches!(branch.commit.len(), 40 | 64) || branch.name.is_empty() {
+        return Err(bad("a branch has a name and a whole commit id"));
+    }
+    let id = new_entry();
+    Ok(Entry {
+        id,
+        origin: Origin::Branch {
+            name: branch.name.clone(),
+        },
+        title: branch.name.clone(),
+        commit: branch.commit.clone(),
+        priority: Priority::Normal,
+        since: now,
+        style: MergeStyle::Merge,
+        checks: checks(id, &branch.checks),
+        land_unverified: branch.unverified,
+        held: false,
+        wait: None,
+    })
+}
+
+fn checks(of: EntryId, commands: &[String]) -> Vec<LandCheck> {
+    let check = |(n, command): (usize, &String)| LandCheck {
+        name: format!("check-{}", n + 1),
+        command: command.clone(),
+        timeout: CHECK_TIME,
+        // Nothing but the command: it runs with the daemon's own environment.
+        key: format!("by hand: {command}"),
+        of,
+    };
+    commands.iter().enumerate().map(check).collect()
+}
+
+fn bad(why: &str) -> ApiError {
+    ApiError::invalid("bad_queue_order", why.to_owned())
+}
