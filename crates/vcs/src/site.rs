@@ -122,26 +122,40 @@ impl<'r> Site<'r> {
         reason: &str,
     ) -> Result<bool, GitError> {
         let old = from.map_or_else(|| to.zero(), |oid| oid.as_str().to_owned());
-        let output = self
-            .call()
-            .args([
-                "update-ref",
-                "-m",
-                reason,
-                "--no-deref",
-                name,
-                to.as_str(),
-                &old,
-            ])
-            .output()?;
-        if output.code == Some(0) {
-            return Ok(true);
+        let mut again = true;
+        loop {
+            let output = self
+                .call()
+                .args(["update-ref", "-m", reason, "--no-deref"])
+                .args([name, to.as_str(), &old])
+                .output()?;
+            if output.code == Some(0) {
+                return Ok(true);
+            }
+            match self.resolve(name, "object")? {
+                Some(now) if now == *to => return Ok(true),
+                // It stands where it should and did not move: perhaps a git that was killed left a lock.
+                now if now.as_ref() == from && again => {
+                    self.wait_for_ref(name)?;
+                    again = false;
+                }
+                now if now.as_ref() == from => return Err(output.failure()),
+                Some(_) | None => return Ok(false),
+            }
         }
-        match self.resolve(name, "object")? {
-            Some(now) if now == *to => Ok(true),
-            now if now.as_ref() == from => Err(output.failure()),
-            Some(_) | None => Ok(false),
+    }
+
+    /// Waits for the locks that moving a ref takes, taking dead ones away.
+    fn wait_for_ref(&self, name: &str) -> Result<(), GitError> {
+        let folders = [&*self.git_dir, self.common_dir, &*self.work_tree];
+        for lock in [
+            self.git_dir.join("HEAD.lock"),
+            self.common_dir.join(format!("{name}.lock")),
+            self.common_dir.join("packed-refs.lock"),
+        ] {
+            lock::wait_for_git(&lock, &folders)?;
         }
+        Ok(())
     }
 
     /// Waits for the lock of this work tree's own index, taking a dead one away.

@@ -256,6 +256,35 @@ fn l20_a_broken_link_is_repaired_and_a_replaced_one_is_left() {
     );
 }
 
+/// Every lock that moving a branch takes may be what a killed git left.
+#[test]
+fn l1_a_dead_lock_of_a_ref_is_removed() {
+    let world = World::new();
+    let repo = world.repo();
+    let base = repo.resolve("main").unwrap();
+    for (n, name) in ["head", "own", "packed"].into_iter().enumerate() {
+        let tree = world.worktree(&repo, name);
+        let lock = match n {
+            0 => tree.git_dir.join("HEAD.lock"),
+            1 => world
+                .repo_path()
+                .join(format!(".git/refs/heads/longhaul/{name}.lock")),
+            _ => world.repo_path().join(".git/packed-refs.lock"),
+        };
+        fs::write(&lock, "").unwrap();
+        write(&tree.path, "x", "x");
+        let sealed = repo.seal(&tree, &seal_request(&base, &base, 1)).unwrap();
+        assert!(sealed.committed_leftovers, "{name}");
+        assert_ne!(repo.resolve(&format!("longhaul/{name}")).unwrap(), base);
+        // Moving a branch that exists does not need this one.
+        assert!(n == 2 || !lock.exists(), "{name}");
+        if n == 2 {
+            fs::remove_file(&lock).unwrap();
+        }
+    }
+    world.fsck();
+}
+
 #[test]
 fn l1_a_lock_that_is_held_is_waited_for_and_a_dead_one_is_removed() {
     let world = World::new();
