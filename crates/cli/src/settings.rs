@@ -33,6 +33,19 @@ pub(crate) fn load(context: &Context, repo: Option<&Utf8Path>) -> Result<Resolve
     layered(context.paths(), &context.env, &context.printer, repo, &[])
 }
 
+/// A note where the user's own file changed after the daemon began, which reads it once.
+pub(crate) fn unread_change(paths: &Paths) -> Option<String> {
+    let changed = |path: Utf8PathBuf| fs::metadata(path).and_then(|m| m.modified()).ok();
+    // The socket is made when the daemon begins.
+    let (config, began) = (changed(paths.config_file())?, changed(paths.socket())?);
+    (config > began).then(|| {
+        format!(
+            "{} changed after the daemon began; `longhaul daemon restart` reads it (sessions go on)",
+            paths.config_file()
+        )
+    })
+}
+
 /// The same for the daemon and for flags.
 ///
 /// # Errors

@@ -108,7 +108,8 @@ pub(super) fn state_folder(context: &Context) -> Row {
 pub(super) fn runtime_folder(context: &Context) -> Row {
     let dir = &context.paths().runtime_dir;
     let row = folder("runtime folder", dir);
-    if dir.starts_with("/tmp") && row.grade == super::Grade::Pass {
+    let unset = !context.env.has("XDG_RUNTIME_DIR");
+    if unset && dir.starts_with("/tmp") && row.grade == super::Grade::Pass {
         return Row {
             found: format!("{} (XDG_RUNTIME_DIR is not set)", row.found),
             ..row

@@ -29,6 +29,10 @@ pub(crate) fn run(context: &Context, file: TaskFile, only: &[String], quiet: boo
         palette::WARN,
         "This is a rehearsal: no model is asked, no money is spent, and nothing of it stays.",
     ));
+    p.say(
+        "Each task is played by a stand-in that writes one file of its own: that set-up and checks run is what \
+         this shows. A check that asks for the real work fails here, and what depends on such a task is not played.",
+    );
     let settings = [
         ("LONGHAUL_BRANCH_PREFIX", BRANCHES),
         ("LONGHAUL_RETRY_BACKOFF_MIN", "100ms"),
@@ -51,7 +55,9 @@ pub(crate) fn run(context: &Context, file: TaskFile, only: &[String], quiet: boo
     let code = outcome?;
     ended?;
     cleaned?;
-    p.say("the rehearsal is over; its branches, worktrees and state are gone again");
+    p.say(
+        "the rehearsal is over; its tasks, branches, worktrees and state are gone again, so no verb finds them",
+    );
     Ok(code)
 }
 

@@ -54,6 +54,9 @@ fn list(context: &Context, home: Option<&camino::Utf8Path>, origin: bool) -> Res
         }));
     }
     crate::submit::file::say_notes(context, &resolved.notes);
+    if let Some(note) = settings::unread_change(context.paths()) {
+        p.say(&note);
+    }
     if origin {
         let rows: Vec<_> = resolved
             .entries

@@ -72,6 +72,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         }
         Verb::Stop => stop(context),
         Verb::Restart => {
+            // What the next one could not read must not end this one.
+            let resolved = settings::load(context, None)?;
+            crate::submit::harness::registry(&resolved.settings)?;
             stop(context)?;
             context.daemon()?;
             Ok(ExitCode::Done)

@@ -69,12 +69,16 @@ impl Filter {
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let query = args.filter.query(context)?;
     let list = context.reads()?.tasks(&query)?;
-    answer(context, list, |list| print(context, list))?;
+    let filtered = !args.filter.state.is_empty() || args.filter.here;
+    answer(context, list, |list| print(context, list, filtered))?;
     Ok(ExitCode::Done)
 }
 
-fn print(context: &Context, list: &TaskList) -> Result<(), Failure> {
+fn print(context: &Context, list: &TaskList, filtered: bool) -> Result<(), Failure> {
     let p = &context.printer;
+    if list.tasks.is_empty() && filtered {
+        return p.line("no task is like that; `longhaul ls` lists the others");
+    }
     if list.tasks.is_empty() {
         return p.line("no tasks; `longhaul init` writes a task file to start from");
     }

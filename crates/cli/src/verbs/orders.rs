@@ -12,7 +12,7 @@ use crate::output::text::clean;
 /// The tasks of an order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Targets {
-    /// Names, ids or unique beginnings of ids; `latest` is the newest task
+    /// Names, or ids as `ls` shows them or whole; `latest` is the newest task
     #[arg(required = true, value_name = "TASK")]
     pub(crate) tasks: Vec<String>,
 }

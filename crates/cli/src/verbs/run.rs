@@ -82,19 +82,27 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 pub(super) fn hand_in(context: &Context, request: &SubmitRequest, show: Option<Show>) -> Outcome {
     let client = context.daemon()?;
     let events = show.map(|_| follow::listen(&client)).transpose()?;
+    if let Some(note) = crate::settings::unread_change(context.paths()) {
+        context.printer.say(&note);
+    }
     let response = client.submit(request)?;
     let n = count(response.tasks.len(), "task");
-    if response.reattached {
+    let at_work = format!("this file is at work already ({n})");
+    if response.reattached && show.is_some() {
         context.printer.say(&format!(
-            "this file is at work already ({n}); following it. --again would run it once more"
+            "{at_work}; following it. --again would run it once more"
         ));
     }
     let (Some(show), Some(events)) = (show, events) else {
         if context.json {
             context.printer.json(&Envelope::new(response))?;
+        } else if response.reattached {
+            context.printer.line(&format!(
+                "{at_work}, and nothing was handed in; --again would run it once more"
+            ))?;
         } else {
             context.printer.line(&format!(
-                "handed in {n}; `longhaul status` shows how they stand"
+                "handed in {n}; `longhaul status` tells how it goes"
             ))?;
         }
         return Ok(ExitCode::Done);

@@ -75,6 +75,11 @@ fn lines(context: &Context, status: &StatusView, list: &TaskList) -> Vec<String>
     let now = clock::now();
     let p = &context.printer;
     let mut out = vec![daemon_line(context, status, now)];
+    if status.daemon.is_some()
+        && let Some(note) = crate::settings::unread_change(context.paths())
+    {
+        out.push(format!("{} {note}", p.paint(palette::WARN, "◐")));
+    }
     for resting in &status.resting {
         out.push(format!(
             "{} {}",
@@ -92,6 +97,10 @@ fn lines(context: &Context, status: &StatusView, list: &TaskList) -> Vec<String>
         let heading = p.paint(task::bucket_style(bucket), bucket.heading());
         out.push(format!("{heading} ({})", tasks.len()));
         out.extend(screen::task_lines(&tasks, names, p.width(), p.color(), now));
+        if bucket == Bucket::NeedsYou {
+            let hint = "  `longhaul show TASK` tells why, and what you can do";
+            out.push(p.paint(palette::FAINT, hint));
+        }
     }
     if list.tasks.is_empty() {
         out.push(String::new());

@@ -71,6 +71,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 fn clean_up(context: &Context, tools: &removal::Tools, task: &str) -> Result<(), Failure> {
     let detail = at_rest(context, tools, task)?;
     let name = clean(&detail.task.name);
+    if matches!(detail.task.state, TaskState::Done | TaskState::Cancelled) {
+        return Err(Failure::of(
+            ExitCode::Conflict,
+            format!(
+                "`{name}` is {} and nothing of it was stopped; its workspace stays",
+                detail.task.state.word()
+            ),
+        )
+        .help(format!("longhaul workspace remove {name}")));
+    }
     let keeper = removal::keeper(tools);
     let plan = match keeper.plan(detail.task.id, Word::Named) {
         Ok(Some(plan)) => plan,

@@ -379,7 +379,10 @@ fn login_remedy(harness: &str) -> String {
         "codex" => "codex login",
         "gemini" => "gemini (choose a login)",
         "opencode" => "opencode auth login",
-        _ => "its own login command",
+        _ => {
+            return "log in the way it wants, or give it a valid key, then `longhaul retry`"
+                .to_owned();
+        }
     };
     format!("log in with `{command}` or give it a valid key, then `longhaul retry`")
 }

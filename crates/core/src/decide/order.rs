@@ -222,6 +222,11 @@ fn retry(
         }
         State::Assigned { .. } | State::Running { .. } | State::Verifying { .. } => {
             match &task.halt {
+                // The other way round is no different: it stops, then goes on.
+                Some(Halt::Stop) => {
+                    draft.task.halt = Some(Halt::Retry);
+                    draft.change(Cause::OperatorRetry, Actor::Operator, data)
+                }
                 Some(h) if h.is_operator() => Outcome::Refuse(
                     "the task is being stopped already; wait until it has stopped".to_owned(),
                 ),

@@ -73,7 +73,7 @@ impl<S: Store> Machine<S> {
                 return Ok(refused(
                     RefusalClass::Conflict,
                     &format!(
-                        "tasks of an earlier version of this file are still in the queue: {}; cancel them, wait for them, or add these beside them with --again",
+                        "tasks of this file are still in the queue, handed in otherwise than now: {}; cancel them, wait for them, or add these beside them with --again",
                         names.join(", ")
                     ),
                 ));

@@ -244,6 +244,26 @@ fn done(task: &Task, basis: DoneBasis) -> String {
     }
 }
 
+/// A remedy whose commands can be pasted: the core names no task in them.
+fn with_name(remedy: &str, name: &str) -> String {
+    let mut text = remedy.to_owned();
+    for verb in [
+        "show",
+        "logs",
+        "retry",
+        "approve",
+        "cancel",
+        "undo",
+        "workspace diff",
+    ] {
+        for end in ["`", " --"] {
+            let bare = format!("`longhaul {verb}{end}");
+            text = text.replace(&bare, &format!("`longhaul {verb} {name}{end}"));
+        }
+    }
+    text
+}
+
 /// Why a person is needed and what that person can do; `None` where nobody is.
 pub(crate) fn need(scene: &Scene<'_>) -> Option<NeedView> {
     let task = scene.task;
@@ -251,7 +271,7 @@ pub(crate) fn need(scene: &Scene<'_>) -> Option<NeedView> {
         return Some(NeedView {
             kind: need.kind.word().to_owned(),
             detail: scene.phrasing.line(&need.detail),
-            remedy: scene.phrasing.clean(&need.remedy),
+            remedy: scene.phrasing.clean(&with_name(&need.remedy, &task.name)),
         });
     }
     if !scene.needs_person {

@@ -201,6 +201,7 @@ fn i3_i4_a_crash_at_any_point_and_one_more_in_recovery_end_the_same() {
     assert!(unlisted.is_empty(), "not in points.txt: {unlisted:?}");
     let unpassed: Vec<_> = registry
         .iter()
+        .filter(|(_, why)| !why.as_ref().is_some_and(|w| w.starts_with("sometimes")))
         .filter(|(label, why)| why.is_some() == passed.contains(*label))
         .map(|(label, _)| label)
         .collect();

@@ -185,6 +185,8 @@ done
             driver.order(&["undo", "undone", "--to", &last, "--yes"], &[0]);
             assert_eq!(read(&kept), "kept\n");
             let workspace = driver.scene.workspace("tidied");
+            driver.order(&["workspace", "keep", "tidied"], &[0]);
+            driver.order(&["workspace", "keep", "tidied", "--undo"], &[0]);
             driver.order(&["workspace", "remove", "tidied", "--yes"], &[0, 6, 7]);
             driver.until("the removal of a workspace", |_| !workspace.exists());
             // What went is in a snapshot made before (I5).
