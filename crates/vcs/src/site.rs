@@ -203,7 +203,11 @@ impl<'r> Site<'r> {
 
     /// One more setting than every call has.
     fn with_setting(&self, call: Call<'r>, key: &str, value: &[u8]) -> Call<'r> {
-        let count = self.settings.variables.iter().find(|(k, _)| k == "GIT_CONFIG_COUNT");
+        let count = self
+            .settings
+            .variables
+            .iter()
+            .find(|(k, _)| k == "GIT_CONFIG_COUNT");
         let n = count
             .and_then(|(_, n)| n.to_str()?.parse::<usize>().ok())
             .unwrap_or(0);
