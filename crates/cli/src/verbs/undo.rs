@@ -14,8 +14,8 @@ use crate::submit::gitrun::SNAPSHOTS;
 /// Bring back the files of an earlier snapshot
 ///
 /// Longhaul snapshots a workspace at the end of every turn and before anything that rewrites it,
-/// untracked files included. What is there now is snapshotted first, so an undo can itself be undone.
-/// Ignored files are not part of snapshots.
+/// untracked files included; in-place work also before its first turn (snapshot 0). What is there now
+/// is snapshotted first, so an undo can itself be undone. Ignored files are not part of snapshots.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul undo parser --list      what can be brought back

@@ -11,6 +11,7 @@ mod audit;
 mod conduct;
 mod crash;
 mod fakes;
+mod in_place;
 mod landing;
 mod operator;
 mod outside;

@@ -42,6 +42,7 @@ use crate::runtime::Executor;
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRefusal, JudgeRuling, VerdictFile, VerdictWord};
+pub use prepare::BEFORE_FIRST;
 pub use queue::BaseWatch;
 pub use removal::{Keeper, Plan, RemovalError, TeardownRecord, Word};
 pub use session::find_program;

@@ -4,7 +4,7 @@ pub(crate) mod removal;
 
 use camino::Utf8Path;
 use longhaul_api::{API_VERSION, ExitCode, TaskDetail, TaskQuery};
-use longhaul_engine::executor::Word;
+use longhaul_engine::executor::{BEFORE_FIRST, Word};
 use longhaul_vcs::{FileRules, Oid, Repo, SnapshotRef, Worktree, disk_usage};
 
 use crate::context::Context;
@@ -51,7 +51,7 @@ enum Verb {
         /// The task
         task: String,
     },
-    /// What the task changed, uncommitted files included
+    /// What the task changed, uncommitted files included; in place, since before its first attempt
     Diff {
         /// The task
         task: String,
@@ -104,11 +104,7 @@ impl Place {
     ) -> Result<Vec<SnapshotRef>, Failure> {
         let git = repo::git(&context.env)?;
         let folder = Utf8Path::new(&detail.spec.repo);
-        let in_place = detail
-            .workspace
-            .as_ref()
-            .is_some_and(|w| w.branch.is_none());
-        let opened = if in_place {
+        let opened = if detail.spec.workspace == "in-place" {
             repo::open_in_place(&git, context.paths(), folder)?
         } else {
             repo::open(&git, context.paths(), folder)?
@@ -296,7 +292,16 @@ fn diff(context: &Context, task: &str, stat: bool) -> Outcome {
     let detail = context.reads()?.task(task)?;
     let place = Place::of(context, &detail)?;
     let fault = |e| Failure::new("cannot compare").because(e);
-    let start = Oid::parse(place.start.as_bytes()).map_err(|_| {
+    let start = if place.worktree.branch.is_empty() {
+        let known = Place::snapshots(context, &detail)?;
+        known
+            .into_iter()
+            .find(|s| s.name == BEFORE_FIRST)
+            .map(|s| s.commit)
+    } else {
+        Oid::parse(place.start.as_bytes()).ok()
+    };
+    let start = start.ok_or_else(|| {
         Failure::of(
             ExitCode::NotFound,
             "this workspace has no commit to compare with",

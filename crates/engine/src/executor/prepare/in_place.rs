@@ -5,23 +5,25 @@ use std::collections::BTreeSet;
 use camino::Utf8Path;
 use longhaul_core::spec::TaskSpec;
 use longhaul_core::task::WorkspaceRef;
-use longhaul_vcs::{OpenError, Repo, Worktree};
+use longhaul_vcs::{FileRules, Oid, OpenError, Repo, SnapshotRef, SnapshotRequest, Worktree};
 
 use super::super::Desk;
+use super::super::tidy::SNAPSHOTS;
 use super::super::trouble::Trouble;
 use super::fault::Fault;
 use super::files::rules;
-use super::setup::known_tree;
+use super::setup::{known_tree, setup_began};
 use super::{Prepared, drift};
 use crate::machine::Dispatch;
+
+/// Name of the snapshot of what was there before the first attempt: turns count from 1.
+pub const BEFORE_FIRST: &str = "0";
 
 pub(super) fn in_place(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Fault> {
     let task = &d.task;
     let (repo, worktree) = in_place_repo(desk, spec)?;
     let files = rules(desk, spec, task.id);
-    let tree = repo
-        .tree_of(&worktree, &files)
-        .map_err(|e| Fault::git(&e))?;
+    let tree = secure(desk, d, &repo, &worktree, files.clone())?;
     let drift = match known_tree(desk, d, spec) {
         Some(end) => drift(&repo, &worktree, &files, &end, &BTreeSet::new())?,
         None => None,
@@ -43,6 +45,53 @@ pub(super) fn in_place(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Pre
         conflict: None,
         tree: None,
     })
+}
+
+/// Snapshots what the next attempt finds, where no snapshot of the task holds it yet (I5): the user's own
+/// files before the first one, and what was changed by hand between two. Gives the tree.
+fn secure(
+    desk: &Desk,
+    d: &Dispatch,
+    repo: &Repo,
+    worktree: &Worktree,
+    files: FileRules,
+) -> Result<Oid, Fault> {
+    let now = repo.tree_of(worktree, &files).map_err(|e| Fault::git(&e))?;
+    // No session follows a preparation for checks. In one that was cut short what is there now is the
+    // set-up's, and what that found is kept.
+    if d.task.carry.resume_checks.is_some() || setup_began(desk, d) {
+        return Ok(now);
+    }
+    let prefix = format!("{SNAPSHOTS}/{}", d.task.id);
+    let number = d.task.attempt.as_ref().map_or(0, |a| a.number);
+    // Repeated for the first attempt it is the same one, which saves the time of a look.
+    let known = match number {
+        0 | 1 => Vec::new(),
+        _ => repo.snapshots(&prefix).map_err(|e| Fault::git(&e))?,
+    };
+    let (name, when) = match known.last() {
+        Some(last) => {
+            let changes = repo.changes(&last.commit, &now);
+            if changes.map_err(|e| Fault::git(&e))?.paths.is_empty() {
+                return Ok(now);
+            }
+            let name = SnapshotRef::next_by_order(&known);
+            (name, format!("before attempt {number}"))
+        }
+        None => (
+            BEFORE_FIRST.to_owned(),
+            "before the first attempt".to_owned(),
+        ),
+    };
+    let request = SnapshotRequest {
+        reference: format!("{prefix}/{name}"),
+        reason: format!("{}: {when}", d.task.name),
+        files,
+    };
+    let kept = repo
+        .snapshot(worktree, &request)
+        .map_err(|e| Fault::git(&e))?;
+    Ok(kept.tree)
 }
 
 /// The folder of in-place work as a repository: the user's own, or one beside it for a plain folder.

@@ -23,6 +23,7 @@ use crate::machine::Dispatch;
 
 use fault::Fault;
 pub(super) use files::rules;
+pub use in_place::BEFORE_FIRST;
 pub(super) use in_place::in_place_repo_of;
 pub(super) use setup::forget_setup_of;
 

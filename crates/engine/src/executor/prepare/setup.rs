@@ -88,6 +88,12 @@ pub(super) fn setup(
     }
 }
 
+/// Whether `setup` was begun by this very preparation.
+pub(super) fn setup_began(desk: &Desk, d: &Dispatch) -> bool {
+    let key = SpawnKey::setup(d.effect.task, d.effect.fence);
+    desk.dirs.jobs().join(key.as_str()).exists()
+}
+
 /// The next attempt in this workspace runs `setup` again.
 pub(in crate::executor) fn forget_setup_of(desk: &Desk, task: TaskId) -> std::io::Result<()> {
     match files::remove_file("engine.setup.forget", mark(desk, task)) {
