@@ -125,6 +125,10 @@ pub enum News {
         detail: String,
         /// What a person can do.
         remedy: String,
+        /// The workspace, if it was made before that: it is there, and the task's.
+        workspace: Option<WorkspaceRef>,
+        /// As for [`News::WorkspaceReady`].
+        conflict: Option<String>,
         /// As for [`News::WorkspaceReady`].
         resumes: Option<ResumeChecks>,
     },

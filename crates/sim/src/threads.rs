@@ -30,6 +30,8 @@ impl Sim {
             fault,
             detail: detail.to_owned(),
             remedy: String::new(),
+            workspace: None,
+            conflict: None,
             resumes: thread.dispatch.task.carry.resume_checks,
         };
         let session = JobId {
@@ -465,6 +467,8 @@ impl Sim {
                     fault: WorkspaceFault::Stopped,
                     detail: "stopped".to_owned(),
                     remedy: String::new(),
+                    workspace: None,
+                    conflict: None,
                     resumes: thread.dispatch.task.carry.resume_checks,
                 };
                 self.end_with(epoch, id, thread, news);

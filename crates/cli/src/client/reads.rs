@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use longhaul_api::{
-    EventView, LogStream, QueueExplanation, QueueView, ReportView, StatusView, TaskDetail,
-    TaskList, TaskQuery, TaskState,
+    EventView, QueueExplanation, QueueView, ReportView, StatusView, TaskDetail, TaskList,
+    TaskQuery, TaskState,
 };
-use longhaul_core::ids::SpawnKey;
 use longhaul_core::time::UnixMs;
-use longhaul_hosts::{JobLog, LogRead, Stream};
+use longhaul_hosts::LogRead;
 use longhaul_server::Phrasing;
 use longhaul_server::views::{ViewError, Views};
 use longhaul_store::{MemoryStore, Reader, SqliteReader, Store as _, StoreError};
@@ -20,6 +19,7 @@ use crate::env::Env;
 use crate::failure::Failure;
 use crate::output::{clock, mask};
 use crate::paths::Paths;
+use crate::wire::logs;
 
 /// Most events of one page.
 const PAGE: usize = 1000;
@@ -204,15 +204,8 @@ pub(crate) fn stored_log(
         let (fence, number) = v.attempt_fence(task, request.attempt)?;
         Ok((task, fence, number))
     })?;
-    let stream = match request.stream {
-        LogStream::Out => Stream::Out,
-        LogStream::Err => Stream::Err,
-    };
-    let bundle = paths
-        .state_dir
-        .join("jobs")
-        .join(SpawnKey::session(task, fence).as_str());
-    let log = JobLog::new(bundle.as_std_path(), stream);
+    let jobs = paths.state_dir.join("jobs");
+    let log = logs::of_attempt(&jobs, task, fence, request.stream);
     let mut buffer = vec![0; CHUNK];
     let mut offset = request.offset;
     loop {
@@ -230,7 +223,11 @@ pub(crate) fn stored_log(
             Ok(LogRead::Cut { next }) => offset = next,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => {
-                return Err(Failure::new(format!("cannot read the log in {bundle}")).because(e));
+                return Err(Failure::new(format!(
+                    "cannot read the log of {} in {jobs}",
+                    request.task
+                ))
+                .because(e));
             }
         }
     }
@@ -239,13 +236,15 @@ pub(crate) fn stored_log(
 /// How many tasks have something running.
 pub(crate) fn live_tasks(client: &Client) -> Result<usize, Failure> {
     let list: TaskList = client.get(&routes::tasks(&TaskQuery::default()))?;
-    let live = |s: TaskState| {
-        matches!(
-            s,
-            TaskState::Assigned | TaskState::Running | TaskState::Verifying
-        )
-    };
-    Ok(list.tasks.iter().filter(|t| live(t.state)).count())
+    Ok(list.tasks.iter().filter(|t| is_at_work(t.state)).count())
+}
+
+/// Whether something of a task in this state runs.
+pub(crate) const fn is_at_work(state: TaskState) -> bool {
+    matches!(
+        state,
+        TaskState::Assigned | TaskState::Running | TaskState::Verifying
+    )
 }
 
 /// A look at the store as of now, told in local time.

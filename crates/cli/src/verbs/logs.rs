@@ -1,17 +1,19 @@
 //! `longhaul logs`.
 
-use longhaul_api::{Envelope, ExitCode, LogChunk, LogStream};
-use longhaul_core::ids::TaskId;
+use longhaul_api::{Envelope, ExitCode, LogChunk, LogStream, TaskDetail};
+use longhaul_core::ids::{Fence, TaskId};
 
 use crate::client::{Client, LogRequest, Piece, Reads, stored_log};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::follow::{self, transcript::Transcript};
+use crate::wire::logs;
 
 /// What an agent wrote
 ///
 /// The agent's words and tool calls, made readable; with --raw the bytes as it wrote them, untouched
-/// (for most agents one JSON object per line). Without --attempt, the last attempt.
+/// (for most agents one JSON object per line). Without --attempt, the last attempt. Where no session
+/// was started because `setup` failed, all of the set-up's output.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul logs parser             the last attempt
@@ -52,7 +54,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         offset: 0,
         follow: args.follow,
     };
-    let harness = (!args.raw && !args.err).then_some(detail.spec.harness.as_str());
+    let of_agent = !args.raw && !args.err && !is_of_setup(&detail, args.attempt, context);
+    let harness = of_agent.then_some(detail.spec.harness.as_str());
     let mut transcript = Transcript::new(harness, context.printer.color());
     let mut show = |piece: Piece| match (context.json, args.raw) {
         (true, _) => chunk(context, detail.task.id, request.stream, &piece),
@@ -70,6 +73,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         context.printer.out(&transcript.finish())?;
     }
     Ok(ExitCode::Done)
+}
+
+/// Whether what is shown was written by `setup`, not by the agent.
+fn is_of_setup(detail: &TaskDetail, attempt: Option<u32>, context: &Context) -> bool {
+    let of = match attempt {
+        Some(number) => detail.attempts.iter().find(|a| a.number == number),
+        None => detail.attempts.last(),
+    };
+    let jobs = context.paths().state_dir.join("jobs");
+    of.is_some_and(|a| logs::is_of_setup(&jobs, detail.task.id, Fence(a.fence)))
 }
 
 /// The log from the daemon, to its end or to Ctrl-C.

@@ -5,7 +5,7 @@ mod authority;
 mod floors;
 mod inhibit;
 mod judge;
-mod logs;
+pub(crate) mod logs;
 mod practice;
 mod single;
 

@@ -20,6 +20,7 @@ mod removal;
 mod rivals;
 mod room;
 mod scene;
+mod setups;
 mod storm;
 mod stuck;
 mod sweep;

@@ -36,11 +36,7 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             }
             draft.task.carry.workspace = Some(workspace.clone());
             draft.task.tally.setup_failures = 0;
-            if let Some(report) = conflict {
-                draft.task.carry.reason = Some(RetryReason::DependencyConflict {
-                    report: report.clone(),
-                });
-            }
+            draft.dependencies_conflict(conflict.as_deref());
             if let Some(halt) = &task.halt {
                 return draft.obey_halt(halt, policy);
             }
@@ -78,12 +74,25 @@ pub(super) fn decide(task: &Task, news: &News, now: Now, policy: &Policy) -> Out
             fault,
             detail,
             remedy,
+            workspace,
+            conflict,
             resumes,
         } => {
             if *resumes != task.carry.resume_checks {
                 return Outcome::Ignore("of an earlier preparation");
             }
-            workspace_failed(task, *fault, detail, remedy, now, policy)
+            let State::Assigned {
+                step: AssignStep::Workspace,
+            } = task.state
+            else {
+                return Outcome::Ignore("its workspace was ready already");
+            };
+            let mut draft = Draft::new(task, now);
+            if workspace.is_some() {
+                draft.task.carry.workspace.clone_from(workspace);
+            }
+            draft.dependencies_conflict(conflict.as_deref());
+            workspace_failed(draft, *fault, detail, remedy, policy)
         }
         News::SessionStarted {
             pid,
@@ -404,22 +413,14 @@ fn outranked(end: &AttemptEnd, halt: Option<&Halt>) -> AttemptEnd {
 }
 
 fn workspace_failed(
-    task: &Task,
+    mut draft: Draft,
     fault: WorkspaceFault,
     detail: &str,
     remedy: &str,
-    now: Now,
     policy: &Policy,
 ) -> Outcome {
-    let State::Assigned {
-        step: AssignStep::Workspace,
-    } = task.state
-    else {
-        return Outcome::Ignore("its workspace was ready already");
-    };
-    let mut draft = Draft::new(task, now);
-    if let Some(halt) = &task.halt {
-        return draft.obey_halt(halt, policy);
+    if let Some(halt) = draft.task.halt.clone() {
+        return draft.obey_halt(&halt, policy);
     }
     draft.end_attempt(AttemptEnd::LaunchFailed {
         detail: detail.to_owned(),
@@ -431,7 +432,7 @@ fn workspace_failed(
             NeedKind::Workspace
         }
     };
-    let failures = task.tally.setup_failures + 1;
+    let failures = draft.task.tally.setup_failures + 1;
     draft.task.tally.setup_failures = failures;
     let data = json!({ "detail": detail, "failures": failures });
     if fault == WorkspaceFault::Permanent || failures >= policy.max_setup_failures {

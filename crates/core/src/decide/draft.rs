@@ -226,6 +226,15 @@ impl Draft {
             .change(Cause::Restart, Actor::Daemon, data)
     }
 
+    /// The first attempt has to resolve a conflict between the dependencies' results, if there is one.
+    pub(super) fn dependencies_conflict(&mut self, report: Option<&str>) {
+        if let Some(report) = report {
+            self.task.carry.reason = Some(RetryReason::DependencyConflict {
+                report: report.to_owned(),
+            });
+        }
+    }
+
     /// What a person's stop leads to, once nothing of the attempt lives any more.
     pub(super) fn obey_halt(mut self, why: &Halt, policy: &Policy) -> Outcome {
         self.end_attempt(AttemptEnd::Halted { why: why.clone() });
@@ -237,7 +246,11 @@ impl Draft {
                 self.change(Cause::OperatorCancel, Actor::Operator, json!({}))
             }
             Halt::Retry => {
-                self.task.carry.reason = Some(RetryReason::Operator);
+                let reason = &mut self.task.carry.reason;
+                // No attempt has resolved that one yet: only the first one is told of it.
+                if !matches!(reason, Some(RetryReason::DependencyConflict { .. })) {
+                    *reason = Some(RetryReason::Operator);
+                }
                 self.task.carry.resume_checks = None;
                 self.ready(None)
                     .change(Cause::OperatorRetry, Actor::Operator, json!({}))

@@ -61,6 +61,8 @@ pub(super) fn halt(desk: &Desk, d: &Dispatch, busy: &dyn Fn(JobKind) -> bool) ->
                     fault: WorkspaceFault::Stopped,
                     detail: "stopped".to_owned(),
                     remedy: String::new(),
+                    workspace: None,
+                    conflict: None,
                     resumes: d.task.carry.resume_checks,
                 },
             )],

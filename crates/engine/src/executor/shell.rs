@@ -82,9 +82,25 @@ pub(super) fn log_tail(desk: &Desk, key: &SpawnKey, limit: usize) -> String {
     longhaul_agents::clean_text(&String::from_utf8_lossy(&bytes[start..]))
 }
 
+/// How much of the end of an output is looked through for the line that says why.
+pub(super) const REASON_BYTES: usize = 64 << 10;
+/// Most characters of one line in a reason.
+const LINE_CHARS: usize = 200;
+
+/// The last `n` lines of an output in one. The last line that names an error comes first, wherever it is: a
+/// reason may be cut where it is shown.
 pub(super) fn last_lines(text: &str, n: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(n)..].join(" / ")
+    let why = lines
+        .iter()
+        .rposition(|line| line.to_ascii_lowercase().contains("error"));
+    let last = lines.len().saturating_sub(n)..lines.len();
+    let shown: Vec<String> = why
+        .into_iter()
+        .chain(last.filter(|at| Some(*at) != why))
+        .map(|at| longhaul_agents::excerpt(lines[at].trim(), LINE_CHARS))
+        .collect();
+    shown.join(" / ")
 }
 
 /// How a process ended, in words.
@@ -93,5 +109,21 @@ pub(super) fn outcome_words(outcome: &Outcome) -> String {
         Outcome::Exited { code } => format!("exit {code}"),
         Outcome::Signalled { signal, .. } => format!("killed by signal {signal}"),
         Outcome::SpawnFailed { message, .. } => format!("could not be run: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn a_reason_keeps_the_line_that_names_the_error() {
+        let noise = "a\n\nb\nc\n";
+        assert_eq!(last_lines(noise, 2), "b / c");
+        let text = format!("Error: first\nnpm ERROR! no such tag\nx\n{noise}");
+        assert_eq!(last_lines(&text, 3), "npm ERROR! no such tag / a / b / c");
+        assert_eq!(last_lines("a\nerror: here\nc", 3), "error: here / a / c");
+        let long = last_lines(&"x".repeat(5000), 3);
+        assert!(long.chars().count() < 400, "{long}");
     }
 }

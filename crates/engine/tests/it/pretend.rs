@@ -293,6 +293,8 @@ impl Pretend {
                             fault: stopped,
                             detail: "stopped".into(),
                             remedy: String::new(),
+                            workspace: None,
+                            conflict: None,
                             resumes: d.task.carry.resume_checks,
                         },
                     ),

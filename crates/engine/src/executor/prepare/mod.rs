@@ -28,6 +28,7 @@ pub(super) use in_place::in_place_repo_of;
 pub(super) use setup::forget_setup_of;
 
 /// What the next step needs of a prepared workspace.
+#[derive(Clone)]
 struct Prepared {
     workspace: WorkspaceRef,
     drift: Option<String>,
@@ -45,12 +46,15 @@ pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
                 fault: WorkspaceFault::Permanent,
                 detail: unread.why,
                 remedy: "cancel the task and add it again".to_owned(),
+                workspace: None,
+                conflict: None,
                 resumes: d.task.carry.resume_checks,
             };
             return vec![Event::news(d.effect.task, d.effect.fence, news)];
         }
     };
-    let news = match prepared(desk, d, &spec) {
+    let mut made = None;
+    let news = match prepared(desk, d, &spec, &mut made) {
         Ok(p) => News::WorkspaceReady {
             workspace: p.workspace,
             drift: p.drift,
@@ -68,13 +72,21 @@ pub(super) fn prepare(desk: &Desk, d: &Dispatch) -> Vec<Event> {
             fault,
             detail,
             remedy,
+            workspace: made.as_ref().map(|m| m.workspace.clone()),
+            conflict: made.and_then(|m| m.conflict),
             resumes: d.task.carry.resume_checks,
         },
     };
     vec![Event::news(d.effect.task, d.effect.fence, news)]
 }
 
-fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Fault> {
+/// `made` holds the workspace from when it is there, also if a later step fails.
+fn prepared(
+    desk: &Desk,
+    d: &Dispatch,
+    spec: &TaskSpec,
+    made: &mut Option<Prepared>,
+) -> Result<Prepared, Fault> {
     // A workspace that is being removed is made anew afterwards, never used meanwhile.
     let _held = removal::hold(desk, d.effect.task)
         .map_err(|error| Fault::io("cannot lock the workspace", &error))?
@@ -86,10 +98,10 @@ fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Faul
                 "",
             )
         })?;
-    let mut prepared = match spec.workspace {
+    let prepared = made.insert(match spec.workspace {
         WorkspaceKind::Worktree => worktree::worktree(desk, d, spec)?,
         WorkspaceKind::InPlace => in_place::in_place(desk, d, spec)?,
-    };
+    });
     if prepared.workspace.port_base.is_none() {
         prepared.workspace.port_base = ports::lease(&desk.dirs.ports(), d.effect.task, |owner| {
             is_over(desk, owner)
@@ -110,7 +122,7 @@ fn prepared(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Result<Prepared, Faul
     if let Some(tree) = setup::tree_after(desk, d) {
         prepared.tree = Some(tree);
     }
-    Ok(prepared)
+    Ok(prepared.clone())
 }
 
 fn drift(

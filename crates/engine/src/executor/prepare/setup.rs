@@ -12,7 +12,7 @@ use longhaul_hosts::BundleState;
 
 use super::super::files::write_whole;
 use super::super::job::{self, JobEnd};
-use super::super::shell::{last_lines, log_tail, outcome_words, shell_job};
+use super::super::shell::{REASON_BYTES, last_lines, log_tail, outcome_words, shell_job};
 use super::super::trouble::Trouble;
 use super::super::{Desk, env, seal};
 use super::fault::Fault;
@@ -43,7 +43,11 @@ pub(super) fn setup(
     let key = SpawnKey::setup(d.effect.task, d.effect.fence);
     let job = shell_job(desk, spec, &key, command, workspace, environment)
         .map_err(|e| Fault::io("cannot make the set-up's folder", &e))?;
-    let remedy = "mend `setup` or what it needs, then `longhaul retry`";
+    let log = desk.dirs.jobs().join(key.as_str()).join("out.log");
+    let remedy = format!(
+        "mend `setup` or what it needs, then `longhaul retry {0}`; all of its output: `longhaul logs {0}`, {log}",
+        spec.name
+    );
     match job::run(
         desk,
         &job,
@@ -66,7 +70,7 @@ pub(super) fn setup(
         }
         JobEnd::Exited(record) => {
             let how = outcome_words(&record.outcome);
-            let tail = log_tail(desk, &key, 2048);
+            let tail = log_tail(desk, &key, REASON_BYTES);
             let detail = format!("`setup` failed ({how}): {}", last_lines(&tail, 5));
             Err(Fault::new(WorkspaceFault::Setup, detail, remedy))
         }

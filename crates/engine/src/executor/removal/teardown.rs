@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::files::write_whole;
 use super::super::job::{self, JobEnd};
-use super::super::shell::{last_lines, log_tail, outcome_words, shell_job};
+use super::super::shell::{REASON_BYTES, last_lines, log_tail, outcome_words, shell_job};
 use super::super::{Desk, env, prepare, seal, tidy};
 use super::{Found, Keeper, RemovalError, Word};
 
@@ -23,8 +23,6 @@ pub(super) const NOTE: &str = "teardown.json";
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How often one removal runs it when its shim is killed meanwhile.
 const LOST_MAX: u32 = 2;
-/// How much of its output is shown.
-const TAIL_BYTES: usize = 2048;
 
 /// How a `teardown` ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +172,7 @@ impl Keeper<'_> {
         seal::end_leftovers(desk, &key).map_err(RemovalError::Unsettled)?;
         tidy::forget_temp(desk, &key);
         let with_tail = |how: String| {
-            let tail = last_lines(&log_tail(desk, &key, TAIL_BYTES), 5);
+            let tail = last_lines(&log_tail(desk, &key, REASON_BYTES), 5);
             if tail.is_empty() {
                 how
             } else {
