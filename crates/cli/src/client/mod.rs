@@ -27,7 +27,7 @@ use crate::failure::Failure;
 pub(crate) use connect::{Presence, look, start, stop};
 pub(crate) use http::HttpError;
 pub(crate) use person::{person_only, refuse_session};
-pub(crate) use reads::{Reads, live_tasks, stored_log};
+pub(crate) use reads::{Reads, is_at_work, live_tasks, stored_log};
 use sse::SseParser;
 
 /// A connection to a daemon whose version was looked at.

@@ -59,11 +59,7 @@ pub(crate) fn delete_ref(env: &Env, repo: &Utf8Path, name: &str) -> Result<(), F
 
 /// Takes a worktree's registration away; its folder may be gone already.
 pub(crate) fn forget_worktree(env: &Env, repo: &Utf8Path, path: &str) -> Result<(), Failure> {
-    let listed = git(env, repo, &["worktree", "list", "--porcelain", "-z"])?;
-    let known = listed
-        .split('\0')
-        .any(|l| l.strip_prefix("worktree ") == Some(path));
-    if !known {
+    if !worktrees(env, repo)?.iter().any(|known| known == path) {
         return Ok(());
     }
     // Twice --force: it is locked against exactly this.
@@ -73,6 +69,15 @@ pub(crate) fn forget_worktree(env: &Env, repo: &Utf8Path, path: &str) -> Result<
         &["worktree", "remove", "--force", "--force", path],
     )
     .map(drop)
+}
+
+/// The folders of a repository's worktrees, its checkout's first.
+pub(crate) fn worktrees(env: &Env, repo: &Utf8Path) -> Result<Vec<String>, Failure> {
+    let listed = git(env, repo, &["worktree", "list", "--porcelain", "-z"])?;
+    let paths = listed
+        .split('\0')
+        .filter_map(|line| line.strip_prefix("worktree "));
+    Ok(paths.map(str::to_owned).collect())
 }
 
 /// The hidden refs of a task's snapshots.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_acts::files;
-use longhaul_api::{ExitCode, TaskDetail, TaskState};
+use longhaul_api::{ExitCode, TaskDetail, TaskQuery};
 use longhaul_engine::executor::{Plan, RemovalError, Word};
 
 use super::workspace::{all, is_there, removal, size};
@@ -12,13 +12,13 @@ use crate::client::{self, Presence, Whole};
 use crate::context::Context;
 use crate::failure::{Failure, OnPath as _, Outcome};
 use crate::output::text::{clean, count};
-use crate::submit::gitrun;
+use crate::submit::{gitrun, repo};
 
 /// Take back what Longhaul put on this machine; the plan first
 ///
 /// Without --purge: ends the daemon and removes the systemd unit; tasks, workspaces and configuration
-/// stay. With --purge also those, but never a workspace with work that is nowhere else. Branches in
-/// your repositories always stay. The program itself is removed the way it was installed.
+/// stay; refused while something of a task runs. With --purge also those, but never a workspace with
+/// work that is nowhere else. Branches in your repositories always stay. The program itself is removed the way it was installed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul uninstall               shows the plan, and asks
@@ -41,6 +41,7 @@ enum Step {
     Daemon(u32),
     File(Utf8PathBuf),
     Workspace(Box<(Plan, TaskDetail)>),
+    Worktree { repo: Utf8PathBuf, path: String },
     Snapshots(Utf8PathBuf),
     Folder(Utf8PathBuf),
 }
@@ -63,6 +64,9 @@ impl Step {
                         clean(t)
                     ))
                 )
+            }
+            Self::Worktree { repo, path } => {
+                format!("remove the worktree {path} of {repo}, which belongs to no task")
             }
             Self::Snapshots(repo) => {
                 format!(
@@ -111,12 +115,24 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 fn plan(context: &Context, purge: bool) -> Result<Vec<Step>, Failure> {
     let paths = context.paths();
     let mut steps = Vec::new();
-    if let Presence::There(client) = client::look(paths)? {
-        let live = client::live_tasks(&client)?;
-        if live > 0 && purge {
-            steps.push(Step::Sessions(live));
+    let at_work = match at_work(context) {
+        Ok(names) => names,
+        // What takes a daemon away that has lost its store must not need that.
+        Err(_) if !purge => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    match client::look(paths)? {
+        Presence::There(client) => {
+            match at_work.len() {
+                0 => {}
+                n if purge => steps.push(Step::Sessions(n)),
+                _ => return Err(left_alone(&at_work)),
+            }
+            steps.push(Step::Daemon(client.version().pid));
         }
-        steps.push(Step::Daemon(client.version().pid));
+        // Nobody is there to end them.
+        Presence::Absent if !at_work.is_empty() => return Err(left_alone(&at_work)),
+        Presence::Absent => {}
     }
     let unit = unit_file(context);
     if unit.exists() {
@@ -126,6 +142,85 @@ fn plan(context: &Context, purge: bool) -> Result<Vec<Step>, Failure> {
         purge_steps(context, &mut steps)?;
     }
     Ok(steps)
+}
+
+/// The names of tasks of which something runs.
+fn at_work(context: &Context) -> Result<Vec<String>, Failure> {
+    let list = context.reads()?.tasks(&TaskQuery::default())?;
+    let running = list
+        .tasks
+        .into_iter()
+        .filter(|t| client::is_at_work(t.state));
+    Ok(running.map(|t| clean(&t.name)).collect())
+}
+
+/// Sessions go on without a daemon: nobody would watch over them any more.
+fn left_alone(names: &[String]) -> Failure {
+    Failure::of(
+        ExitCode::Conflict,
+        format!(
+            "{} would be left running: {}; nothing was changed",
+            count(names.len(), "task"),
+            names.join(", ")
+        ),
+    )
+    .help("`longhaul drain --stop` ends what runs and keeps its work; call again when that is over")
+}
+
+/// Repositories that tasks worked in in place; their snapshots are in them.
+fn worked_in_place(context: &Context) -> Result<BTreeSet<Utf8PathBuf>, Failure> {
+    let list = context.reads()?.tasks(&TaskQuery {
+        all: true,
+        ..TaskQuery::default()
+    })?;
+    let mut folders: BTreeSet<Utf8PathBuf> = list
+        .tasks
+        .into_iter()
+        .filter(|t| t.branch.is_none())
+        .map(|t| Utf8PathBuf::from(t.repo))
+        .collect();
+    // Of a plain folder, or one inside of a repository, they are in the state folder.
+    folders.retain(|folder| {
+        repo::top_level(context, folder).is_ok_and(|top| top == *folder)
+            && snapshots(context, folder).is_ok_and(|refs| !refs.is_empty())
+    });
+    Ok(folders)
+}
+
+/// The refs of all snapshots in a repository.
+fn snapshots(context: &Context, repo: &Utf8Path) -> Result<Vec<String>, Failure> {
+    let args = ["for-each-ref", "--format=%(refname)", gitrun::SNAPSHOTS];
+    let refs = gitrun::git(&context.env, repo, &args)?;
+    Ok(refs.lines().map(str::to_owned).collect())
+}
+
+/// Worktrees below the state folder that the removal of tasks' workspaces leaves registered: of one that
+/// was made and never told of.
+fn strays(
+    context: &Context,
+    repos: &BTreeSet<Utf8PathBuf>,
+    steps: &[Step],
+) -> Result<Vec<Step>, Failure> {
+    let state = &context.paths().state_dir;
+    let state = state.canonicalize_utf8().unwrap_or_else(|_| state.clone());
+    let planned: BTreeSet<_> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Workspace(it) => Some(it.0.path.as_path()),
+            _ => None,
+        })
+        .collect();
+    let mut strays = Vec::new();
+    for repo in repos {
+        for path in gitrun::worktrees(&context.env, repo)? {
+            let ours = Utf8Path::new(&path).starts_with(&state);
+            if ours && !planned.contains(Utf8Path::new(&path).as_std_path()) {
+                let repo = repo.clone();
+                strays.push(Step::Worktree { repo, path });
+            }
+        }
+    }
+    Ok(strays)
 }
 
 fn purge_steps(context: &Context, steps: &mut Vec<Step>) -> Result<(), Failure> {
@@ -158,11 +253,7 @@ fn purge_steps(context: &Context, steps: &mut Vec<Step>) -> Result<(), Failure> 
             Err(error) => return Err(removal::failure(&detail, error)),
         };
         // One at work is stopped, its work secured, and judged when it is removed.
-        let at_work = matches!(
-            detail.task.state,
-            TaskState::Assigned | TaskState::Running | TaskState::Verifying
-        );
-        if !plan.safe && !at_work {
+        if !plan.safe && !client::is_at_work(detail.task.state) {
             kept.push_str(&format!(
                 "  {}: {}\n",
                 clean(&detail.task.name),
@@ -181,6 +272,9 @@ fn purge_steps(context: &Context, steps: &mut Vec<Step>) -> Result<(), Failure> 
             "`longhaul workspace diff TASK` shows it; commit or discard it there, then call again",
         ));
     }
+    repos.extend(worked_in_place(context)?);
+    let strays = strays(context, &repos, steps)?;
+    steps.extend(strays);
     steps.extend(repos.into_iter().map(Step::Snapshots));
     for folder in [&paths.state_dir, &paths.config_dir, &paths.runtime_dir] {
         if folder.exists() {
@@ -208,13 +302,11 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             let tools = removal::tools(context)?;
             removal::take_away(context, &tools, &it.1, Word::Purge)
         }
+        Step::Worktree { repo, path } => gitrun::forget_worktree(&context.env, &repo, &path),
         // Listed now: the removal of a workspace made one more.
-        Step::Snapshots(repo) => {
-            let args = ["for-each-ref", "--format=%(refname)", gitrun::SNAPSHOTS];
-            let refs = gitrun::git(&context.env, &repo, &args)?;
-            refs.lines()
-                .try_for_each(|name| gitrun::delete_ref(&context.env, &repo, name))
-        }
+        Step::Snapshots(repo) => snapshots(context, &repo)?
+            .iter()
+            .try_for_each(|name| gitrun::delete_ref(&context.env, &repo, name)),
         Step::Folder(path) => {
             files::remove_dir_all("cli.uninstall.folder", &path).on("remove", &path)
         }

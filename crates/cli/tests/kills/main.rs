@@ -24,3 +24,4 @@ mod setups;
 mod storm;
 mod stuck;
 mod sweep;
+mod uninstall;
