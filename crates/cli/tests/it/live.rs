@@ -359,7 +359,7 @@ fn the_demo_ends_well_and_leaves_nothing() {
         .env("TMPDIR", world.path("tmp"))
         .arg("demo"));
     assert_eq!(demo.code, Some(0), "{demo:?}");
-    assert!(demo.out.contains("All 9 tasks are done."), "{demo:?}");
+    assert!(demo.out.contains("All 11 tasks are done."), "{demo:?}");
     assert!(demo.out.contains("demo: kill -9"), "{demo:?}");
     assert_eq!(std::fs::read_dir(world.path("tmp")).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(world.path("home")).unwrap().count(), 0);

@@ -190,7 +190,7 @@ fn t28_exit_codes_of_run_tell_how_it_ended() {
     );
     write(&scene.repo.join("tasks.toml"), &text).unwrap();
     let back = scene.longhaul(&["run", "--detach"]).expect_code(0);
-    assert!(back.stderr.contains("at work already"), "{back:?}");
+    assert!(back.stdout.contains("at work already"), "{back:?}");
     scene.longhaul(&["cancel", "goes", "--yes"]).expect_code(0);
     scene.longhaul(&["run", "--wait"]).expect_code(4);
 
