@@ -1,6 +1,8 @@
 //! Command lines that make no sense, and orders for what is not there.
 
-use crate::stage::Stage;
+use longhaul_testkit::world::wait_until;
+
+use crate::stage::{Stage, settled};
 
 #[test]
 fn verbs_and_flags_nobody_knows() {
@@ -100,8 +102,13 @@ fn questions_nobody_can_answer() {
     stage.tells("cancel_without_yes", 2, &["cancel", "slow"]);
     let shown = stage.run(["show", "slow", "--json"]).json();
     assert_ne!(shown["data"]["task"]["state"], "cancelled");
-    stage.tells("uninstall_without_yes", 2, &["uninstall"]);
     stage.run(["cancel", "slow", "--yes"]).expect_code(0);
+    let cancelled = || {
+        let shown = stage.run(["show", "slow", "--json"]).json();
+        shown["data"]["task"]["state"] == "cancelled"
+    };
+    assert!(wait_until(settled(), cancelled));
+    stage.tells("uninstall_without_yes", 2, &["uninstall"]);
 }
 
 #[test]
