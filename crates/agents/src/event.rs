@@ -8,6 +8,11 @@ use longhaul_core::time::UnixMs;
 use longhaul_core::usage::Usage;
 use serde::{Deserialize, Serialize};
 
+use crate::text::tail;
+
+/// Most characters that are kept of what a failed tool call said.
+pub const SAID_CHARS: usize = 2_000;
+
 /// One thing an agent's output said. All text in it went through [`clean_text`](crate::clean_text).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -44,6 +49,9 @@ pub enum AgentEvent {
         id: String,
         /// Whether the agent called it a success.
         ok: bool,
+        /// The end of what a failed call said, at most [`SAID_CHARS`](crate::SAID_CHARS) characters.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        said: String,
     },
     /// The agent waits and will ask its provider again by itself; never race it (A5).
     Retrying {
@@ -94,6 +102,18 @@ pub enum AgentEvent {
         /// Its kind, or the beginning of the line.
         kind: String,
     },
+}
+
+impl AgentEvent {
+    /// The end of a tool call, with the end of what it said if it failed.
+    pub(crate) fn tool_ended(id: String, ok: bool, output: &str) -> Self {
+        let said = if ok {
+            String::new()
+        } else {
+            tail(output, SAID_CHARS)
+        };
+        Self::ToolEnded { id, ok, said }
+    }
 }
 
 /// A tool call that was refused.

@@ -31,7 +31,9 @@ pub use capabilities::{Capabilities, PermissionMeaning, SpendingSeen, UsageCount
 pub use claude::ClaudeTranscript;
 pub use codex::{CodexRollout, RateWindow};
 pub use custom::{CustomHarness, OutputFormat};
-pub use event::{AgentEvent, Denial, ExitStatusInfo, FailureKind, TurnEnd, TurnOutcome};
+pub use event::{
+    AgentEvent, Denial, ExitStatusInfo, FailureKind, SAID_CHARS, TurnEnd, TurnOutcome,
+};
 pub use harness::Harness;
 pub use launch::{
     ARGV_TEXT_LIMIT, LaunchOptions, LaunchPlan, LaunchRefusal, LaunchRequest, PlacedFile,
@@ -39,4 +41,4 @@ pub use launch::{
 pub use record::{RecordReader, Spent};
 pub use registry::{Registry, RegistryError};
 pub use stream::{MAX_LINE_BYTES, ParserContext, StreamParser};
-pub use text::{clean_text, excerpt, snippet};
+pub use text::{clean_text, excerpt, snippet, tail};

@@ -56,6 +56,26 @@ pub fn excerpt(text: &str, max: usize) -> String {
     cut(clean_text(&head).trim(), max, cut_before)
 }
 
+/// The end of cleaned text, at most `max` characters, lines kept; text that was cut begins with `…`
+/// (which counts).
+#[must_use]
+pub fn tail(text: &str, max: usize) -> String {
+    // All of it is cleaned: where a terminal sequence begins cannot be seen from its middle.
+    let cleaned = clean_text(text);
+    let cleaned = cleaned.trim();
+    let start_of_last = |n: usize| {
+        let mut ends = cleaned.char_indices().rev();
+        ends.nth(n).map(|(at, c)| at + c.len_utf8())
+    };
+    match start_of_last(max) {
+        None => cleaned.to_owned(),
+        Some(_) => format!(
+            "…{}",
+            &cleaned[start_of_last(max.saturating_sub(1)).unwrap_or(0)..]
+        ),
+    }
+}
+
 fn cut(text: &str, max: usize, cut_before: bool) -> String {
     let more = text.chars().nth(max).is_some();
     if !more && !cut_before {
@@ -179,5 +199,14 @@ mod tests {
             prop_assert_eq!(clean_text(&clean), clean.clone());
             prop_assert!(snippet(&clean, 20).chars().count() <= 20);
         }
+    }
+
+    #[test]
+    fn t31_a_tail_is_the_end_in_whole_characters() {
+        assert_eq!(tail("one\ntwo\n", 7), "one\ntwo");
+        assert_eq!(tail("one\ntwo\n", 4), "…two");
+        assert_eq!(tail("äöü", 2), "…ü");
+        assert_eq!(tail(&"\u{1b}[31mred\u{1b}[0m ".repeat(50), 6), "…d red");
+        assert_eq!(tail("", 5), "");
     }
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod branch;
+mod catch_up;
 mod diff;
 mod disk;
 mod escape;
@@ -22,6 +23,7 @@ mod procs;
 mod protect;
 mod queue;
 mod refs;
+mod replay;
 mod repo;
 mod rework;
 mod seal;
@@ -33,6 +35,7 @@ mod start;
 mod worktree;
 
 pub use branch::{BranchRepair, BranchState, Unfinished};
+pub use catch_up::{CatchUp, CatchUpStyle, CaughtUp};
 pub use diff::{ChangeKind, ChangedPath, Changes, DiffText};
 pub use disk::{disk_usage, network_filesystem};
 pub use escape::{CheckoutMark, Difference};

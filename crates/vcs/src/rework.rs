@@ -42,9 +42,9 @@ pub enum MergeBegun {
     Elsewhere,
 }
 
-/// A merge that we began.
+/// A merge that we began, or a rebase that we made.
 #[derive(Debug, Serialize, Deserialize)]
-struct Begun {
+pub(crate) struct Begun {
     version: u32,
     /// HEAD before.
     ours: Oid,
@@ -193,7 +193,7 @@ impl Repo {
     }
 
     /// The merge writes a file where an ignored one is.
-    fn overwrites(
+    pub(crate) fn overwrites(
         &self,
         site: &Site<'_>,
         worktree: &Worktree,
@@ -210,6 +210,51 @@ impl Repo {
             meta.is_ok_and(|m| !m.is_dir())
         };
         Ok(split_nul(&added.stdout).any(there))
+    }
+
+    /// Whether bringing `theirs` into a workspace at `ours` was begun and died before its files were all
+    /// written: what they hold is no work then.
+    pub(crate) fn half_brought(
+        &self,
+        worktree: &Worktree,
+        ours: &Oid,
+        theirs: &Oid,
+    ) -> Result<bool, GitError> {
+        let begun = self.begun(worktree)?;
+        Ok(begun.is_some_and(|b| !b.ready && b.ours == *ours && b.theirs == *theirs))
+    }
+
+    /// Notes durably that `theirs` is being brought into a workspace without a merge commit, which will
+    /// have this tree.
+    pub(crate) fn note_brought(
+        &self,
+        site: &Site<'_>,
+        worktree: &Worktree,
+        (ours, theirs): (&Oid, &Oid),
+        tree: &Oid,
+    ) -> Result<Begun, GitError> {
+        let record = Begun {
+            version: 1,
+            ours: ours.clone(),
+            theirs: theirs.clone(),
+            tree: tree.clone(),
+            paths: Vec::new(),
+            ready: false,
+            before: self.taken_in(site, worktree, Some(ours))?,
+        };
+        self.write_begun(worktree, &record)?;
+        Ok(record)
+    }
+
+    /// Notes that it is all there.
+    pub(crate) fn brought(&self, worktree: &Worktree, note: Begun) -> Result<(), GitError> {
+        self.write_begun(
+            worktree,
+            &Begun {
+                ready: true,
+                ..note
+            },
+        )
     }
 
     /// What a seal is to do about a merge that we began; `at` is where HEAD stands.

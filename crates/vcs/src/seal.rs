@@ -230,7 +230,7 @@ impl Repo {
 
     /// Gives the worktree an index that says what HEAD holds, so that `git status` is clean. The
     /// index is looked at even if nothing was committed: an earlier run may have died in between.
-    fn refresh_index(
+    pub(crate) fn refresh_index(
         &self,
         site: &Site<'_>,
         worktree: &Worktree,

@@ -179,7 +179,7 @@ impl ClaudeStream {
                 let ok = block["is_error"] != Value::Bool(true);
                 let output = result_text(&block["content"]);
                 self.calls.end(&id, ok, &output, out);
-                out.push(AgentEvent::ToolEnded { id, ok });
+                out.push(AgentEvent::tool_ended(id, ok, &output));
             }
         }
     }

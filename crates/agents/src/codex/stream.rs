@@ -176,10 +176,11 @@ impl CodexStream {
                     refused_write::find(&name, &summary, ok, output, out);
                     refused_write::find(&name, &summary, ok, reason, out);
                 }
-                out.push(AgentEvent::ToolEnded {
-                    id,
-                    ok: status == "completed",
-                });
+                let said = match str_at(item, "/aggregated_output") {
+                    "" => reason,
+                    output => output,
+                };
+                out.push(AgentEvent::tool_ended(id, status == "completed", said));
             }
             // These come without a start.
             "file_change" | "web_search" => {
@@ -189,10 +190,7 @@ impl CodexStream {
                     name,
                     summary,
                 });
-                out.push(AgentEvent::ToolEnded {
-                    id,
-                    ok: status != "failed",
-                });
+                out.push(AgentEvent::tool_ended(id, status != "failed", ""));
             }
             "reasoning" | "todo_list" => {}
             kind => out.push(AgentEvent::Unknown {

@@ -147,7 +147,7 @@ impl GeminiStream {
             output => output,
         };
         self.calls.end(&id, ok, output, out);
-        out.push(AgentEvent::ToolEnded { id, ok });
+        out.push(AgentEvent::tool_ended(id, ok, output));
     }
 
     fn result(&mut self, event: &Value, out: &mut Vec<AgentEvent>) {

@@ -167,7 +167,7 @@ impl OpencodeStream {
                 detail: "not available in this permission mode".to_owned(),
             }));
         }
-        out.push(AgentEvent::ToolEnded { id, ok });
+        out.push(AgentEvent::tool_ended(id, ok, output));
     }
 
     fn step_finish(&mut self, part: &Value, out: &mut Vec<AgentEvent>) {

@@ -51,8 +51,9 @@ impl Dialect for ScriptStream {
             "tool_end" => {
                 let id = short("/id");
                 let ok = event["ok"] != Value::Bool(false);
-                self.calls.end(&id, ok, str_at(&event, "/output"), out);
-                out.push(AgentEvent::ToolEnded { id, ok });
+                let output = str_at(&event, "/output");
+                self.calls.end(&id, ok, output, out);
+                out.push(AgentEvent::tool_ended(id, ok, output));
             }
             "usage" => {
                 self.usage = Usage {

@@ -8,6 +8,9 @@ use crate::output::text::{clean, one_line};
 /// Longest line kept waiting for its end where the text is shown as it is.
 const LINE_MAX: usize = 64 << 10;
 
+/// Lines that are shown of what a failed tool said.
+const SAID_LINES: usize = 12;
+
 /// Makes a log readable as it comes.
 pub(crate) struct Transcript {
     parser: Option<Box<dyn StreamParser>>,
@@ -120,7 +123,16 @@ impl Transcript {
                     one_line(summary, 200)
                 )
             }
-            AgentEvent::ToolEnded { ok: false, .. } => warn("  ↳ it failed"),
+            AgentEvent::ToolEnded {
+                ok: false, said, ..
+            } => {
+                let mut text = warn("  ↳ it failed");
+                let lines: Vec<&str> = said.lines().filter(|l| !l.trim().is_empty()).collect();
+                for line in &lines[lines.len().saturating_sub(SAID_LINES)..] {
+                    text.push_str(&format!("\n    {}", faint(&one_line(line, 200))));
+                }
+                text
+            }
             AgentEvent::Retrying {
                 class, delay_ms, ..
             } => {
@@ -174,5 +186,24 @@ mod tests {
         let text = t.feed(log.as_bytes()) + &t.finish();
         assert!(text.contains("looking around"), "{text}");
         assert!(text.contains("▸ write a.txt"), "{text}");
+    }
+
+    #[test]
+    fn a_failed_tool_says_why() {
+        let mut t = Transcript::new(Some("script"), false);
+        let ended = |id: &str, ok: bool| {
+            let output: String = (0..30).map(|n| format!("line {n}\n\n")).collect();
+            serde_json::json!({ "type": "tool_end", "id": id, "ok": ok, "output": output })
+                .to_string()
+                + "\n"
+        };
+        assert_eq!(t.feed(ended("1", true).as_bytes()), "");
+        let text = t.feed(ended("2", false).as_bytes());
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 1 + SAID_LINES, "{text}");
+        assert_eq!(
+            (lines[0], lines[1], lines[12]),
+            ("↳ it failed", "line 18", "line 29")
+        );
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod catch_up;
 mod conduct;
 mod crash;
 mod fakes;

@@ -2,6 +2,7 @@
 //! come back as events. Decides nothing.
 
 mod bounds;
+mod catch_up;
 mod check;
 mod desk;
 mod env;
@@ -39,6 +40,7 @@ use crate::event::Event;
 use crate::machine::{Dispatch, LineDispatch};
 use crate::runtime::Executor;
 
+pub use catch_up::BroughtUp;
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRefusal, JudgeRuling, VerdictFile, VerdictWord};

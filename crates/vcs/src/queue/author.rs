@@ -6,16 +6,16 @@ use crate::oid::Oid;
 use crate::site::{Author, Site};
 
 /// The parts of a commit object that survive being made anew.
-pub(super) struct Words {
+pub(crate) struct Words {
     name: Vec<u8>,
     email: Vec<u8>,
     date: Vec<u8>,
-    pub(super) encoding: Option<Vec<u8>>,
-    pub(super) message: Vec<u8>,
+    pub(crate) encoding: Option<Vec<u8>>,
+    pub(crate) message: Vec<u8>,
 }
 
 impl Words {
-    pub(super) fn of(site: &Site<'_>, commit: &Oid) -> Result<Self, GitError> {
+    pub(crate) fn of(site: &Site<'_>, commit: &Oid) -> Result<Self, GitError> {
         let output = site
             .call()
             .args(["cat-file", "commit", commit.as_str()])
@@ -51,7 +51,7 @@ impl Words {
         })
     }
 
-    pub(super) fn author(&self) -> Author<'_> {
+    pub(crate) fn author(&self) -> Author<'_> {
         Author {
             name: &self.name,
             email: &self.email,

@@ -19,6 +19,7 @@ mod undo;
 use crate::oid::Oid;
 use crate::repo::Repo;
 
+pub(crate) use author::Words;
 pub use error::QueueError;
 pub use follow::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
 pub use integration::{BaseStand, Position};

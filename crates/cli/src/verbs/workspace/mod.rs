@@ -1,11 +1,12 @@
 //! `longhaul workspace`.
 
+mod catch_up;
 pub(crate) mod removal;
 
 use camino::Utf8Path;
 use longhaul_api::{API_VERSION, ExitCode, TaskDetail, TaskQuery};
 use longhaul_engine::executor::{BEFORE_FIRST, Word};
-use longhaul_vcs::{FileRules, Oid, Repo, SnapshotRef, Worktree, disk_usage};
+use longhaul_vcs::{CatchUpStyle, FileRules, Oid, Repo, SnapshotRef, Worktree, disk_usage};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -28,6 +29,7 @@ const DIFF_MAX: usize = 64 << 20;
   longhaul workspace list
   cd \"$(longhaul workspace path parser)\"
   longhaul workspace diff parser | less -R
+  longhaul workspace rebase parser   onto what has landed
   longhaul workspace gc            the plan, with the reason for each
   longhaul workspace gc --apply
   longhaul workspace keep parser   gc and the daemon leave it alone
@@ -72,6 +74,25 @@ enum Verb {
         /// No longer
         #[arg(long)]
         undo: bool,
+    },
+    /// Bring in what has landed, with a merge commit; nothing is touched if it conflicts
+    Merge {
+        /// The task
+        task: String,
+        /// Another commit or branch than what new work would start from
+        #[arg(long, value_name = "REV")]
+        to: Option<String>,
+        /// Though it conflicts: leave the conflicts in the files, to be resolved there
+        #[arg(long)]
+        conflicts: bool,
+    },
+    /// Make the task's own commits anew on top of what has landed; nothing is touched if one conflicts
+    Rebase {
+        /// The task
+        task: String,
+        /// Another commit or branch than what new work would start from
+        #[arg(long, value_name = "REV")]
+        to: Option<String>,
     },
     /// Let one go: its branch stays, a snapshot is made and `teardown` run first
     Remove {
@@ -188,6 +209,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             context.person_only()?;
             removal::keep(context, task, !*undo)
         }
+        Verb::Merge {
+            task,
+            to,
+            conflicts,
+        } => {
+            context.person_only()?;
+            let style = CatchUpStyle::Merge {
+                leave_conflicts: *conflicts,
+            };
+            catch_up::run(context, task, to.as_deref(), style)
+        }
+        Verb::Rebase { task, to } => {
+            context.person_only()?;
+            catch_up::run(context, task, to.as_deref(), CatchUpStyle::Rebase)
+        }
         Verb::Remove { task, force, yes } => {
             context.person_only()?;
             removal::remove(context, task, *force, *yes)
@@ -299,7 +335,10 @@ fn diff(context: &Context, task: &str, stat: bool) -> Outcome {
             .find(|s| s.name == BEFORE_FIRST)
             .map(|s| s.commit)
     } else {
-        Oid::parse(place.start.as_bytes()).ok()
+        let start = Oid::parse(place.start.as_bytes()).ok();
+        // What was brought in since is nobody's change of this task.
+        let since = start.map(|s| place.repo.compared_with(&place.worktree, &s));
+        since.transpose().map_err(fault)?
     };
     let start = start.ok_or_else(|| {
         Failure::of(

@@ -10,6 +10,7 @@ use longhaul_core::spec::{TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
 use longhaul_hosts::BundleState;
 
+use super::super::catch_up::known_end;
 use super::super::files::write_whole;
 use super::super::job::{self, JobEnd};
 use super::super::shell::{REASON_BYTES, last_lines, log_tail, outcome_words, shell_job};
@@ -113,7 +114,7 @@ pub(super) fn known_tree(desk: &Desk, d: &Dispatch, spec: &TaskSpec) -> Option<S
     if spec.setup.is_some() && !mark(desk, d.effect.task).exists() {
         return None;
     }
-    tree_after(desk, d).or_else(|| d.task.carry.end_tree.clone())
+    tree_after(desk, d).or_else(|| Some(known_end(desk, &d.task)?.tree))
 }
 
 /// The tree after `setup`, if that ran for this preparation.

@@ -17,8 +17,8 @@ use longhaul_core::task::{ParkCause, State, StateWord, Task, WorkspaceRef};
 use longhaul_core::time::SpanMs;
 use longhaul_store::{StoreError, StoredTask, TaskFilter};
 use longhaul_vcs::{
-    FileRules, GcCandidate, GitError, KeptBecause, OpenError, RemoveError, Repo, SnapshotRef,
-    SnapshotRequest, Verdict, Worktree, disk_usage,
+    FileRules, GcCandidate, GitError, KeptBecause, OpenError, QueueError, RemoveError, Repo,
+    SnapshotRef, SnapshotRequest, StartError, Verdict, Worktree, disk_usage,
 };
 
 use super::desk::{Desk, chain};
@@ -106,6 +106,12 @@ pub enum RemovalError {
     /// git failed.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// What the workspace is to be brought up to cannot be found.
+    #[error(transparent)]
+    Target(StartError),
+    /// What has landed cannot be read.
+    #[error(transparent)]
+    Queue(QueueError),
     /// A note beside the task cannot be read or written.
     #[error("cannot write {path}")]
     Io {
@@ -116,10 +122,10 @@ pub enum RemovalError {
     },
 }
 
-/// Judges and removes workspaces.
+/// Looks after workspaces on a person's order: judges and removes them, or brings one up to date.
 #[derive(Clone, Copy)]
 pub struct Keeper<'d> {
-    desk: &'d Desk,
+    pub(super) desk: &'d Desk,
     retention: Option<SpanMs>,
 }
 
@@ -132,12 +138,12 @@ impl std::fmt::Debug for Keeper<'_> {
 }
 
 /// A task's workspace, opened.
-struct Found {
-    stored: StoredTask,
-    spec: TaskSpec,
+pub(super) struct Found {
+    pub(super) stored: StoredTask,
+    pub(super) spec: TaskSpec,
     workspace: WorkspaceRef,
-    repo: Repo,
-    worktree: Worktree,
+    pub(super) repo: Repo,
+    pub(super) worktree: Worktree,
 }
 
 impl<'d> Keeper<'d> {
@@ -318,7 +324,7 @@ impl<'d> Keeper<'d> {
         gone
     }
 
-    fn find(&self, task: TaskId) -> Result<Found, RemovalError> {
+    pub(super) fn find(&self, task: TaskId) -> Result<Found, RemovalError> {
         let stored = self
             .desk
             .read(|r| r.task(task))?
@@ -405,7 +411,11 @@ impl<'d> Keeper<'d> {
         Some(format!("its `teardown` {}", failed.words))
     }
 
-    fn snapshot(&self, found: &Found, reason: &str) -> Result<SnapshotRequest, RemovalError> {
+    pub(super) fn snapshot(
+        &self,
+        found: &Found,
+        reason: &str,
+    ) -> Result<SnapshotRequest, RemovalError> {
         let task = found.stored.task.id;
         let prefix = format!("{SNAPSHOTS}/{task}");
         let known = found.repo.snapshots(&prefix)?;
@@ -420,7 +430,7 @@ impl<'d> Keeper<'d> {
         self.desk.dirs.task(task).join(name)
     }
 
-    fn io(&self, task: TaskId, name: &str, source: io::Error) -> RemovalError {
+    pub(super) fn io(&self, task: TaskId, name: &str, source: io::Error) -> RemovalError {
         RemovalError::Io {
             path: self.note(task, name),
             source,

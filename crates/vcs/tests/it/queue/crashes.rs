@@ -6,13 +6,13 @@ use std::os::unix::process::ExitStatusExt;
 
 use longhaul_core::queue::FollowEnd;
 use longhaul_vcs::{
-    AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery, LandEnd, MergeBegun, Position, Repo,
-    SlotPlan, TrialRequest, Unfinished,
+    AdvanceCheckout, CatchUp, CatchUpStyle, CaughtUp, FollowIntent, FollowPlan, FollowRecovery,
+    LandEnd, MergeBegun, Position, Repo, SlotPlan, TrialRequest, Unfinished,
 };
 
 use super::{Bench, entry};
 use crate::crash::run;
-use crate::support::{World, seal_request, write};
+use crate::support::{World, seal_request, snapshot_request, write};
 
 /// What the child does; each step is what an engine repeats after a crash.
 pub(crate) fn step(world: &World, repo: &Repo, step: &str) {
@@ -70,6 +70,28 @@ pub(crate) fn step(world: &World, repo: &Repo, step: &str) {
                 }
                 other => panic!("{other:?}"),
             }
+        }
+        "merge" | "rebase" => {
+            let tree = repo
+                .worktree_at(&world.plan(repo, "crash").path)
+                .unwrap()
+                .unwrap();
+            let order = CatchUp {
+                to: &repo.resolve("b").unwrap(),
+                style: if step == "merge" {
+                    CatchUpStyle::Merge {
+                        leave_conflicts: false,
+                    }
+                } else {
+                    CatchUpStyle::Rebase
+                },
+                before: &snapshot_request(5),
+                message: "Merge b",
+                sign: false,
+            };
+            let end = repo.catch_up(&tree, &order).unwrap();
+            let there = matches!(end, CaughtUp::Done { .. } | CaughtUp::Contained);
+            assert!(there, "{end:?}");
         }
         "slot" => {
             let slot = repo.prepare_slot(&slot_plan(world, repo, "a")).unwrap();
@@ -221,6 +243,37 @@ fn l18_a_conflict_in_its_workspace_survives_a_crash_anywhere() {
             .git_raw(&tree, &["rev-parse", "-q", "--verify", "MERGE_HEAD"]);
         assert!(!merging.status.success(), "{at}");
     });
+}
+
+#[test]
+fn l21_a_workspace_brought_up_to_date_survives_a_crash_anywhere() {
+    let behind = || {
+        let bench = prepare();
+        let tree = bench.world.worktree(&bench.repo, "crash");
+        write(&tree.path, "README", "ours\n");
+        bench.world.git(&tree.path, &["commit", "-aqm", "Ours"]);
+        bench
+    };
+    for step in ["merge", "rebase"] {
+        at_every_point(step, behind, |bench, at| {
+            let tip = bench.at("longhaul/crash");
+            assert_eq!(bench.show(&tip, "README"), "ours", "{at}");
+            assert_eq!(bench.show(&tip, "new/b"), "theirs", "{at}");
+            let second = format!(" {}", bench.at("b"));
+            assert_eq!(
+                bench.log(&tip, "%P").ends_with(&second),
+                step == "merge",
+                "{at}"
+            );
+            let tree = bench.world.root.join("trees/crash");
+            let status = bench.world.git(&tree, &["status", "--porcelain"]);
+            assert_eq!(status, "", "{at}");
+            let merging = bench
+                .world
+                .git_raw(&tree, &["rev-parse", "-q", "--verify", "MERGE_HEAD"]);
+            assert!(!merging.status.success(), "{at}");
+        });
+    }
 }
 
 #[test]

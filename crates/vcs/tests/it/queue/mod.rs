@@ -1,5 +1,6 @@
 //! The git side of the merge queue, with real git.
 
+mod catching_up;
 mod costs;
 pub(crate) mod crashes;
 mod following;
