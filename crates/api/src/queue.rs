@@ -65,6 +65,8 @@ pub struct QueueEntryView {
     pub ready: bool,
     /// A person holds it.
     pub held: bool,
+    /// It takes back the landing of this entry.
+    pub undoes: Option<String>,
     /// What it waits for, in a sentence.
     pub line: String,
     /// What a person can do, if anything.
@@ -89,6 +91,10 @@ pub struct ConflictView {
 /// A landing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LandedView {
+    /// The entry's id; none for a merge of what was committed on base.
+    pub entry: Option<String>,
+    /// The last eight digits of the id.
+    pub short_id: Option<String>,
     /// What people call the entry; empty for a merge of what was committed on base.
     pub title: String,
     /// The commit that brought it.
@@ -97,6 +103,10 @@ pub struct LandedView {
     pub tree: String,
     /// Whether checks passed on that very tree.
     pub verified: bool,
+    /// It took back the landing of this entry.
+    pub undoes: Option<String>,
+    /// The commit that took it back since.
+    pub undone_by: Option<String>,
     /// When: UTC milliseconds.
     pub at_ms: i64,
 }
@@ -147,6 +157,13 @@ pub struct QueueRequest {
     /// The branch to put in, for `add`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<QueueBranch>,
+    /// What must succeed on the tree without a landing, for `undo`; none: what the landing's own checks
+    /// were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
+    /// An `undo` may land although nothing verifies it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
 }
 
 /// A branch for the merge queue.
@@ -187,4 +204,6 @@ pub enum QueueVerb {
     Once,
     /// Let the base branch follow now.
     Advance,
+    /// Take a landing back.
+    Undo,
 }

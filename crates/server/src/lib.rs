@@ -13,6 +13,7 @@ pub mod views;
 pub mod wording;
 
 pub use http::authority::{Authority, Peer, PeerAuthority, RefusedCall};
+pub use http::foresight::Foresight;
 pub use http::logs::{LogPiece, LogSource};
 pub use http::serve::{BindError, Listener, OpenReader, ServerDeps, bind, serve};
 pub use wording::Phrasing;

@@ -25,6 +25,7 @@ use crate::submit::repo;
   longhaul queue explain parser    why it waits, and what happened so far
   longhaul queue add parser        put finished work in (again)
   longhaul queue add feature --branch --check 'make test'
+  longhaul queue undo parser       take back what landed
   longhaul queue pause             nothing new is tried in this repository
   longhaul queue freeze high       only what is high or critical
   longhaul queue advance           let the base branch follow now")]
@@ -104,6 +105,18 @@ enum Verb {
         #[command(flatten)]
         lines: Lines,
     },
+    /// Take a landing back: a commit that undoes it goes through the queue as an entry of its own
+    Undo {
+        /// What landed: its task, title or id
+        #[arg(value_name = "TASK|ENTRY")]
+        entry: String,
+        /// A command that must succeed without it (again for more); without one the landing's own checks
+        #[arg(long, value_name = "CMD")]
+        check: Vec<String>,
+        /// Land it although nothing verifies it
+        #[arg(long, conflicts_with = "check")]
+        unverified: bool,
+    },
     /// Why an entry waits, and what happened to it
     Explain {
         /// Its task, title or id
@@ -158,6 +171,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         Verb::Remove { entry } => about(QueueVerb::Remove, entry),
         Verb::Hold { entry } => about(QueueVerb::Hold, entry),
         Verb::Release { entry } => about(QueueVerb::Release, entry),
+        Verb::Undo {
+            entry,
+            check,
+            unverified,
+        } => QueueRequest {
+            checks: check.clone(),
+            unverified: *unverified,
+            ..about(QueueVerb::Undo, &context.reads()?.named(entry)?)
+        },
         Verb::Pause { lines } => whole(context, QueueVerb::Pause, lines)?,
         Verb::Resume { lines } => whole(context, QueueVerb::Resume, lines)?,
         Verb::Land { lines, .. } => whole(context, QueueVerb::Once, lines)?,
@@ -182,6 +204,8 @@ fn order(order: QueueVerb) -> QueueRequest {
         entry: None,
         below: None,
         branch: None,
+        checks: Vec::new(),
+        unverified: false,
     }
 }
 
@@ -299,10 +323,14 @@ fn line_lines(context: &Context, line: &LineView) -> Vec<String> {
             &landed.title
         };
         let unverified = if landed.verified { "" } else { ", unverified" };
+        let (sign, since) = match &landed.undone_by {
+            None => ("✓", ""),
+            Some(_) => ("↶", ", taken back since"),
+        };
         out.push(p.paint(
             palette::FAINT,
             &format!(
-                "  ✓ {} landed as {}{unverified}, {}",
+                "  {sign} {} landed as {}{unverified}, {}{since}",
                 clean(title),
                 landed.commit.get(..12).unwrap_or(&landed.commit),
                 clock::moment(UnixMs(landed.at_ms), now)

@@ -3,6 +3,7 @@
 
 mod authority;
 mod floors;
+mod foresight;
 mod inhibit;
 mod judge;
 pub(crate) mod logs;
@@ -106,6 +107,7 @@ pub(crate) fn daemon_main(
 
     let (advance, advance_seen) = watch::channel(newest);
     let (shutdown, shutdown_seen) = watch::channel(false);
+    let desk = Arc::new(desk);
     let deps = ServerDeps {
         engine: runtime::handle(&events),
         readers: open_readers(paths),
@@ -114,6 +116,7 @@ pub(crate) fn daemon_main(
             tracing::warn!(by = ?call.by, pid = call.pid, method = %call.method, path = %call.path, "refused: not a person (I17)");
         }),
         logs: Arc::new(logs::Bundles::new(&paths.state_dir)),
+        foresight: Arc::new(foresight::ByDesk(Arc::clone(&desk))),
         advance: advance_seen,
         shutdown: shutdown_seen,
         phrasing: Phrasing::new(clock::moment, crate::output::mask::of(env)),
@@ -126,7 +129,6 @@ pub(crate) fn daemon_main(
         inhibitor: inhibit::Inhibitor::new(),
         environment: env.all().collect(),
     };
-    let desk = Arc::new(desk);
     let executor: Arc<dyn Executor> = Arc::new(Workshop::new(Arc::clone(&desk)));
     let reap = {
         let desk = Arc::clone(&desk);

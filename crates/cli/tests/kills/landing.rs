@@ -10,23 +10,23 @@ use longhaul_testkit::world::{read, wait_until, write};
 
 use crate::scene::{LIMIT, Scene};
 
-const INTEGRATION: &str = "refs/longhaul/integration/main";
+pub(crate) const INTEGRATION: &str = "refs/longhaul/integration/main";
 
 /// A task that writes a file and wants to land; `more` are further lines of it.
-fn task(name: &str, script: &str, more: &str) -> String {
+pub(crate) fn task(name: &str, script: &str, more: &str) -> String {
     format!(
         "[[task]]\nname = \"{name}\"\nland = true\nmax_restarts = 50\n{more}\nprompt = '''\n{script}\n'''\n\n"
     )
 }
 
 /// A commit of the user's own, before anything else.
-fn commit(scene: &Scene, file: &str, text: &str, why: &str) {
+pub(crate) fn commit(scene: &Scene, file: &str, text: &str, why: &str) {
     write(&scene.repo.join(file), text).unwrap();
     scene.git(&["add", file]);
     scene.git(&["commit", "-qm", why]);
 }
 
-fn landed(scene: &Scene, name: &str) {
+pub(crate) fn landed(scene: &Scene, name: &str) {
     let task = scene.until_state(name, StateWord::Done);
     let basis = DoneBasis::Landed;
     assert_eq!(task.state, State::Done { basis }, "{name}");
@@ -36,7 +36,7 @@ fn landed(scene: &Scene, name: &str) {
 
 /// What must hold of the queue whatever happened: its ledger is whole, each commit on the first-parent line
 /// of the integration ref since `base` was checked as that very tree (I9), and nothing landed twice.
-fn audit(scene: &Scene, base: &str) {
+pub(crate) fn audit(scene: &Scene, base: &str) {
     let reader = scene.reader().expect("the database opens");
     let line = LineId {
         repo: scene.repo.display().to_string(),

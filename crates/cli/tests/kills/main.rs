@@ -17,6 +17,7 @@ mod landing;
 mod operator;
 mod outside;
 mod power;
+mod queue;
 mod removal;
 mod rivals;
 mod room;

@@ -198,7 +198,9 @@ fn enter(mut draft: Draft<'_>, entry: &Entry) -> Outcome {
     }
     let mut entry = entry.clone();
     if let Some(known) = draft.take(entry.id) {
-        if known.commit == entry.commit && known.wait.is_none() && known.origin == entry.origin {
+        let same = (&known.commit, &known.origin, &known.checks)
+            == (&entry.commit, &entry.origin, &entry.checks);
+        if same && known.wait.is_none() {
             return Outcome::Ignore("it is in the queue");
         }
         entry.since = entry.since.min(known.since);
@@ -730,7 +732,7 @@ fn landed(mut draft: Draft<'_>, candidate: &Candidate) -> Outcome {
                 "origin": entry.origin, "title": entry.title, "commit": point.commit,
                 "tree": point.tree, "onto": candidate.onto.commit, "head": entry.commit,
                 "place": place, "of": candidate.entries.len(), "style": entry.style,
-                "verified": verified, "flaky": candidate.flaky,
+                "verified": verified, "flaky": candidate.flaky, "checks": entry.checks,
             }),
         );
         draft.tell(

@@ -1,8 +1,15 @@
 //! Why an entry waits, for people (L13).
 
-use super::entry::{Entry, EntryId, WaitOn};
+use super::entry::{Entry, EntryId, Origin, WaitOn};
 use super::line::{Block, Line, Stage, Subject};
 use super::plan::order;
+
+/// What helps an undo that conflicts.
+const UNDO_BY_HAND: &str =
+    "take it back by hand on a branch, then longhaul queue add that, and remove this";
+/// What helps an undo whose check is red.
+const UNDO_OTHER_CHECK: &str =
+    "remove it, and undo again with the --check CMD that must pass without it";
 
 /// Where an entry stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,31 +122,21 @@ fn explain(line: &Line, entry: &Entry, ahead: &[EntryId]) -> (bool, String, Opti
         .as_ref()
         .filter(|w| Some(w.tip.as_str()) == current)
     {
-        let paths = |r: &super::fact::ConflictReport| {
-            let first: Vec<String> = r
-                .paths
-                .iter()
-                .take(3)
-                .map(|p| format!("{} ({})", p.path, p.kind.word()))
-                .collect();
-            let more = r.paths.len().saturating_sub(first.len());
-            match more {
-                0 => first.join(", "),
-                n => format!("{} and {n} more", first.join(", ")),
-            }
-        };
         return match &wait.on {
             WaitOn::Tip { report } => (
                 false,
-                format!("conflicts with what has landed: {}", paths(report)),
-                Some("rebase or merge the branch, then longhaul queue add it again"),
+                format!("conflicts with what has landed: {}", report.first_paths()),
+                Some(match entry.origin {
+                    Origin::Undo { .. } => UNDO_BY_HAND,
+                    _ => "rebase or merge the branch, then longhaul queue add it again",
+                }),
             ),
             WaitOn::Entry { with, report } => (
                 false,
                 format!(
                     "conflicts with {} before it: {}",
                     title(*with),
-                    paths(report)
+                    report.first_paths()
                 ),
                 None,
             ),
@@ -151,7 +148,10 @@ fn explain(line: &Line, entry: &Entry, ahead: &[EntryId]) -> (bool, String, Opti
             WaitOn::Red { check, reason } => (
                 false,
                 format!("`{check}` is red on the merged tree: {reason}"),
-                Some("mend the branch, then longhaul queue add it again"),
+                Some(match entry.origin {
+                    Origin::Undo { .. } => UNDO_OTHER_CHECK,
+                    _ => "mend the branch, then longhaul queue add it again",
+                }),
             ),
         };
     }

@@ -186,6 +186,21 @@ pub struct ConflictReport {
     pub reproduce: String,
 }
 
+impl ConflictReport {
+    /// The first paths with their kinds, for people.
+    #[must_use]
+    pub fn first_paths(&self) -> String {
+        let shown = self.paths.iter().take(3);
+        let shown: Vec<String> = shown
+            .map(|p| format!("{} ({})", p.path, p.kind.word()))
+            .collect();
+        match self.paths.len().saturating_sub(shown.len()) {
+            0 => shown.join(", "),
+            n => format!("{} and {n} more", shown.join(", ")),
+        }
+    }
+}
+
 /// One path of a conflict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConflictPath {

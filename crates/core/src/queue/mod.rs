@@ -16,6 +16,7 @@ mod explain;
 mod fact;
 mod line;
 mod plan;
+mod undo;
 
 pub use decide::decide;
 pub use entry::{Entry, EntryId, LandCheck, MergeStyle, Origin, Wait, WaitOn};
@@ -29,3 +30,4 @@ pub use line::{
     QueueChange, QueueEffect, QueueRow, Record, Stage, Subject, outstanding,
 };
 pub use plan::{QueuePolicy, batch_size, order};
+pub use undo::{Landing, NotUndone, Undoing, to_undo};

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::authority::RefusedCall;
 use super::body::Answer;
+use super::foresight::Foresight;
 use super::logs::LogSource;
 use super::pool::Pool;
 use super::problem::{ApiError, not_followed};
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) phrasing: Phrasing,
     pub(crate) clock: Arc<dyn Fn() -> UnixMs + Send + Sync>,
     pub(crate) logs: Arc<dyn LogSource>,
+    pub(crate) foresight: Arc<dyn Foresight>,
     pub(crate) advance: watch::Receiver<u64>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) version: String,
@@ -60,6 +62,7 @@ impl App {
             phrasing: deps.phrasing.clone(),
             clock: Arc::clone(&deps.clock),
             logs: Arc::clone(&deps.logs),
+            foresight: Arc::clone(&deps.foresight),
             advance: deps.advance.clone(),
             shutdown: deps.shutdown.clone(),
             version: deps.version.clone(),
@@ -88,6 +91,24 @@ impl App {
             look(&Views::new(reader, &app.phrasing, now).with_live(live))
         })
         .await
+    }
+
+    /// Asks git, on a thread that may block.
+    pub(crate) async fn foresee<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn Foresight) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let foresight = Arc::clone(&self.foresight);
+        let asked = tokio::task::spawn_blocking(move || ask(&*foresight));
+        match asked.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(why)) => Err(ApiError::new(
+                longhaul_api::ErrorClass::Conflict,
+                "git_failed",
+                self.phrasing.line(&why),
+            )),
+            Err(_) => Err(ApiError::bug("a question to git panicked")),
+        }
     }
 
     /// Looks at the store and writes the answer out, both on a thread that may block.

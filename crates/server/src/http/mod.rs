@@ -4,6 +4,7 @@
 pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod body;
+pub(crate) mod foresight;
 pub(crate) mod guard;
 pub(crate) mod logs;
 pub(crate) mod pool;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::app::App;
 use super::authority::{Authority, Peer, PeerAuthority, RefusedCall};
+use super::foresight::Foresight;
 use super::guard::Caller;
 use super::logs::LogSource;
 pub use super::pool::OpenReader;
@@ -53,6 +54,8 @@ pub struct ServerDeps {
     pub on_refused: Arc<dyn Fn(&RefusedCall) + Send + Sync>,
     /// Reads sessions' logs.
     pub logs: Arc<dyn LogSource>,
+    /// Asks git about the merge queue.
+    pub foresight: Arc<dyn Foresight>,
     /// The newest sequence number of the ledger: right at the start, raised after every commit. A
     /// hint: a missed one delays an event and loses none.
     pub advance: watch::Receiver<u64>,

@@ -1,8 +1,10 @@
 //! The merge queue: how it stands, why an entry waits, a person's orders.
 
 use axum::extract::{Path, State};
-use longhaul_api::{QueueBranch, QueueRequest, QueueVerb};
-use longhaul_core::queue::{Entry, EntryId, LandCheck, LineId, MergeStyle, Origin, QueueOrder};
+use longhaul_api::{ErrorClass, QueueBranch, QueueRequest, QueueVerb};
+use longhaul_core::queue::{
+    Entry, EntryId, LandCheck, LineId, MergeStyle, Origin, QueueOrder, Undoing,
+};
 use longhaul_core::spec::Priority;
 use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_engine::handle::Command;
@@ -47,6 +49,7 @@ pub(super) async fn order(
                 entry: Box::new(entry),
             }
         }
+        (QueueVerb::Undo, Some(text), None) => undo(&app, &request, text.clone()).await?,
         (QueueVerb::Add, ..) => return Err(bad("`add` takes an entry or a branch")),
         (verb @ (QueueVerb::Remove | QueueVerb::Hold | QueueVerb::Release), Some(text), _) => {
             let text = text.clone();
@@ -61,7 +64,7 @@ pub(super) async fn order(
                 order,
             }
         }
-        (QueueVerb::Remove | QueueVerb::Hold | QueueVerb::Release, None, _) => {
+        (QueueVerb::Remove | QueueVerb::Hold | QueueVerb::Release | QueueVerb::Undo, None, _) => {
             return Err(bad("this order names an entry"));
         }
         (verb, None, None) => {
@@ -85,6 +88,36 @@ pub(super) async fn order(
         _ => return Err(bad("this order is for whole lines")),
     };
     acknowledge(&app, command).await
+}
+
+/// The entry that takes a landing back, its commit made. Whoever asks hears here if it cannot be.
+async fn undo(app: &App, request: &QueueRequest, text: String) -> Result<Command, ApiError> {
+    let refused = |code, why: String| ApiError::new(ErrorClass::Conflict, code, why);
+    let name = app.phrasing.line(&text);
+    let found = app.view(Vec::new(), move |v| v.to_undo(&text)).await?;
+    let landing = found.map_err(|why| refused("not_undone", format!("{name}: {why}")))?;
+    let id = landing.undo_id();
+    let own = (!request.checks.is_empty()).then(|| checks(id, &request.checks));
+    let mut entry = landing.undo(own, request.unverified, (app.clock)());
+    let asked = landing.clone();
+    match app.foresee(move |git| git.undo(&asked)).await? {
+        Undoing::Made { commit } => entry.commit = commit,
+        Undoing::Conflict { report, later } => {
+            let by = if later {
+                "what landed later"
+            } else {
+                "an entry that landed together with it"
+            };
+            let why = format!("{name}: {by} builds on it: {}", report.first_paths());
+            return Err(refused("built_on", app.phrasing.line(&why)).hint(
+                "take that back first, or undo it by hand on a branch and `longhaul queue add` that",
+            ));
+        }
+    }
+    Ok(Command::Enqueue {
+        line: landing.line,
+        entry: Box::new(entry),
+    })
 }
 
 fn entry(branch: &QueueBranch, now: UnixMs) -> Result<Entry, ApiError> {

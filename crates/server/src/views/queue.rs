@@ -1,14 +1,17 @@
 //! The merge queue as the outside sees it: lines, what waits in them and why, what has landed.
 
+use std::collections::HashMap;
+
 use longhaul_api::{
     ConflictView, LandedView, LineView, QueueEntryView, QueueEventView, QueueExplanation, QueueView,
 };
 use longhaul_core::ids::TaskId;
 use longhaul_core::queue::{
-    Block, ConflictReport, EntryId, Line, LineId, Origin, QueueCause, Stage, Standing, WaitOn,
-    standing,
+    Block, ConflictReport, EntryId, Landing, Line, LineId, NotUndone, Origin, QueueCause, Stage,
+    Standing, WaitOn, standing, to_undo,
 };
 use longhaul_store::{QueueLedgerRow, StoreError};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ViewError, Views};
@@ -16,6 +19,8 @@ use crate::wording::{line_line, queue_event_line};
 
 /// Newest rows of a line that are searched for landings.
 const LOOK_BACK: usize = 400;
+/// The same, where an entry that landed is looked for by its title.
+const LOOK_FOR: usize = 20_000;
 /// Landings that are shown.
 const LANDED_SHOWN: usize = 10;
 
@@ -81,11 +86,49 @@ impl Views<'_> {
         match found.as_slice() {
             [one] => Ok(one.clone()),
             _ => {
-                let id = EntryId::of_task(self.resolve(text)?);
+                let id = match self.resolve(text) {
+                    Ok(task) => EntryId::of_task(task),
+                    Err(error @ ViewError::NotFound { .. }) => {
+                        self.landed_as(text, &plain)?.ok_or(error)?
+                    }
+                    Err(error) => return Err(error),
+                };
                 let line = found.into_iter().find(|(_, entry)| *entry == id);
                 Ok(line.unwrap_or((None, id)))
             }
         }
+    }
+
+    /// The entry of no task that landed last under this title or id.
+    fn landed_as(&self, text: &str, plain: &str) -> Result<Option<EntryId>, StoreError> {
+        for line in self.lines()? {
+            let rows = self.reader.queue_tail(&line.id, LOOK_FOR)?;
+            let landed = rows
+                .iter()
+                .rev()
+                .filter_map(|r| Landing::of(&r.line, &r.row));
+            for landing in landed {
+                let id = landing.entry.0.simple().to_string();
+                let by_id = plain.len() >= 4 && (id.starts_with(plain) || id.ends_with(plain));
+                if by_id || landing.title == text {
+                    return Ok(Some(landing.entry));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The landing that a person wants taken back, or why there is nothing to take back.
+    ///
+    /// # Errors
+    /// As [`Views::queue_entry`].
+    pub fn to_undo(&self, text: &str) -> Result<Result<Landing, NotUndone>, ViewError> {
+        let (_, id) = self.entry(text)?;
+        let rows = |id| -> Result<Vec<_>, StoreError> {
+            let rows = self.reader.queue_of(id)?;
+            Ok(rows.into_iter().map(|r| (r.line, r.row)).collect())
+        };
+        Ok(to_undo(id, rows)?)
     }
 
     /// The lines of a repository, a base branch, both or all.
@@ -140,13 +183,35 @@ impl Views<'_> {
             }),
             behind: line.behind.as_ref().map(|b| p.line(&b.why)),
             entries: standing(line).iter().map(|s| self.waiting(s)).collect(),
-            landed: rows
-                .iter()
-                .rev()
-                .filter_map(|r| self.landed(r))
-                .take(LANDED_SHOWN)
-                .collect(),
+            landed: self.landings(&rows),
         })
+    }
+
+    /// What landed last, the newest first.
+    fn landings(&self, rows: &[QueueLedgerRow]) -> Vec<LandedView> {
+        // By what they took back; what is newer was seen before, so it is known of each whether it holds.
+        let mut undone: HashMap<(String, String), String> = HashMap::new();
+        let mut out = Vec::new();
+        for row in rows.iter().rev() {
+            let Some(mut landed) = self.landed(row) else {
+                continue;
+            };
+            if let Some(entry) = &landed.entry {
+                landed.undone_by = undone.get(&(entry.clone(), landed.commit.clone())).cloned();
+            }
+            let of = row.row.data.get("origin").and_then(undo_of);
+            if let Some((of, commit)) = of {
+                landed.undoes = Some(of.clone());
+                if landed.undone_by.is_none() {
+                    undone.insert((of, commit), landed.commit.clone());
+                }
+            }
+            out.push(landed);
+            if out.len() == LANDED_SHOWN {
+                break;
+            }
+        }
+        out
     }
 
     fn waiting(&self, s: &Standing<'_>) -> QueueEntryView {
@@ -168,6 +233,10 @@ impl Views<'_> {
             place: s.place,
             ready: s.ready,
             held: entry.held,
+            undoes: match &entry.origin {
+                Origin::Undo { of, .. } => Some(of.0.to_string()),
+                Origin::Task { .. } | Origin::Branch { .. } => None,
+            },
             line: p.line(&s.why),
             remedy: s.remedy.map(str::to_owned),
             conflicts: report
@@ -190,10 +259,14 @@ impl Views<'_> {
         }
         let text = |key: &str| r.row.data.get(key)?.as_str().map(|t| self.phrasing.line(t));
         Some(LandedView {
+            entry: r.row.entry.map(|id| id.0.to_string()),
+            short_id: r.row.entry.map(EntryId::short),
             title: text("title").unwrap_or_default(),
             commit: text("commit")?,
             tree: text("tree")?,
             verified: r.row.data.get("verified")?.as_bool()?,
+            undoes: None,
+            undone_by: None,
             at_ms: r.row.at.0,
         })
     }
@@ -219,6 +292,15 @@ impl Views<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// The entry and the commit that a landing of this origin took back.
+fn undo_of(origin: &Value) -> Option<(String, String)> {
+    let origin: Origin = serde_json::from_value(origin.clone()).ok()?;
+    match origin {
+        Origin::Undo { of, landed } => Some((of.0.to_string(), landed)),
+        Origin::Task { .. } | Origin::Branch { .. } => None,
     }
 }
 

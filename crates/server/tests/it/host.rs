@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use longhaul_api::LogStream;
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::{ConflictKind, ConflictPath, ConflictReport, Landing, Undoing};
 use longhaul_core::time::UnixMs;
 use longhaul_engine::handle::{
     Command, DaemonStatus, EngineHandle, LiveSession, OrderResult, RefusalClass, Reply, Request,
 };
 use longhaul_server::{
-    Authority, LogPiece, LogSource, Peer, PeerAuthority, Phrasing, RefusedCall, ServerDeps, bind,
-    serve,
+    Authority, Foresight, LogPiece, LogSource, Peer, PeerAuthority, Phrasing, RefusedCall,
+    ServerDeps, bind, serve,
 };
 use longhaul_store::StoreError;
 use tempfile::TempDir;
@@ -42,6 +43,28 @@ impl Logs {
             .entry(key)
             .or_default()
             .push((at, bytes.into()));
+    }
+}
+
+/// A git that made a commit for everything but what landed as `built-on`.
+struct Git;
+
+impl Foresight for Git {
+    fn undo(&self, landing: &Landing) -> Result<Undoing, String> {
+        if landing.commit != "built-on" {
+            let commit = "5".repeat(40);
+            return Ok(Undoing::Made { commit });
+        }
+        let path = |path: &str| ConflictPath {
+            path: path.to_owned(),
+            kind: ConflictKind::Content,
+        };
+        let report = ConflictReport {
+            paths: vec![path("f.txt"), path("src/\u{1b}[1mlib.rs")],
+            ..ConflictReport::default()
+        };
+        let later = true;
+        Ok(Undoing::Conflict { report, later })
     }
 }
 
@@ -165,6 +188,7 @@ impl Host {
                 Arc::new(move |call| refused.lock().unwrap().push(call.clone()))
             },
             logs: Arc::clone(&logs) as Arc<dyn LogSource>,
+            foresight: Arc::new(Git),
             advance: advanced,
             shutdown: ending,
             phrasing: phrasing(),

@@ -9,6 +9,7 @@ mod events;
 mod history;
 mod host;
 mod logs;
+mod queue;
 mod routes;
 mod scale;
 mod socket;

@@ -34,14 +34,18 @@ pub enum UndoEnd {
     Made(Oid),
     /// An entry of the same landing builds on it.
     Conflict(Box<ConflictReport>),
+    /// What landed later builds on it.
+    BuiltOn(Box<ConflictReport>),
 }
 
 impl Queue<'_> {
-    /// Makes the commit that takes an entry of a landing back, on top of that landing. What landed
-    /// later meets it in the queue, like any other commit. The same request gives the same commit.
+    /// Makes the commit that takes an entry of a landing back, on top of that landing, and sees whether
+    /// what has landed until now merges with it; what lands after this meets it in the queue, like any
+    /// other commit. The same request gives the same commit.
     ///
     /// # Errors
-    /// [`QueueError::NotTheCandidate`] if `landed` has no parent, or its parents do not merge.
+    /// [`QueueError::NotTheCandidate`] if `landed` has no parent, its parents do not merge, or it is not
+    /// on the integration ref any more.
     pub fn undo(&self, request: &UndoRequest) -> Result<UndoEnd, QueueError> {
         let site = self.site()?;
         let landed = &request.landed;
@@ -83,7 +87,18 @@ impl Queue<'_> {
             author: None,
             encoding: None,
         })?;
-        Ok(UndoEnd::Made(commit))
+        let tip = self.refs(&site)?.tip;
+        let tip = tip.ok_or_else(|| wrong("nothing is on the integration ref"))?;
+        if !site.is_ancestor(landed, &tip.commit)? {
+            return Err(wrong("it is not on the integration ref any more"));
+        }
+        let sides = between(&tip.commit, &commit);
+        let merged = merge(&site, sides)?;
+        Ok(if merged.clean {
+            UndoEnd::Made(commit)
+        } else {
+            UndoEnd::BuiltOn(Box::new(report(&site, &merged, sides)?))
+        })
     }
 }
 

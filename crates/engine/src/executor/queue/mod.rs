@@ -5,6 +5,7 @@ mod check;
 mod follow;
 mod slot_job;
 mod trial;
+mod undo;
 mod watch;
 
 use std::any::Any;
@@ -24,6 +25,7 @@ use super::{AGAIN_MS, Desk, STACK_BYTES, lock, message};
 use crate::event::Event;
 use crate::machine::LineDispatch;
 
+pub use undo::undo_commit;
 pub use watch::BaseWatch;
 
 /// What is being done for a line; nothing is done twice at the same time.

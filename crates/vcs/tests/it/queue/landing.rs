@@ -307,3 +307,25 @@ fn an_undo_that_another_entry_builds_on_is_told() {
     };
     assert_eq!(report.paths[0].path, "f");
 }
+
+#[test]
+fn an_undo_that_later_work_builds_on_is_told_with_its_files() {
+    let bench = Bench::new();
+    let a = bench.branch("main", &[("f", "one\n"), ("g", "g\n")]);
+    let (_, landed) = bench.land(&[entry(&a)]);
+    let b = bench.branch(landed.at.commit.as_str(), &[("f", "two\n")]);
+    bench.land(&[entry(&b)]);
+    let request = UndoRequest {
+        landed: landed.at.commit,
+        commit: a,
+        message: "Undo\n".to_owned(),
+        date: 1,
+        sign: false,
+    };
+    let end = bench.repo.queue("main").undo(&request).unwrap();
+    let UndoEnd::BuiltOn(report) = end else {
+        panic!("{end:?}")
+    };
+    let paths: Vec<&str> = report.paths.iter().map(|p| p.path.as_str()).collect();
+    assert_eq!(paths, ["f"]);
+}

@@ -1,0 +1,186 @@
+//! What the verbs of the merge queue do and say, with the real binary and real landings.
+
+use longhaul_core::task::StateWord;
+use longhaul_testkit::world::{read, wait_until, write};
+use serde_json::Value;
+
+use crate::landing::{INTEGRATION, audit, commit, landed, task};
+use crate::scene::{LIMIT, Scene};
+
+/// Text with what differs from run to run taken out: the repository's path, ids, commits and times.
+pub(crate) fn told(scene: &Scene, text: &str) -> String {
+    let text = text.replace(&scene.repo.display().to_string(), "/repo");
+    let mut out = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain(['\0']) {
+        if c.is_ascii_alphanumeric() || c == '-' || c == ':' && is_time(&word) {
+            word.push(c);
+            continue;
+        }
+        out.push_str(&redacted(&word));
+        word.clear();
+        if c != '\0' {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn is_time(word: &str) -> bool {
+    word.len() >= 2 && word[word.len() - 2..].bytes().all(|b| b.is_ascii_digit())
+}
+
+fn redacted(word: &str) -> String {
+    let hex = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_hexdigit());
+    let digits = |w: &str| w.bytes().all(|b| b.is_ascii_digit());
+    let word = word.to_owned();
+    if word.len() == 36 && word.split('-').all(hex) {
+        "<id>".to_owned()
+    } else if matches!(word.len(), 5 | 8) && word.as_bytes()[2] == b':' {
+        "<time>".to_owned()
+    } else if word.len() == 13 && digits(&word) {
+        "<ms>".to_owned()
+    } else if hex(&word) && matches!(word.len(), 12 | 40) {
+        "<commit>".to_owned()
+    } else if hex(&word) && word.len() == 8 {
+        "<short>".to_owned()
+    } else {
+        word
+    }
+}
+
+fn json(scene: &Scene, args: &[&str]) -> String {
+    let value: Value = scene.longhaul(args).expect_code(0).json();
+    told(
+        scene,
+        &serde_json::to_string_pretty(&value["data"]).unwrap(),
+    )
+}
+
+fn text(scene: &Scene, args: &[&str]) -> String {
+    told(scene, &scene.longhaul(args).expect_code(0).stdout)
+}
+
+/// Waits until the newest landing has this title.
+fn until_landed(scene: &Scene, title: &str) {
+    let reached = wait_until(LIMIT, || {
+        let queue = scene.longhaul(&["queue", "--json"]).json();
+        queue["data"]["lines"][0]["landed"][0]["title"] == title
+            && queue["data"]["lines"][0]["stage"] == "rest"
+    });
+    assert!(reached, "{}", scene.longhaul(&["queue"]).stdout);
+}
+
+fn files(scene: &Scene) -> String {
+    scene.git(&["ls-tree", "-r", "--name-only", INTEGRATION])
+}
+
+#[test]
+fn a_landing_is_taken_back_through_the_queue_and_brought_in_again() {
+    let mut scene = Scene::new();
+    commit(&scene, "f.txt", "base\n", "Have a file");
+    let base = scene.git(&["rev-parse", "main"]);
+    write(&scene.repo.join("f.txt"), "base\nmy own edit\n").unwrap();
+    let sound = "land_check = [\"test -e f.txt\"]";
+    let own = "[[task.check]]\nname = \"own\"\nrun = \"true\"\n\n";
+    let one = task("one", "write a.txt a\ndone", sound);
+    let two = task(
+        "two",
+        "write b.txt b\ndone",
+        &format!("depends_on = [\"one\"]\n{sound}"),
+    );
+    let more = task(
+        "more",
+        "run echo more >> b.txt\ndone",
+        &format!("depends_on = [\"two\"]\n{sound}"),
+    );
+    scene.tasks(&format!("{one}{own}{two}{own}{more}{own}"));
+    scene.start();
+    for name in ["one", "two", "more"] {
+        landed(&scene, name);
+    }
+    until_landed(&scene, "more");
+
+    // What never landed, or has something built on it, is refused with the reason; nothing is queued.
+    let refused = scene.longhaul(&["queue", "undo", "two"]).expect_code(7);
+    assert!(
+        refused.stderr.contains("b.txt (content)")
+            || refused.stderr.contains("b.txt (modify/delete)"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("what landed later builds on it"),
+        "{}",
+        refused.stderr
+    );
+    scene.longhaul(&["queue", "undo", "nobody"]).expect_code(6);
+    assert_eq!(files(&scene), "README.md\na.txt\nb.txt\nf.txt");
+
+    // A paused queue shows it waiting, like any entry.
+    scene.longhaul(&["queue", "pause"]).expect_code(0);
+    insta::assert_snapshot!("undo_said", text(&scene, &["queue", "undo", "one"]));
+    insta::assert_snapshot!("undo_waits", text(&scene, &["queue"]));
+    insta::assert_snapshot!("undo_waits_json", json(&scene, &["queue", "--json"]));
+    let again = scene.longhaul(&["queue", "undo", "one"]).expect_code(0);
+    assert!(
+        again.stdout.contains("it is in the queue"),
+        "{}",
+        again.stdout
+    );
+    scene.longhaul(&["queue", "resume"]).expect_code(0);
+    until_landed(&scene, "undo of one");
+    assert_eq!(
+        files(&scene),
+        "README.md\nb.txt\nf.txt",
+        "only its own change went"
+    );
+    insta::assert_snapshot!("undo_landed", text(&scene, &["queue"]));
+    insta::assert_snapshot!(
+        "undo_explained",
+        text(&scene, &["queue", "explain", "undo of one"])
+    );
+    insta::assert_snapshot!(
+        "undo_json",
+        json(&scene, &["queue", "undo", "more", "--json"])
+    );
+    until_landed(&scene, "undo of more");
+    assert_eq!(scene.git(&["show", &format!("{INTEGRATION}:b.txt")]), "b");
+
+    let twice = scene.longhaul(&["queue", "undo", "one"]).expect_code(7);
+    assert!(
+        twice.stderr.contains("taken back already"),
+        "{}",
+        twice.stderr
+    );
+    scene
+        .longhaul(&["queue", "undo", "undo of one"])
+        .expect_code(0);
+    until_landed(&scene, "redo of one");
+    assert_eq!(files(&scene), "README.md\na.txt\nb.txt\nf.txt");
+
+    // A red one does not land, and says what helps.
+    scene
+        .longhaul(&["queue", "undo", "one", "--check", "test -e a.txt"])
+        .expect_code(0);
+    let red = || {
+        scene
+            .longhaul(&["queue"])
+            .stdout
+            .contains("is red on the merged tree")
+    };
+    assert!(
+        wait_until(LIMIT, red),
+        "{}",
+        scene.longhaul(&["queue"]).stdout
+    );
+    insta::assert_snapshot!("undo_red", text(&scene, &["queue"]));
+    assert!(files(&scene).contains("a.txt"));
+    assert_eq!(read(&scene.repo.join("f.txt")), "base\nmy own edit\n");
+    audit(&scene, &base);
+    scene.audit(&[
+        ("one", StateWord::Done),
+        ("two", StateWord::Done),
+        ("more", StateWord::Done),
+    ]);
+}
