@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use longhaul_core::ids::TaskId;
 use longhaul_store::{Store, Upkeep};
 
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::handle::EngineHandle;
-use crate::machine::{Dispatch, LineDispatch, Machine, Step};
+use crate::machine::{Asking, Dispatch, LineDispatch, Machine, Step};
 
 /// Most events taken into one commit: all that came while the last one was flushed share the next, and
 /// the more there are, the fewer pages each of them costs. Bounds how long a step takes (I16).
@@ -35,7 +34,7 @@ pub trait Listener: Send {
     /// The ledger grew up to this sequence number.
     fn advanced(&self, _seq: u64) {}
     /// These tasks need a person now.
-    fn needs_person(&self, _tasks: &[TaskId]) {}
+    fn needs_person(&self, _tasks: &[Asking]) {}
     /// Work runs (`true`), or nothing does any more (T22).
     fn working(&self, _yes: bool) {}
     /// The store cannot write (`Some`), or can again (`None`).

@@ -9,6 +9,9 @@ use longhaul_core::ids::TaskId;
 use crate::env::Env;
 use crate::failure::Failure;
 
+/// All refs of ours.
+pub(crate) const REFS: &str = "refs/longhaul";
+
 /// Hidden refs of all snapshots (L5).
 pub(crate) const SNAPSHOTS: &str = "refs/longhaul/snap";
 

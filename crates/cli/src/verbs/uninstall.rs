@@ -42,7 +42,7 @@ enum Step {
     File(Utf8PathBuf),
     Workspace(Box<(Plan, TaskDetail)>),
     Worktree { repo: Utf8PathBuf, path: String },
-    Snapshots(Utf8PathBuf),
+    Refs(Utf8PathBuf),
     Folder(Utf8PathBuf),
 }
 
@@ -68,11 +68,8 @@ impl Step {
             Self::Worktree { repo, path } => {
                 format!("remove the worktree {path} of {repo}, which belongs to no task")
             }
-            Self::Snapshots(repo) => {
-                format!(
-                    "remove the hidden refs under {} in {repo}",
-                    gitrun::SNAPSHOTS
-                )
+            Self::Refs(repo) => {
+                format!("remove the hidden refs under {} in {repo}", gitrun::REFS)
             }
             Self::Folder(path) => format!(
                 "remove {path} ({})",
@@ -182,16 +179,39 @@ fn worked_in_place(context: &Context) -> Result<BTreeSet<Utf8PathBuf>, Failure> 
     // Of a plain folder, or one inside of a repository, they are in the state folder.
     folders.retain(|folder| {
         repo::top_level(context, folder).is_ok_and(|top| top == *folder)
-            && snapshots(context, folder).is_ok_and(|refs| !refs.is_empty())
+            && refs(context, folder).is_ok_and(|refs| !refs.is_empty())
     });
     Ok(folders)
 }
 
-/// The refs of all snapshots in a repository.
-fn snapshots(context: &Context, repo: &Utf8Path) -> Result<Vec<String>, Failure> {
-    let args = ["for-each-ref", "--format=%(refname)", gitrun::SNAPSHOTS];
+/// All refs of ours in a repository: snapshots, and those of the merge queue.
+fn refs(context: &Context, repo: &Utf8Path) -> Result<Vec<String>, Failure> {
+    let args = ["for-each-ref", "--format=%(refname)", gitrun::REFS];
     let refs = gitrun::git(&context.env, repo, &args)?;
     Ok(refs.lines().map(str::to_owned).collect())
+}
+
+/// What has landed and no branch holds yet must not go with the queue's ref (I5).
+fn only_in_the_queue(context: &Context, repo: &Utf8Path) -> Result<(), Failure> {
+    let landed = format!("--glob={}/integration", gitrun::REFS);
+    let args = [
+        "rev-list",
+        "--count",
+        &landed,
+        "--not",
+        "--branches",
+        "--tags",
+        "--remotes",
+    ];
+    let count = gitrun::git(&context.env, repo, &args)?;
+    match count.trim() {
+        "0" => Ok(()),
+        count => Err(Failure::of(
+            ExitCode::Conflict,
+            format!("{count} landed commits in {repo} are on no branch yet; nothing was changed"),
+        )
+        .help("`longhaul queue advance` lets your branch follow; then call again")),
+    }
 }
 
 /// Worktrees below the state folder that the removal of tasks' workspaces leaves registered: of one that
@@ -273,9 +293,12 @@ fn purge_steps(context: &Context, steps: &mut Vec<Step>) -> Result<(), Failure> 
         ));
     }
     repos.extend(worked_in_place(context)?);
+    for repo in &repos {
+        only_in_the_queue(context, repo)?;
+    }
     let strays = strays(context, &repos, steps)?;
     steps.extend(strays);
-    steps.extend(repos.into_iter().map(Step::Snapshots));
+    steps.extend(repos.into_iter().map(Step::Refs));
     for folder in [&paths.state_dir, &paths.config_dir, &paths.runtime_dir] {
         if folder.exists() {
             steps.push(Step::Folder(folder.clone()));
@@ -304,7 +327,7 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
         }
         Step::Worktree { repo, path } => gitrun::forget_worktree(&context.env, &repo, &path),
         // Listed now: the removal of a workspace made one more.
-        Step::Snapshots(repo) => snapshots(context, &repo)?
+        Step::Refs(repo) => refs(context, &repo)?
             .iter()
             .try_for_each(|name| gitrun::delete_ref(&context.env, &repo, name)),
         Step::Folder(path) => {

@@ -18,11 +18,10 @@ use std::time::Duration;
 
 use longhaul_api::ExitCode;
 use longhaul_config::settings::Settings;
-use longhaul_core::ids::TaskId;
 use longhaul_engine::clock::{Clock as _, SystemClock};
 use longhaul_engine::event::Event;
 use longhaul_engine::executor::{BaseWatch, Desk, DeskParts, Dirs, Keeper, PracticeOf, Workshop};
-use longhaul_engine::machine::{About, Machine};
+use longhaul_engine::machine::{About, Asking, Machine};
 use longhaul_engine::runtime::{self, Executor, Listener};
 use longhaul_server::{OpenReader, Phrasing, ServerDeps};
 use longhaul_store::{Reader, SqliteReader, SqliteStore, Store as _, StoreError, Write};
@@ -128,6 +127,7 @@ pub(crate) fn daemon_main(
         on_needs_human: settings.on_needs_human.clone(),
         inhibitor: inhibit::Inhibitor::new(),
         environment: env.all().collect(),
+        mask: Box::new(crate::output::mask::of(env)),
     };
     let executor: Arc<dyn Executor> = Arc::new(Workshop::new(Arc::clone(&desk)));
     let reap = {
@@ -374,6 +374,7 @@ struct Ears {
     on_needs_human: Option<String>,
     inhibitor: inhibit::Inhibitor,
     environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    mask: Box<dyn Fn(&str) -> String + Send>,
 }
 
 impl Listener for Ears {
@@ -381,12 +382,12 @@ impl Listener for Ears {
         self.advance.send_replace(seq);
     }
 
-    fn needs_person(&self, tasks: &[TaskId]) {
+    fn needs_person(&self, tasks: &[Asking]) {
         let Some(command) = &self.on_needs_human else {
             return;
         };
-        for task in tasks {
-            practice::run_hook(command, *task, &self.environment);
+        for asking in tasks {
+            practice::run_hook(command, asking, &self.environment, &*self.mask);
         }
     }
 

@@ -5,12 +5,11 @@ use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_config::settings::{JudgeKey as SettingsKey, JudgeKind as SettingsKind, Settings};
-use longhaul_core::ids::TaskId;
 use longhaul_core::policy::Policy;
 use longhaul_core::queue::QueuePolicy;
 use longhaul_core::schedule::Capacity;
 use longhaul_engine::executor::{Judge, JudgeKey, JudgeKind, Practice, Profile};
-use longhaul_engine::machine::Limits;
+use longhaul_engine::machine::{Asking, Limits};
 
 use crate::env::Env;
 use crate::failure::Failure;
@@ -143,13 +142,24 @@ fn expand(path: &str, home: Option<&str>) -> Utf8PathBuf {
     }
 }
 
-/// Runs the user's `on_needs_human` without waiting for it (T28).
-pub(super) fn run_hook(command: &str, task: TaskId, environment: &[(OsString, OsString)]) {
+/// Runs the user's `on_needs_human` without waiting for it (T28). The command finds what it is about in its
+/// environment, without known secrets (I12).
+pub(super) fn run_hook(
+    command: &str,
+    asking: &Asking,
+    environment: &[(OsString, OsString)],
+    mask: &dyn Fn(&str) -> String,
+) {
+    // A NUL cannot stand in a variable; nobody misses it.
+    let text = |text: &str| mask(text).replace('\0', "");
     let mut hook = Command::new("/bin/sh");
     hook.args(["-c", command])
         .env_clear()
         .envs(environment.iter().cloned())
-        .env("LONGHAUL_TASK_ID", task.to_string())
+        .env("LONGHAUL_TASK_ID", asking.task.to_string())
+        .env("LONGHAUL_TASK", text(&asking.name))
+        .env("LONGHAUL_REASON", text(&asking.need.detail))
+        .env("LONGHAUL_REMEDY", text(&asking.need.remedy))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -665,3 +665,29 @@ fn in_place_work_is_never_committed_and_never_crowds_a_folder() {
     assert!(quiet);
     scene.audit(&all.map(|name| (name, StateWord::Done)));
 }
+
+#[test]
+fn t28_who_is_called_finds_which_task_and_why() {
+    let mut scene = Scene::new();
+    let seen = scene.world.path("called");
+    scene.world.set_env("MY_TOKEN", "tok-abcdefgh");
+    scene.config(&format!(
+        "on_needs_human = 'echo \"$LONGHAUL_TASK|$LONGHAUL_TASK_ID|$LONGHAUL_REASON|$LONGHAUL_REMEDY\" >> {}'\n",
+        seen.display()
+    ));
+    scene.tasks(&format!(
+        "[[task]]\nname = \"it-fails\"\nmax_retries = 0\nprompt = '''\n{START}\nfail no use for tok-abcdefgh\n'''\n"
+    ));
+    scene.start();
+    let task = scene.until_state("it-fails", StateWord::NeedsHuman);
+    assert!(wait_until(LIMIT, || read(&seen).ends_with('\n')));
+    let said = read(&seen);
+    assert!(
+        said.starts_with(&format!("it-fails|{}|", task.id)),
+        "{said}"
+    );
+    assert!(
+        said.contains("no use for [MY_TOKEN]") && said.contains("longhaul"),
+        "{said}"
+    );
+}

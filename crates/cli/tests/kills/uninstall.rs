@@ -78,3 +78,36 @@ fn l21_a_purge_leaves_no_registration_and_no_ref_of_ours_behind() {
     scene.git(&["branch", "-D", &branch, "stray"]);
     assert_eq!(read(&in_place.join("b.txt")), "b\n");
 }
+
+#[test]
+fn i5_a_purge_takes_no_landed_commit_that_is_on_no_branch() {
+    let mut scene = Scene::new();
+    scene.tasks(&format!(
+        "[[task]]\nname = \"lands\"\nland = true\nprompt = '''\n{START}\nwrite a.txt a\ndone\n'''\n\
+         [[task.check]]\nrun = \"test -e a.txt\"\n"
+    ));
+    scene.start();
+    scene.until_state("lands", StateWord::Done);
+    // The task's own branch is merged by hand nowhere, and let go.
+    let branch = scene.task("lands").carry.workspace.unwrap().branch.unwrap();
+    scene.longhaul(&["daemon", "stop"]).expect_code(0);
+    let refused = scene
+        .longhaul(&["uninstall", "--purge", "--yes"])
+        .expect_code(7);
+    assert!(
+        refused.stderr.contains("on no branch yet"),
+        "{}",
+        refused.stderr
+    );
+    assert_ne!(
+        scene.git(&["for-each-ref", "refs/longhaul/integration"]),
+        ""
+    );
+    scene.git(&["branch", "landed", "refs/longhaul/integration/main"]);
+    scene
+        .longhaul(&["uninstall", "--purge", "--yes"])
+        .expect_code(0);
+    assert_eq!(scene.git(&["for-each-ref", "refs/longhaul"]), "");
+    assert_eq!(scene.git(&["show", "landed:a.txt"]), "a");
+    scene.git(&["rev-parse", "--verify", &branch]);
+}

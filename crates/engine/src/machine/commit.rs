@@ -7,7 +7,7 @@ use longhaul_core::task::{State, StateWord};
 use longhaul_core::time::Now;
 use longhaul_store::{Applied, Refusal, Store, StoreError, Write};
 
-use super::{Answer, Edit, MAX_REFUSALS, Machine, Step, commands, dispatch};
+use super::{Answer, Asking, Edit, MAX_REFUSALS, Machine, Step, commands, dispatch};
 use crate::event::Event;
 
 /// What became of a batch.
@@ -92,8 +92,12 @@ impl<S: Store> Machine<S> {
                 step.effects.push(d);
             }
             let needed = before.as_ref().map(|t| t.state.word()) == Some(StateWord::NeedsHuman);
-            if task.state.word() == StateWord::NeedsHuman && !needed {
-                step.needs.push(*id);
+            if let (State::NeedsHuman { need }, false) = (&task.state, needed) {
+                step.needs.push(Asking {
+                    task: *id,
+                    name: task.name.clone(),
+                    need: need.clone(),
+                });
             }
             if !matches!(task.state, State::Running { .. }) {
                 self.live.remove(id);
@@ -109,7 +113,7 @@ impl<S: Store> Machine<S> {
             }
         }
         step.effects.sort_by_key(|d| d.effect.task);
-        step.needs.sort_unstable();
+        step.needs.sort_unstable_by_key(|asking| asking.task);
         self.index.forget_final(edit.before.keys().copied());
         self.repeat_postponed(now, &mut step);
         step

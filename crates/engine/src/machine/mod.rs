@@ -24,7 +24,7 @@ use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::policy::Policy;
 use longhaul_core::queue::{Line, LineId, MergeStyle, QueuePolicy};
 use longhaul_core::schedule::Capacity;
-use longhaul_core::task::Task;
+use longhaul_core::task::{Need, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_core::window::Window;
 use longhaul_store::{Reader, Store, StoreError, Write};
@@ -69,6 +69,17 @@ pub struct Dispatch {
     pub task: Task,
 }
 
+/// A task that needs a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// The task.
+    pub task: TaskId,
+    /// Its name.
+    pub name: String,
+    /// What for.
+    pub need: Need,
+}
+
 /// What one step leads to, after its commit.
 #[derive(Default)]
 pub struct Step {
@@ -79,7 +90,7 @@ pub struct Step {
     /// Answers to give.
     pub replies: Vec<Answer>,
     /// Tasks that need a person since this step.
-    pub needs: Vec<TaskId>,
+    pub needs: Vec<Asking>,
     /// The newest sequence number of the ledger, if something was written.
     pub advanced: Option<u64>,
     /// A person asked the daemon to end.
