@@ -249,22 +249,27 @@ impl Bundle {
 
     /// The exit record; `Err(())` inside if it cannot be understood.
     fn exit_record(&self) -> Result<Option<Result<ExitRecord, ()>>, SurveyError> {
-        self.record(EXIT)
+        self.record(EXIT, |record: &ExitRecord| &record.key)
     }
 
     /// The identity; `Err(())` inside if it cannot be understood.
     pub(crate) fn identity(&self) -> Result<Option<Result<JobIdentity, ()>>, SurveyError> {
-        self.record(IDENTITY)
+        self.record(IDENTITY, |identity: &JobIdentity| &identity.key)
     }
 
+    /// A record that names another job counts as unreadable: what it says would end that job's processes.
     fn record<T: serde::de::DeserializeOwned>(
         &self,
         name: &str,
+        key: impl Fn(&T) -> &String,
     ) -> Result<Option<Result<T, ()>>, SurveyError> {
         let path = self.file(name);
         match durable::read_bounded(&path) {
             Ok(None) => Ok(None),
-            Ok(Some(bytes)) => Ok(Some(serde_json::from_slice(&bytes).map_err(|_| ()))),
+            Ok(Some(bytes)) => {
+                let read = serde_json::from_slice(&bytes).ok();
+                Ok(Some(read.filter(|r| *key(r) == self.key).ok_or(())))
+            }
             // The folder's own name is a file, say.
             Err(source) => Err(SurveyError::Read { path, source }),
         }

@@ -28,7 +28,7 @@ pub(crate) fn own_folder() -> Option<PathBuf> {
 }
 
 /// Finds our folder from the text of `mountinfo` and `cgroup`.
-fn locate(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
+pub(crate) fn locate(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     let own = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
     mountinfo.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;

@@ -11,6 +11,9 @@ pub mod bundle;
 mod cgroup;
 pub mod confine;
 mod durable;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod launch;
 pub mod limits;

@@ -130,7 +130,7 @@ pub(crate) fn read_small(path: &str) -> io::Result<Vec<u8>> {
 
 /// Parses a stat line. The command name may hold anything, so fields are counted from the *last*
 /// closing parenthesis.
-fn parse_stat(line: &[u8]) -> Option<Stat> {
+pub(crate) fn parse_stat(line: &[u8]) -> Option<Stat> {
     let open = line.iter().position(|b| *b == b'(')?;
     let close = line.iter().rposition(|b| *b == b')')?;
     let pid = std::str::from_utf8(line.get(..open)?)
@@ -145,7 +145,7 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
         pid,
         state: *fields.first()?.as_bytes().first()?,
         ppid: fields.get(1)?.parse().ok()?,
-        cpu_ticks: number(11)? + number(12)? + number(13)? + number(14)?,
+        cpu_ticks: (11..15).try_fold(0_u64, |sum, i| Some(sum.saturating_add(number(i)?)))?,
         start_ticks: number(19)?,
     })
 }

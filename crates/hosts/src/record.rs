@@ -184,6 +184,6 @@ impl ExitRecord {
     /// Whether anything that the job wrote is missing from its logs.
     #[must_use]
     pub fn output_incomplete(&self) -> bool {
-        self.out.cut + self.out.lost + self.err.cut + self.err.lost > 0
+        [self.out, self.err].iter().any(|s| s.cut > 0 || s.lost > 0)
     }
 }

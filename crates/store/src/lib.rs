@@ -10,6 +10,9 @@
 mod chain;
 mod check;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod read;
 mod resolve;

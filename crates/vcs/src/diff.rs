@@ -56,7 +56,9 @@ impl Changes {
     #[must_use]
     pub fn lines(&self) -> (u64, u64) {
         let counted = self.paths.iter().filter_map(|p| p.lines);
-        counted.fold((0, 0), |(a, r), (added, removed)| (a + added, r + removed))
+        counted.fold((0, 0), |(a, r): (u64, u64), (added, removed)| {
+            (a.saturating_add(added), r.saturating_add(removed))
+        })
     }
 
     /// A summary for a prompt or a page: a line for each of the first `limit` paths, then totals.
@@ -134,7 +136,7 @@ impl Repo {
     }
 }
 
-fn bounded_text(bytes: &[u8], cut: bool) -> DiffText {
+pub(crate) fn bounded_text(bytes: &[u8], cut: bool) -> DiffText {
     let mut bytes = bytes;
     if cut && let Err(error) = std::str::from_utf8(bytes) {
         // Only a character that the cut itself tore is dropped.
@@ -166,7 +168,7 @@ pub(crate) fn changes(site: &Site<'_>, from: &Oid, to: &Oid) -> Result<Changes, 
     parse(&output.stdout).ok_or_else(|| output.malformed("raw and numstat records"))
 }
 
-fn parse(stdout: &[u8]) -> Option<Changes> {
+pub(crate) fn parse(stdout: &[u8]) -> Option<Changes> {
     let mut paths: Vec<ChangedPath> = Vec::new();
     let mut fields = stdout.split(|b| *b == 0).peekable();
     while let Some(record) = fields.next_if(|f| f.starts_with(b":")) {

@@ -244,7 +244,7 @@ fn clone_or_copy(mut source: &File, mut to: &File) -> std::io::Result<()> {
 }
 
 /// True if a relative link, read by text alone, ends inside the folder that `path` is relative to.
-fn stays_inside(path: &Path, target: &Path) -> bool {
+pub(crate) fn stays_inside(path: &Path, target: &Path) -> bool {
     let mut depth: usize = path.components().count().saturating_sub(1);
     for part in target.components() {
         match part {

@@ -12,6 +12,9 @@ mod diff;
 mod disk;
 mod escape;
 mod fsx;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gc;
 mod git;
 mod include;

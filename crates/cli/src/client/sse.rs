@@ -1,9 +1,9 @@
 //! Server-sent events, sans IO: bytes in, events out, bounded. Comments and unknown fields are
-//! ignored; an overlong line ends the stream's trust, not the program.
+//! ignored; an overlong line or event is left out and ends nothing.
 
 use std::collections::VecDeque;
 
-/// Longest line in bytes.
+/// Longest line, and longest data of an event, in bytes.
 const LINE_MAX: usize = 16 << 20;
 
 /// One event.
@@ -25,6 +25,8 @@ pub(crate) struct SseParser {
     overlong: bool,
     current: SseEvent,
     has_data: bool,
+    /// The event has more data than is kept: it will not be told of.
+    too_much: bool,
     ready: VecDeque<SseEvent>,
 }
 
@@ -62,7 +64,8 @@ impl SseParser {
         }
         if line.is_empty() {
             let event = std::mem::take(&mut self.current);
-            if std::mem::take(&mut self.has_data) {
+            let too_much = std::mem::take(&mut self.too_much);
+            if std::mem::take(&mut self.has_data) && !too_much {
                 self.ready.push_back(event);
             }
             return;
@@ -71,6 +74,10 @@ impl SseParser {
         let (field, value) = text.split_once(':').unwrap_or((&text, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
+            "data" if self.current.data.len() + value.len() >= LINE_MAX => {
+                self.too_much = true;
+                self.current.data = String::new();
+            }
             "data" => {
                 if self.has_data {
                     self.current.data.push('\n');
@@ -88,6 +95,20 @@ impl SseParser {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn i16_an_event_that_never_ends_is_left_out() {
+        let mut parser = SseParser::default();
+        let line = format!("data:{}\n", "x".repeat(1 << 20));
+        for _ in 0..40 {
+            parser.feed(line.as_bytes());
+            assert!(parser.current.data.len() <= LINE_MAX);
+        }
+        parser.feed(b"\n\ndata:next\n\n");
+        let told: Vec<SseEvent> = std::iter::from_fn(|| parser.next()).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].data, "next");
+    }
 
     #[test]
     fn any_split_gives_the_same_events() {

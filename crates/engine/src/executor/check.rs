@@ -57,6 +57,9 @@ impl Finding {
     }
 }
 
+/// Longest reason of a verdict, in characters.
+const REASON_CHARS: usize = 1000;
+
 /// A verdict without its frame.
 pub(super) struct Ruling {
     pub(super) pass: bool,
@@ -68,11 +71,16 @@ pub(super) struct Ruling {
 }
 
 impl Ruling {
-    /// FAIL without anything to show (I13).
-    pub(super) fn fail(reason: impl Into<String>) -> Self {
+    /// FAIL without anything to show (I13). Reasons hold words of agents, and errors that quote them: they
+    /// are cleaned and cut here (T31).
+    pub(super) fn fail(reason: impl AsRef<str>) -> Self {
+        let mut reason = longhaul_agents::excerpt(reason.as_ref(), REASON_CHARS);
+        if reason.is_empty() {
+            reason.push_str("no reason given");
+        }
         Self {
             pass: false,
-            reason: reason.into(),
+            reason,
             exit: None,
             took_ms: 0,
             tail: String::new(),

@@ -212,7 +212,7 @@ fn unanswered(
 }
 
 /// The answer's meaning; anything unclear is FAIL.
-fn rule(answer: &[u8]) -> Ruling {
+pub(super) fn rule(answer: &[u8]) -> Ruling {
     match serde_json::from_slice::<JudgeRuling>(answer) {
         Ok(ruling) => {
             let mut ruled = of_file(&ruling.file);
@@ -225,13 +225,7 @@ fn rule(answer: &[u8]) -> Ruling {
 
 /// A verdict file's meaning.
 pub(super) fn of_file(file: &VerdictFile) -> Ruling {
-    let reasons = longhaul_agents::clean_text(&file.reasons.join("; "));
-    let reasons = longhaul_agents::excerpt(&reasons, 1000);
-    let mut ruling = Ruling::fail(if reasons.is_empty() {
-        "no reason given".to_owned()
-    } else {
-        reasons
-    });
+    let mut ruling = Ruling::fail(file.reasons.join("; "));
     ruling.pass = file.verdict == VerdictWord::Pass;
     ruling
 }

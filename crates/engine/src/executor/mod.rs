@@ -7,6 +7,9 @@ mod check;
 mod desk;
 mod env;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod halt;
 mod job;
 mod judge;

@@ -282,10 +282,15 @@ fn read_verdict(path: &Utf8Path) -> Ruling {
     if read.is_err() {
         return Ruling::fail("the reviewer's verdict file cannot be read");
     }
-    match serde_json::from_str::<VerdictFile>(&text) {
+    of_text(&text)
+}
+
+/// The text of a verdict file.
+pub(super) fn of_text(text: &str) -> Ruling {
+    match serde_json::from_str::<VerdictFile>(text) {
         Ok(file) => {
             let mut ruling = of_file(&file);
-            ruling.tail = longhaul_agents::clean_text(&text);
+            ruling.tail = longhaul_agents::clean_text(text);
             ruling
         }
         Err(error) => Ruling::fail(format!("the reviewer's verdict file is malformed: {error}")),

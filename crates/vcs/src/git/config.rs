@@ -56,6 +56,14 @@ impl ConfigList {
         self.keys.keys().any(is_include)
     }
 
+    /// Whether the repository itself says something of a key.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn says_repo(&self, key: &str) -> bool {
+        self.keys
+            .get(key.as_bytes())
+            .is_some_and(|v| !v.repo.is_empty())
+    }
+
     fn own(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.keys.get(key).and_then(|v| v.own.last().cloned())
     }

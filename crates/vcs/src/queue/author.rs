@@ -23,7 +23,7 @@ impl Words {
         Self::parse(&output.stdout).ok_or_else(|| output.malformed("a commit with an author"))
     }
 
-    fn parse(object: &[u8]) -> Option<Self> {
+    pub(super) fn parse(object: &[u8]) -> Option<Self> {
         let end = object.windows(2).position(|w| w == b"\n\n")?;
         let header = |key: &[u8]| {
             let mut lines = object[..end].split(|b| *b == b'\n');

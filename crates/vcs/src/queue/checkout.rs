@@ -295,7 +295,7 @@ pub(super) fn look(path: &Path) -> Result<Option<fs::Metadata>, GitError> {
 }
 
 /// `:oldmode newmode oldid newid letter`.
-fn parse_change(record: &[u8], path: RepoPath) -> Option<Change> {
+pub(super) fn parse_change(record: &[u8], path: RepoPath) -> Option<Change> {
     let mut words = record.strip_prefix(b":")?.split(|b| *b == b' ');
     let (old_mode, new_mode) = (words.next()?, words.next()?);
     let (old_id, new_id) = (words.next()?, words.next()?);

@@ -327,7 +327,7 @@ impl Queue<'_> {
 }
 
 /// The records of `worktree list -z`: fields end with NUL, records with one more.
-fn records(stdout: &[u8]) -> Vec<Vec<&[u8]>> {
+pub(super) fn records(stdout: &[u8]) -> Vec<Vec<&[u8]>> {
     let mut records = Vec::new();
     let mut record = Vec::new();
     for field in stdout.split(|b| *b == 0) {

@@ -78,3 +78,28 @@ fn git_date(seconds: u64) -> String {
 fn reproduce(ours: &Oid, theirs: &Oid) -> String {
     format!("git merge-tree --write-tree {ours} {theirs}")
 }
+
+/// What the queue reads of git's output, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_anything(data: &[u8]) {
+    for record in follow::records(data) {
+        assert!(record.iter().all(|field| !field.is_empty()));
+    }
+    if let Some(words) = author::Words::parse(data) {
+        let author = words.author();
+        assert!(!author.name.is_empty() && !author.email.is_empty());
+    }
+    let tasks = ["one", "two\nthree"];
+    let once = author::with_trailers(data, tasks);
+    assert_eq!(
+        author::with_trailers(&once, tasks),
+        once,
+        "trailers are added once"
+    );
+    let mut fields = data.splitn(2, |b| *b == 0);
+    if let (Some(record), Some(path)) = (fields.next(), fields.next())
+        && let Some(change) = checkout::parse_change(record, crate::RepoPath::from_bytes(path))
+    {
+        assert_eq!(change.path.as_bytes(), path);
+    }
+}

@@ -95,7 +95,7 @@ fn looks_like_git_folder(folder: &Path) -> bool {
 
 /// Whether a config is what `git init` and everyday commands write: nothing included, no extension, a
 /// work tree where one expects it, or none. A line of another shape is not plain either.
-fn is_plain(config: &str, is_bare: bool) -> bool {
+pub(crate) fn is_plain(config: &str, is_bare: bool) -> bool {
     let mut core = false;
     let (mut version, mut bare) = (false, false);
     for line in config.lines().map(str::trim) {
@@ -187,7 +187,7 @@ fn stands_at(git_dir: &Path, name: &str) -> Option<Option<Oid>> {
 }
 
 /// A name that is the same as a path, whatever git allows besides.
-fn is_simple(name: &str) -> bool {
+pub(crate) fn is_simple(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
     !name.is_empty()
         && name.chars().all(plain)

@@ -16,6 +16,8 @@ use crate::site::Site;
 use glance::Glance;
 
 pub use error::{OpenError, StartError};
+#[cfg(feature = "fuzzing")]
+pub(crate) use glance::{is_plain as is_plain_config, is_simple as is_simple_name};
 
 /// Where a HEAD points.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
