@@ -11,6 +11,7 @@ use axum::http::{Method, Request, Uri, header};
 use http_body_util::BodyExt as _;
 use longhaul_api::{LogStream, Problem};
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::{Landing, Undoing};
 use longhaul_core::spec::{
     CheckKind, CheckSpec, CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox,
     TaskSpec, WorkspaceKind,
@@ -21,7 +22,9 @@ use longhaul_engine::event::Event;
 use longhaul_engine::handle::EngineHandle;
 use longhaul_engine::machine::{About, Limits, Machine};
 use longhaul_server::fuzzing::Api;
-use longhaul_server::{Authority, LogPiece, LogSource, Peer, PeerAuthority, Phrasing, ServerDeps};
+use longhaul_server::{
+    Authority, Foresight, LogPiece, LogSource, Peer, PeerAuthority, Phrasing, ServerDeps,
+};
 use longhaul_store::{MemoryStore, Store as _};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -183,6 +186,15 @@ impl LogSource for NoLogs {
     }
 }
 
+/// No repository is there.
+struct NoGit;
+
+impl Foresight for NoGit {
+    fn undo(&self, _: &Landing) -> Result<Undoing, String> {
+        Err("there is no repository".to_owned())
+    }
+}
+
 /// Never asked: there is no socket.
 struct Nobody;
 
@@ -239,6 +251,7 @@ impl Daemon {
             authority: Arc::new(Nobody),
             on_refused: Arc::new(|_| {}),
             logs: Arc::new(NoLogs),
+            foresight: Arc::new(NoGit),
             advance: advanced,
             shutdown: ending,
             phrasing: Phrasing::default(),
