@@ -62,7 +62,18 @@ pub(crate) fn path(pid: Pid, folder: u64, text: &[u8]) -> io::Result<PathBuf> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return fs::canonicalize(path);
     };
-    Ok(fs::canonicalize(parent)?.join(name))
+    Ok(real(parent)?.join(name))
+}
+
+/// A folder without links. One that is not there yet may be when the call is made, by another thread: as
+/// much of it as there is.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match (fs::canonicalize(path), path.parent(), path.file_name()) {
+        (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(real(parent)?.join(name))
+        }
+        (real, ..) => real,
+    }
 }
 
 /// The path of an open file, and what it is.
@@ -92,4 +103,22 @@ pub(crate) fn texts(pid: Pid, file: &str) -> Vec<OsString> {
         .filter(|text| !text.is_empty())
         .map(|text| OsString::from_vec(text.to_vec()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever makes a folder may find the one above it missing when we look, and there when the system
+    /// does: another thread makes it meanwhile. Not understood, such a call would change things unseen.
+    #[test]
+    fn a_path_is_understood_before_its_folders_are_there() {
+        let temp = tempfile::tempdir().unwrap();
+        let top = temp.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(&top, top.join("link")).unwrap();
+        let here = i64::from(libc::AT_FDCWD).cast_unsigned();
+        let given = top.join("link/not/yet/name");
+        let meant = path(Pid::this(), here, given.as_os_str().as_bytes());
+        assert_eq!(meant.unwrap(), top.join("not/yet/name"));
+    }
 }
