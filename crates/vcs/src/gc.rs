@@ -305,8 +305,8 @@ impl Repo {
         if admin::find(self.common_dir(), &worktree.path)?.is_some() {
             // Twice force: it is locked by us. The folder is gone, so nothing can be forced away.
             self.objects()?
-                .call()
-                .args(["worktree", "remove", "--force", "--force", "--"])
+                .worktrees()?
+                .args(["remove", "--force", "--force", "--"])
                 .arg(&worktree.path)
                 .ok()?;
         }

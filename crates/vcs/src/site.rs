@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::git::{Call, Git, GitError, Settings};
 use crate::lock;
 use crate::oid::Oid;
+use crate::worktree::admin;
 
 /// A guarded view of one work tree. Its settings are read once, when it is made, so it is made anew
 /// for each operation.
@@ -53,6 +54,13 @@ impl<'r> Site<'r> {
             Some(index) => call.env("GIT_INDEX_FILE", index),
             None => call,
         }
+    }
+
+    /// A call of `git worktree`. It reads what every worktree of the repository is registered as, so torn
+    /// registrations are mended first.
+    pub(crate) fn worktrees(&self) -> Result<Call<'r>, GitError> {
+        admin::mend_torn(self.common_dir)?;
+        Ok(self.call().args(["worktree"]))
     }
 
     fn at(&self, folder: &Path) -> Call<'r> {

@@ -272,10 +272,7 @@ impl Queue<'_> {
     /// Where base is checked out. Every worktree counts, and one whose rebase or bisection will come
     /// back to base counts as well.
     fn place(&self, site: &Site<'_>) -> Result<Place, QueueError> {
-        let listing = site
-            .call()
-            .args(["worktree", "list", "--porcelain", "-z"])
-            .ok()?;
+        let listing = site.worktrees()?.args(["list", "--porcelain", "-z"]).ok()?;
         let wanted = format!("branch {}", self.base_ref());
         let mut found = Vec::new();
         for worktree in records(&listing.stdout) {

@@ -181,8 +181,8 @@ impl Repo {
         fsx::remove_file_if_there(&self.private_index(path))?;
         fsx::remove_file_if_there(&self.slot_index(path))?;
         self.objects()?
-            .call()
-            .args(["worktree", "add", "--quiet", "--detach", "--no-checkout"])
+            .worktrees()?
+            .args(["add", "--quiet", "--detach", "--no-checkout"])
             .args(["--lock", "--reason", &plan.lock_reason, "--"])
             .arg(path)
             .arg(plan.at.commit.as_str())

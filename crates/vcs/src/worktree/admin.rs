@@ -92,6 +92,28 @@ pub(crate) fn harden(admin: &Path, common_dir: &Path) -> Result<(), GitError> {
     Ok(())
 }
 
+/// Writes a `commondir` anew that a power cut left empty or full of zeros: git flushes none, and with one
+/// such file every `git worktree` of the whole repository fails, the user's own too. It says the same in
+/// every worktree.
+pub(crate) fn mend_torn(common_dir: &Path) -> Result<(), GitError> {
+    let folder = common_dir.join("worktrees");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if fsx::is_absent(&error) => return Ok(()),
+        Err(error) => return Err(GitError::file("list", &folder)(error)),
+    };
+    for entry in entries.flatten() {
+        let file = entry.path().join("commondir");
+        let plain = fs::symlink_metadata(&file).is_ok_and(|m| m.is_file());
+        let bytes = fsx::read_small(&file, LIMIT).ok().flatten();
+        if plain && bytes.is_some_and(|b| b.iter().all(|byte| *byte == 0)) {
+            tracing::warn!(file = %file.display(), "mending a worktree's torn registration");
+            fsx::write_durably(&file, b"../..\n")?;
+        }
+    }
+    Ok(())
+}
+
 fn points_home(admin: &Path, common_dir: &Path) -> bool {
     let common = fsx::read_small(&admin.join("commondir"), LIMIT)
         .ok()

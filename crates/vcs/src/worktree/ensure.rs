@@ -169,15 +169,7 @@ impl Repo {
                 .map_err(GitError::file("remove", &admin))?;
         }
         clear_unfinished(path)?;
-        let mut add = site
-            .call()
-            .args(["worktree", "add", "--quiet", "--no-checkout"]);
-        add = add.args(["--lock", "--reason", &plan.lock_reason, "--"]);
-        add.arg(path).arg(&plan.branch).ok()?;
-        let admin = admin::find(self.common_dir(), path)?.ok_or(GitError::Malformed {
-            command: "worktree add".into(),
-            expected: "a registered worktree",
-        })?;
+        let admin = self.add(&site, plan, path)?;
         Ok((
             worktree(admin),
             if ready { Made::Recreated } else { Made::New },
@@ -186,8 +178,8 @@ impl Repo {
 
     /// `git worktree add` for a branch that exists, without writing files.
     fn add(&self, site: &Site<'_>, plan: &WorkspacePlan, path: &Path) -> Result<PathBuf, GitError> {
-        site.call()
-            .args(["worktree", "add", "--quiet", "--no-checkout"])
+        site.worktrees()?
+            .args(["add", "--quiet", "--no-checkout"])
             .args(["--lock", "--reason", &plan.lock_reason, "--"])
             .arg(path)
             .arg(&plan.branch)

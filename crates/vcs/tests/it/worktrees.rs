@@ -32,6 +32,22 @@ fn l1_a_worktree_is_made_once_and_found_again() {
     world.fsck();
 }
 
+/// What a power cut leaves of a registration that git has just written: git flushes none.
+#[test]
+fn i3_a_torn_registration_of_one_worktree_keeps_no_other_from_being_made() {
+    let world = World::new();
+    let repo = world.repo();
+    let torn = repo.ensure_worktree(&world.plan(&repo, "torn")).unwrap();
+    let file = torn.worktree.git_dir.join("commondir");
+    for (n, left) in [&b""[..], &[0; 6]].into_iter().enumerate() {
+        fs::write(&file, left).unwrap();
+        let made = repo.ensure_worktree(&world.plan(&repo, &format!("made-{n}")));
+        assert_eq!(made.unwrap().made, Made::New);
+        assert_eq!(fs::read(&file).unwrap(), b"../..\n");
+    }
+    world.fsck();
+}
+
 #[test]
 fn i4_every_half_made_worktree_is_finished() {
     let world = World::new();
