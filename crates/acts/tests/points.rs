@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Crates whose code may act on the world only through this one. Not `script`, which plays an agent.
-const PRODUCT: [&str; 11] = [
-    "acts", "agents", "api", "cli", "config", "core", "engine", "hosts", "server", "store", "vcs",
+const PRODUCT: [&str; 12] = [
+    "acts", "agents", "api", "cli", "config", "core", "engine", "gateway", "hosts", "server", "store",
+    "vcs",
 ];
 
 /// Refused calls that the probe cannot make.

@@ -103,6 +103,21 @@ impl Paths {
         self.runtime_dir.join("daemon.sock")
     }
 
+    /// The gateway's folder.
+    pub(crate) fn gateway_dir(&self) -> Utf8PathBuf {
+        self.state_dir.join("gateway")
+    }
+
+    /// The gateway's control socket.
+    pub(crate) fn gateway_socket(&self) -> Utf8PathBuf {
+        self.runtime_dir.join("gateway.sock")
+    }
+
+    /// What the gateway says.
+    pub(crate) fn gateway_log(&self) -> Utf8PathBuf {
+        self.state_dir.join("gateway.log")
+    }
+
     /// The database.
     pub(crate) fn database(&self) -> Utf8PathBuf {
         self.state_dir.join("longhaul.db")
@@ -133,13 +148,14 @@ impl Paths {
     }
 
     fn check_socket(&self) -> Result<(), Failure> {
-        let socket = self.socket();
+        // The longest of them.
+        let socket = self.gateway_socket();
         let bytes = socket.as_str().len();
         if bytes <= SOCKET_PATH_MAX {
             return Ok(());
         }
         Err(Failure::usage(format!(
-            "the path of the daemon's socket has {bytes} bytes, and the system allows {SOCKET_PATH_MAX}: {socket}"
+            "the path of a socket would have {bytes} bytes, and the system allows {SOCKET_PATH_MAX}: {socket}"
         ))
         .help(format!("set {} to a shorter folder of your own", env::RUNTIME_DIR)))
     }

@@ -13,6 +13,7 @@ mod doctor;
 mod drain;
 mod estop;
 mod events;
+mod gateway;
 mod init;
 mod judge;
 mod limits;
@@ -104,4 +105,6 @@ verbs! {
     Schema => schema,
     #[command(name = "__judge", hide = true)]
     Judge => judge,
+    #[command(name = "__gateway", hide = true)]
+    Gateway => gateway,
 }

@@ -9,10 +9,17 @@ pub(super) struct ByProcess;
 
 impl Authority for ByProcess {
     fn of_peer(&self, peer: &Peer<'_>) -> PeerAuthority {
-        if peer.uid != rustix::process::geteuid().as_raw() {
-            return PeerAuthority::Foreign { uid: peer.uid };
+        Self::judge(peer.pid, peer.uid)
+    }
+}
+
+impl ByProcess {
+    /// On whose behalf a process of this user asks.
+    pub(super) fn judge(pid: Option<i32>, uid: u32) -> PeerAuthority {
+        if uid != rustix::process::geteuid().as_raw() {
+            return PeerAuthority::Foreign { uid };
         }
-        let Some(pid) = peer.pid.and_then(|pid| u32::try_from(pid).ok()) else {
+        let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) else {
             return PeerAuthority::Unknown;
         };
         // The same process before and after: its number was not given to another meanwhile.

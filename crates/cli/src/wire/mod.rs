@@ -4,6 +4,7 @@
 mod authority;
 mod floors;
 mod foresight;
+mod gateway;
 mod inhibit;
 mod judge;
 pub(crate) mod logs;
@@ -34,6 +35,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{Printer, clock};
 use crate::paths::Paths;
 
+pub(crate) use gateway::gateway_main;
 pub(crate) use judge::judge_main;
 pub(crate) use practice::{practice, practice_of};
 

@@ -22,7 +22,7 @@ use super::foresight::Foresight;
 use super::guard::Caller;
 use super::logs::LogSource;
 pub use super::pool::OpenReader;
-pub use super::socket::{BindError, Listener, bind};
+pub use super::socket::{BindError, Listener, bind, listen_private};
 use crate::routes::router;
 use crate::wording::Phrasing;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 };
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 
 use longhaul_acts::files;
@@ -121,6 +121,23 @@ fn listen(path: &Path) -> Result<(UnixListener, (u64, u64)), BindError> {
         path: path.to_owned(),
         source,
     };
+    let socket = listen_private(path)?;
+    socket.set_nonblocking(true).map_err(fail)?;
+    let socket = UnixListener::from_std(socket).map_err(fail)?;
+    let file = file_of(path).map_err(fail)?;
+    Ok((socket, file))
+}
+
+/// A socket with mode 0600 in place of a dead one, for a process that serves it in its own way. To be
+/// called by the holder of a lock, in a folder of mode 0700; nobody removes the file.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn listen_private(path: &Path) -> Result<StdListener, BindError> {
+    let fail = |source| BindError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let bytes = path.as_os_str().len();
     if bytes > PATH_MAX_BYTES {
         return Err(BindError::TooLong {
@@ -144,7 +161,8 @@ fn listen(path: &Path) -> Result<(UnixListener, (u64, u64)), BindError> {
         Err(error) => return Err(fail(error)),
     }
     // Made under another, not longer name, and moved into place only once its mode is right.
-    let fresh = path.with_file_name(".s");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = path.with_file_name(format!(".{}", name.chars().next().unwrap_or('s')));
     match files::remove_file("server.socket.clear", &fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
         _ => {}
@@ -153,8 +171,5 @@ fn listen(path: &Path) -> Result<(UnixListener, (u64, u64)), BindError> {
     let mode = Permissions::from_mode(0o600);
     files::set_permissions("server.socket.mode", &fresh, mode).map_err(fail)?;
     files::rename("server.socket.rename", &fresh, path).map_err(fail)?;
-    socket.set_nonblocking(true).map_err(fail)?;
-    let socket = UnixListener::from_std(socket).map_err(fail)?;
-    let file = file_of(path).map_err(fail)?;
-    Ok((socket, file))
+    Ok(socket)
 }

@@ -1,0 +1,15 @@
+//! What the daemon and the verbs say to the gateway and hear from it, over its control socket: plain
+//! data with a version. No logic but the making and hashing of tokens.
+
+mod account;
+mod report;
+mod session;
+mod status;
+
+pub use account::{AccountSpec, AccountsRequest, Key, Policy, Price, Provider};
+pub use report::{AccountCondition, Report, ReportBody, ReportsPage, WindowView};
+pub use session::{AccountChoice, Budget, SessionSpec, Strategy, Token, TokenHash};
+pub use status::{AccountView, Problem, SessionView, SpoolView, StatusView};
+
+/// The version of the control protocol, in the path of every route: `/v1/…`.
+pub const CONTROL_VERSION: u32 = 1;

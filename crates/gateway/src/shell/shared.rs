@@ -1,0 +1,228 @@
+//! What all connections share: the router behind a lock that is held for moments only, the spool, the way to the
+//! providers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::time::UnixMs;
+use tokio::sync::{Notify, Semaphore};
+
+use super::place::Place;
+use super::spool::Spool;
+use super::upstream::Upstream;
+use crate::api::{CONTROL_VERSION, SessionView};
+use crate::api::{Provider, ReportBody, StatusView};
+use crate::meter::Count;
+use crate::routing::{Ask, Conversation, Router};
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// To a provider's connection.
+    pub connect: Duration,
+    /// From a request to the head of its answer: long, since an answer that is no stream comes whole.
+    pub head: Duration,
+    /// Between two pieces of an answer. Clients give up after 300 s of silence.
+    pub silence: Duration,
+    /// Between two pieces of a request.
+    pub body: Duration,
+    /// All waiting for the sake of one request: pauses, and for a free place.
+    pub waiting: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            head: Duration::from_secs(600),
+            silence: Duration::from_secs(330),
+            body: Duration::from_secs(60),
+            waiting: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Most bytes of requests that are held at the same time, in KiB.
+const HELD_KIB: usize = 512 << 10;
+
+pub(super) struct Shared {
+    router: Mutex<Router>,
+    spool: Mutex<Spool>,
+    pub(super) place: Place,
+    pub(super) port: u16,
+    pub(super) started_at: UnixMs,
+    pub(super) version: String,
+    pub(super) upstream: Upstream,
+    pub(super) times: Times,
+    /// Memory for bodies of requests.
+    pub(super) held: Arc<Semaphore>,
+    /// A request left an account.
+    pub(super) freed: Notify,
+    /// The state changed in a way that is to be kept at once.
+    pub(super) urgent: Notify,
+    /// The gateway is to end.
+    pub(super) stop: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(
+        parts: (Place, Spool, Router),
+        upstream: Upstream,
+        port: u16,
+        version: String,
+        times: Times,
+    ) -> Self {
+        let (place, spool, router) = parts;
+        Self {
+            router: Mutex::new(router),
+            spool: Mutex::new(spool),
+            place,
+            port,
+            started_at: now(),
+            version,
+            upstream,
+            times,
+            held: Arc::new(Semaphore::new(HELD_KIB)),
+            freed: Notify::new(),
+            urgent: Notify::new(),
+            stop: Notify::new(),
+        }
+    }
+
+    /// Asks the router, and writes down what it has to tell.
+    pub(super) fn route<T>(&self, work: impl FnOnce(&mut Router, UnixMs) -> T) -> T {
+        let now = now();
+        let mut router = self.router.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&mut router, now);
+        let reports = router.take_reports();
+        drop(router);
+        if !reports.is_empty() {
+            let urgent =
+                |r: &ReportBody| matches!(r, ReportBody::Limit { .. } | ReportBody::Account { .. });
+            if reports.iter().any(urgent) {
+                self.urgent.notify_one();
+            }
+            if let Err(error) = self.spool().append(now, reports) {
+                tracing::error!(%error, "reports could not be written; what they count is in the totals of later ones");
+            }
+        }
+        done
+    }
+
+    pub(super) fn spool(&self) -> MutexGuard<'_, Spool> {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the state on disk. Blocks.
+    pub(super) fn keep(&self) -> std::io::Result<()> {
+        let saved = self.route(|router, _| router.saved());
+        self.place.keep(self.port, saved)
+    }
+
+    pub(super) fn status(&self) -> StatusView {
+        let spool = self.spool().view();
+        self.route(|router, now| StatusView {
+            control: CONTROL_VERSION,
+            version: self.version.clone(),
+            pid: std::process::id(),
+            port: self.port,
+            started_at: self.started_at,
+            ready: router.is_ready(),
+            accounts: router.accounts().iter().map(|a| a.view(now)).collect(),
+            sessions: router
+                .sessions()
+                .map(|(id, session)| SessionView {
+                    id: id.clone(),
+                    task: session.spec.task,
+                    fence: session.spec.fence,
+                    provider: session.spec.provider,
+                    total: session.total,
+                })
+                .collect(),
+            spool,
+        })
+    }
+}
+
+/// The wall clock.
+pub(super) fn now() -> UnixMs {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// What the router needs of a request, owned.
+#[derive(Clone, Debug)]
+pub(super) struct Asking {
+    pub(super) session: String,
+    pub(super) provider: Provider,
+    pub(super) task: Option<TaskId>,
+    pub(super) fence: Fence,
+    pub(super) model: Option<String>,
+    pub(super) conversation: Option<Conversation>,
+    pub(super) movable: bool,
+    pub(super) repeatable: bool,
+}
+
+impl Asking {
+    pub(super) fn ask(&self) -> Ask<'_> {
+        Ask {
+            session: &self.session,
+            provider: self.provider,
+            task: self.task,
+            fence: self.fence,
+            model: self.model.as_deref(),
+            conversation: self.conversation,
+            movable: self.movable,
+            repeatable: self.repeatable,
+        }
+    }
+}
+
+/// A request on its way to an account. However it ends, the account is told once: dropped, it was given up.
+pub(super) struct Flight {
+    pub(super) shared: Arc<Shared>,
+    pub(super) asking: Arc<Asking>,
+    pub(super) account: String,
+    open: bool,
+}
+
+impl Flight {
+    pub(super) fn new(shared: Arc<Shared>, asking: Arc<Asking>, account: String) -> Self {
+        Self {
+            shared,
+            asking,
+            account,
+            open: true,
+        }
+    }
+
+    /// The router was told by other means.
+    pub(super) fn landed(&mut self) {
+        self.open = false;
+        self.shared.freed.notify_waiters();
+    }
+
+    /// The answer is over; `count` is what it used, where it is metered.
+    pub(super) fn ended(&mut self, count: Option<Count>) {
+        if std::mem::take(&mut self.open) {
+            let (ask, account) = (self.asking.ask(), &self.account);
+            self.shared
+                .route(|router, now| router.ended(now, &ask, account, count));
+            self.shared.freed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.open) {
+            let account = &self.account;
+            self.shared
+                .route(|router, now| router.abandoned(now, account));
+            self.shared.freed.notify_waiters();
+        }
+    }
+}
