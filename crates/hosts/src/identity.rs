@@ -141,13 +141,14 @@ impl ProcessIdentity {
     pub fn liveness(&self) -> Liveness {
         match BootId::current() {
             Ok(boot) if boot != self.boot_id => Liveness::Gone,
-            Ok(_) => self.liveness_in_this_boot(),
+            Ok(_) => self.judge(procfs::lookup(self.pid)),
             Err(_) => Liveness::Unknown,
         }
     }
 
-    fn liveness_in_this_boot(&self) -> Liveness {
-        match procfs::lookup(self.pid) {
+    /// What the kernel said of the pid, for this process.
+    fn judge(&self, found: Lookup) -> Liveness {
+        match found {
             Lookup::Present(stat) if stat.is_dead() || stat.start_ticks != self.start_ticks => {
                 Liveness::Gone
             }
@@ -208,6 +209,14 @@ mod tests {
         };
         assert_eq!(other_boot.liveness(), Liveness::Gone);
         assert_eq!(other_boot.signal(Signal::Kill), SignalOutcome::Gone);
+    }
+
+    #[test]
+    fn i6_what_cannot_be_read_is_neither_alive_nor_gone() {
+        let me = ProcessIdentity::current().unwrap();
+        assert_eq!(me.judge(Lookup::Unreadable), Liveness::Unknown);
+        assert_eq!(me.judge(Lookup::Absent), Liveness::Gone);
+        assert_eq!(me.judge(procfs::lookup(me.pid)), Liveness::Alive);
     }
 
     #[test]

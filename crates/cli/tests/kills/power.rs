@@ -138,7 +138,8 @@ fn record(scene: &Scene) -> Recording {
     assert_eq!(said.code, 0, "{said:?}");
     recorder.mark(ACCEPTED);
     let (mut rows, mut commits) = (BTreeSet::new(), BTreeSet::new());
-    let finished = wait_until(LIMIT, || {
+    // Every system call is looked at: on a busy machine that takes its time.
+    let finished = wait_until(LIMIT * 5, || {
         if let Some((all_rows, all_commits)) = visible(scene) {
             for row in all_rows.difference(&rows) {
                 recorder.mark(format!("row {row}"));
