@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Crates whose code may act on the world only through this one. Not `script`, which plays an agent.
 const PRODUCT: [&str; 12] = [
-    "acts", "agents", "api", "cli", "config", "core", "engine", "gateway", "hosts", "server", "store",
-    "vcs",
+    "acts", "agents", "api", "cli", "config", "core", "engine", "gateway", "hosts", "server",
+    "store", "vcs",
 ];
 
 /// Refused calls that the probe cannot make.

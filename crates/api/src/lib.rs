@@ -34,8 +34,8 @@ pub use order::{
     OrderVerb, OrderWord, SendRequest,
 };
 pub use queue::{
-    ConflictView, LandedView, LineView, QueueBranch, QueueEntryView, QueueEventView,
-    QueueExplanation, QueueRequest, QueueVerb, QueueView,
+    ConflictView, ForecastView, HeadView, LandedView, LineView, MeetingView, QueueBranch,
+    QueueEntryView, QueueEventView, QueueExplanation, QueueRequest, QueueVerb, QueueView,
 };
 pub use report::{CheckLine, ReportItem, ReportTotals, ReportView};
 pub use status::{ApiRange, BucketCounts, DaemonView, RestingView, StatusView, VersionView};

@@ -40,6 +40,65 @@ pub struct LineView {
     pub entries: Vec<QueueEntryView>,
     /// What landed last, the newest first; at most ten.
     pub landed: Vec<LandedView>,
+    /// What git says of the entries and of branches that may come, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastView>,
+}
+
+/// The conflict matrix of a line: nothing of it was tried yet, and only a trial decides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ForecastView {
+    /// The commit that everything was merged onto.
+    pub onto: Option<String>,
+    /// The entries in their order, then branches of tasks that have not landed.
+    pub heads: Vec<HeadView>,
+    /// How many more there are than are looked at.
+    pub left_out: usize,
+    /// Why nothing is known, where git could not say.
+    pub error: Option<String>,
+}
+
+/// An entry, or a branch that may become one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HeadView {
+    /// Id of the entry or task.
+    pub id: String,
+    /// The last eight digits of the id.
+    pub short_id: String,
+    /// What people call it.
+    pub title: String,
+    /// Its task, if it comes from one.
+    #[schemars(with = "Option<String>")]
+    pub task: Option<TaskId>,
+    /// Its place in the queue; none for a branch that is not in it.
+    pub place: Option<usize>,
+    /// The commit that was looked at; none if the branch is gone.
+    pub commit: Option<String>,
+    /// The commit is a snapshot with what the session has not committed.
+    pub uncommitted: bool,
+    /// How many paths it changes, if it merges with base.
+    pub paths: usize,
+    /// What keeps it from landing now, in a sentence.
+    pub blocker: Option<String>,
+    /// What a person can do, if anything.
+    pub action: Option<String>,
+    /// With base, or with those before it in this list.
+    pub conflicts: Vec<MeetingView>,
+}
+
+/// A conflict between two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MeetingView {
+    /// Id of the other one; none = what has landed.
+    pub with: Option<String>,
+    /// What people call the other one; the base branch for what has landed.
+    pub with_title: String,
+    /// Where.
+    pub files: Vec<ConflictView>,
+    /// The conflicting lines, at most 1,500 bytes; empty where many conflict.
+    pub preview: String,
+    /// A command that shows the same, where there is one.
+    pub reproduce: Option<String>,
 }
 
 /// An entry that waits.

@@ -55,6 +55,7 @@ pub use queue::{
     AdvanceCheckout, BaseStand, CandidateCommit, EntryEnd, FollowIntent, FollowPlan,
     FollowRecovery, HeadVerdict, LandEnd, Matrix, PairConflict, Position, Predictor, Queue,
     QueueError, Slot, SlotError, SlotPlan, Trial, TrialEntry, TrialRequest, UndoEnd, UndoRequest,
+    Work, WorkPlace,
 };
 pub use refs::{PutBack, RefChange, RefList};
 pub use repo::{Head, OpenError, Repo, StartError, top_level};

@@ -19,7 +19,7 @@ use crate::env::Env;
 use crate::failure::Failure;
 use crate::output::{clock, mask};
 use crate::paths::Paths;
-use crate::wire::logs;
+use crate::wire::{foresight, logs};
 
 /// Most events of one page.
 const PAGE: usize = 1000;
@@ -151,6 +151,20 @@ impl Reads {
         match self {
             Self::Daemon(client) => client.get(routes::QUEUE),
             Self::Store(reader) => seen(reader.as_ref(), |v| v.queue()),
+        }
+    }
+
+    /// The merge queue, and who would conflict.
+    pub(crate) fn queue_forecast(&self) -> Result<QueueView, Failure> {
+        match self {
+            Self::Daemon(client) => client.get(routes::QUEUE_FORECAST),
+            Self::Store(reader) => {
+                let env = Env::of_process();
+                let phrasing = Phrasing::new(clock::moment, mask::of(&env));
+                let (mut view, watches) = seen(reader.as_ref(), |v| v.queue_watch())?;
+                foresight::foretell(&mut view, &watches, &phrasing, &env)?;
+                Ok(view)
+            }
         }
     }
 

@@ -10,6 +10,7 @@ pub(super) const STATUS: &str = "/v1/status";
 pub(super) const SUBMIT: &str = "/v1/tasks";
 pub(super) const ORDERS: &str = "/v1/tasks/orders";
 pub(super) const QUEUE: &str = "/v1/queue";
+pub(super) const QUEUE_FORECAST: &str = "/v1/queue?forecast=true";
 pub(super) const DRAIN: &str = "/v1/drain";
 pub(super) const CLEAR_LIMIT: &str = "/v1/limits/clear";
 pub(super) const UNDRAIN: &str = "/v1/undrain";

@@ -3,7 +3,7 @@
 
 mod authority;
 mod floors;
-mod foresight;
+pub(crate) mod foresight;
 mod gateway;
 mod inhibit;
 mod judge;
@@ -117,7 +117,7 @@ pub(crate) fn daemon_main(
             tracing::warn!(by = ?call.by, pid = call.pid, method = %call.method, path = %call.path, "refused: not a person (I17)");
         }),
         logs: Arc::new(logs::Bundles::new(&paths.state_dir)),
-        foresight: Arc::new(foresight::ByDesk(Arc::clone(&desk))),
+        foresight: Arc::new(foresight::ByDesk::new(&desk)),
         advance: advance_seen,
         shutdown: shutdown_seen,
         phrasing: Phrasing::new(clock::moment, crate::output::mask::of(env)),

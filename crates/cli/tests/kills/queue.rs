@@ -184,3 +184,75 @@ fn a_landing_is_taken_back_through_the_queue_and_brought_in_again() {
         ("more", StateWord::Done),
     ]);
 }
+
+/// Loose and packed objects of the user's repository.
+fn objects(scene: &Scene) -> String {
+    let count = scene.git(&["count-objects", "-v"]);
+    let own = |l: &&str| l.starts_with("count:") || l.starts_with("in-pack:");
+    count.lines().filter(own).collect()
+}
+
+#[test]
+fn l10_l13_status_foresees_conflicts_and_writes_nothing_to_the_repository() {
+    let mut scene = Scene::new();
+    commit(&scene, "f.txt", "base\n", "Have a file");
+    commit(&scene, "g.txt", "base\n", "Have another");
+    scene.git(&["branch", "empty"]);
+    let said = scene.wait_for("go");
+    let lands = "land_unverified = true";
+    let one = task("one", "write f.txt one\ndone", lands);
+    let second = format!("run {}\nwrite f.txt two\ndone", scene.wait_for("one"));
+    let two = task("two", &second, lands);
+    let done = "[[task]]\nname = \"finished\"\nprompt = \"write g.txt finished\"\n\n";
+    let live = format!(
+        "[[task]]\nname = \"live\"\nprompt = '''\nwrite g.txt live\nrun git commit -qam live\nrun {said}\ndone\n'''\n\n"
+    );
+    // There is a line before there is work, so that it can be paused.
+    scene.tasks(&format!("{one}{two}{done}{live}"));
+    scene
+        .longhaul(&["queue", "add", "empty", "--branch", "--unverified"])
+        .expect_code(0);
+    scene.longhaul(&["queue", "pause"]).expect_code(0);
+    scene.start();
+    let entries = |n: usize| {
+        let queue = scene
+            .longhaul(&["queue", "status", "--brief", "--json"])
+            .json();
+        let entries = queue["data"]["lines"][0]["entries"]
+            .as_array()
+            .map(Vec::len);
+        entries == Some(n)
+    };
+    assert!(wait_until(LIMIT, || entries(1)));
+    scene.open("one");
+    assert!(wait_until(LIMIT, || entries(2)));
+    scene.until_state("finished", StateWord::Done);
+    let committed = || {
+        let branch = scene
+            .try_task("live")
+            .and_then(|t| t.carry.workspace?.branch);
+        branch.is_some_and(|b| scene.git(&["log", "-1", "--format=%s", &b]) == "live")
+    };
+    assert!(wait_until(LIMIT, committed));
+
+    let before = objects(&scene);
+    insta::assert_snapshot!("forecast", text(&scene, &["queue", "status"]));
+    insta::assert_snapshot!(
+        "forecast_json",
+        json(&scene, &["queue", "status", "--json"])
+    );
+    insta::assert_snapshot!("brief", text(&scene, &["queue", "status", "--brief"]));
+    assert_eq!(
+        objects(&scene),
+        before,
+        "prediction wrote to the repository"
+    );
+    // Without a daemon the same is told, and nothing of it stays.
+    let with = scene.longhaul(&["queue"]).stdout;
+    scene.longhaul(&["daemon", "stop"]).expect_code(0);
+    assert_eq!(scene.longhaul(&["queue"]).expect_code(0).stdout, with);
+    assert_eq!(objects(&scene), before);
+    scene.open("go");
+    scene.longhaul(&["daemon", "start"]).expect_code(0);
+    scene.until_state("live", StateWord::Done);
+}

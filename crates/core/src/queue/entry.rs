@@ -151,6 +151,15 @@ pub enum WaitOn {
 }
 
 impl Entry {
+    /// The task that it comes from, if it does.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskId> {
+        match self.origin {
+            Origin::Task { task, .. } => Some(task),
+            Origin::Branch { .. } | Origin::Undo { .. } => None,
+        }
+    }
+
     /// Whether anything verifies it, or it may go without.
     #[must_use]
     pub fn may_land(&self) -> bool {

@@ -14,6 +14,7 @@ mod decide;
 mod entry;
 mod explain;
 mod fact;
+mod forecast;
 mod line;
 mod plan;
 mod undo;
@@ -25,6 +26,7 @@ pub use fact::{
     ConflictKind, ConflictPath, ConflictReport, FollowEnd, Judgement, LandNews, QueueFact,
     QueueNews, QueueOrder, ToTask, TrialEnd, TrialReport,
 };
+pub use forecast::{Forecast, Foreseen, Head, HeadAt, Meeting};
 pub use line::{
     Behind, Block, Candidate, Effort, Line, LineId, Outcome, Point, QueueAct, QueueCause,
     QueueChange, QueueEffect, QueueRow, Record, Stage, Subject, outstanding,

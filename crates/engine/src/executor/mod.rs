@@ -48,7 +48,7 @@ pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, Prac
 pub use env::is_caller_variable;
 pub use judge::{JUDGE_VERB, JudgeOrder, JudgeRefusal, JudgeRuling, VerdictFile, VerdictWord};
 pub use prepare::BEFORE_FIRST;
-pub use queue::{BaseWatch, undo_commit};
+pub use queue::{BaseWatch, Forecaster, undo_commit};
 pub use removal::{Keeper, Plan, RemovalError, TeardownRecord, Word};
 pub use session::find_program;
 pub use tidy::{prune_snapshots, reap_shims};

@@ -11,7 +11,7 @@ use axum::http::{Method, Request, Uri, header};
 use http_body_util::BodyExt as _;
 use longhaul_api::{LogStream, Problem};
 use longhaul_core::ids::{Fence, TaskId};
-use longhaul_core::queue::{Landing, Undoing};
+use longhaul_core::queue::{Forecast, Head, Landing, LineId, Undoing};
 use longhaul_core::spec::{
     CheckKind, CheckSpec, CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox,
     TaskSpec, WorkspaceKind,
@@ -152,7 +152,7 @@ pub(super) fn bodies() -> Vec<Vec<u8>> {
 /// unknown, `F` another user, everything else a person.
 pub(super) fn requests() -> Vec<Vec<u8>> {
     let submit = format!("POST /v1/tasks\n{}", submission());
-    let reads = "GET /v1/status\n===\nGET /v1/tasks?all=true&state=ready\n===\nGET /v1/tasks/fix-login\n===\nGET /v1/report?since_ms=1\n===\nGET /v1/queue\n===\nGET /v1/tasks/docs/events?after=0\n===\nGET /v1/tasks/fix-login/logs?attempt=1&stream=out&tail=10\n===\nGET /v1/version";
+    let reads = "GET /v1/status\n===\nGET /v1/tasks?all=true&state=ready\n===\nGET /v1/tasks/fix-login\n===\nGET /v1/report?since_ms=1\n===\nGET /v1/queue?forecast=true\n===\nGET /v1/tasks/docs/events?after=0\n===\nGET /v1/tasks/fix-login/logs?attempt=1&stream=out&tail=10\n===\nGET /v1/version";
     let orders = "POST /v1/tasks/orders\n{\"tasks\":[\"fix-login\"],\"order\":\"cancel\"}\n===\nPOST /v1/drain\n{\"stop\":true}\n===\nPOST /v1/undrain\n\n===\nPOST /v1/estop\n\n===\nPOST /v1/thaw\n\n===\nPOST /v1/limits/clear\n{\"scope\":\"claude\"}";
     let queue = "POST /v1/queue\n{\"order\":\"freeze\",\"repo\":\"/repo\",\"base\":\"main\"}\n===\nPOST /v1/queue\n{\"order\":\"add\",\"repo\":\"/repo\",\"base\":\"main\",\"branch\":{\"name\":\"topic\"}}\n===\nGET /v1/queue/topic\n===\nPOST /v1/tasks/docs/send\n{\"text\":\"hello\"}";
     let mut all = Vec::new();
@@ -191,6 +191,10 @@ struct NoGit;
 
 impl Foresight for NoGit {
     fn undo(&self, _: &Landing) -> Result<Undoing, String> {
+        Err("there is no repository".to_owned())
+    }
+
+    fn forecast(&self, _: &LineId, _: &[Head]) -> Result<Forecast, String> {
         Err("there is no repository".to_owned())
     }
 }

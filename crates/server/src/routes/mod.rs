@@ -14,7 +14,7 @@
 //! | POST `/v1/limits/clear` | a limit is over, a person says |
 //! | POST `/v1/tasks/{ref}/send` | text for a task's agent |
 //! | GET `/v1/submissions/{id}` | the tasks of a submission, and whether it is settled |
-//! | GET `/v1/queue` | the lines of the merge queue, what waits in them and why, what landed |
+//! | GET `/v1/queue?forecast=` | the lines of the merge queue, what waits in them and why, what landed; with `forecast=true` who would conflict, which asks git |
 //! | GET `/v1/queue/{ref}` | an entry with its history; `ref` is its id, the beginning of one, its title, or a task |
 //! | POST `/v1/queue` | a person's order for the merge queue, acknowledged in a sentence |
 //! | POST `/v1/drain`, `/undrain`, `/estop`, `/thaw`, `/shutdown` | acknowledged in a sentence |

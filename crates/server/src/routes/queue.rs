@@ -8,18 +8,43 @@ use longhaul_core::queue::{
 use longhaul_core::spec::Priority;
 use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_engine::handle::Command;
+use serde::Deserialize;
 
 use super::daemon::acknowledge;
 use crate::http::app::App;
-use crate::http::body::{Answer, Json};
+use crate::http::body::{Answer, Json, Params};
 use crate::http::problem::ApiError;
 use crate::views::new_entry;
 
 /// A check of a branch that was added by hand.
 const CHECK_TIME: SpanMs = SpanMs::from_secs(15 * 60);
 
-pub(super) async fn show(State(app): State<App>) -> Result<Answer, ApiError> {
-    app.show(Vec::new(), |v| v.queue()).await
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ShowQuery {
+    forecast: bool,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Params(query): Params<ShowQuery>,
+) -> Result<Answer, ApiError> {
+    if !query.forecast {
+        return app.show(Vec::new(), |v| v.queue()).await;
+    }
+    let (mut view, watches) = app.view(Vec::new(), |v| v.queue_watch()).await?;
+    let phrasing = app.phrasing.clone();
+    let told = app.foresee(move |git| {
+        let each = watches.iter().map(|watch| {
+            let said = git.forecast(&watch.line, &watch.heads());
+            watch.told(said, &phrasing)
+        });
+        Ok(each.collect::<Vec<_>>())
+    });
+    for (line, told) in view.lines.iter_mut().zip(told.await?) {
+        line.forecast = Some(told);
+    }
+    Answer::new(view)
 }
 
 pub(super) async fn explain(

@@ -4,6 +4,7 @@
 mod detail;
 mod error;
 mod events;
+mod forecast;
 mod list;
 mod queue;
 mod report;
@@ -22,6 +23,7 @@ use longhaul_engine::handle::LiveSession;
 use longhaul_store::{Reader, Resolution, StoreError, StoredTask};
 
 pub use error::ViewError;
+pub use forecast::Watch;
 pub use list::FINISHED_SHOWN;
 pub use queue::new_entry;
 

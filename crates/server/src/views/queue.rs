@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use longhaul_api::{
-    ConflictView, LandedView, LineView, QueueEntryView, QueueEventView, QueueExplanation, QueueView,
+    LandedView, LineView, QueueEntryView, QueueEventView, QueueExplanation, QueueView,
 };
 use longhaul_core::ids::TaskId;
 use longhaul_core::queue::{
@@ -14,6 +14,7 @@ use longhaul_store::{QueueLedgerRow, StoreError};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::forecast::file;
 use super::{ViewError, Views};
 use crate::wording::{line_line, queue_event_line};
 
@@ -30,8 +31,7 @@ impl Views<'_> {
     /// # Errors
     /// The store's own.
     pub fn queue(&self) -> Result<QueueView, ViewError> {
-        let lines = self.reader.lines()?;
-        let each = lines.iter().map(|line| self.line(line));
+        let each = self.lines()?.iter().map(|line| self.line(line));
         Ok(QueueView {
             lines: each.collect::<Result<_, _>>()?,
         })
@@ -148,7 +148,7 @@ impl Views<'_> {
     }
 
     /// All lines, read once.
-    fn lines(&self) -> Result<&[Line], StoreError> {
+    pub(super) fn lines(&self) -> Result<&[Line], StoreError> {
         if let Some(known) = self.lines.get() {
             return Ok(known);
         }
@@ -184,6 +184,7 @@ impl Views<'_> {
             behind: line.behind.as_ref().map(|b| p.line(&b.why)),
             entries: standing(line).iter().map(|s| self.waiting(s)).collect(),
             landed: self.landings(&rows),
+            forecast: None,
         })
     }
 
@@ -224,10 +225,7 @@ impl Views<'_> {
             id: entry.id.0.to_string(),
             short_id: entry.id.short(),
             title: p.line(&entry.title),
-            task: match &entry.origin {
-                Origin::Task { task, .. } => Some(*task),
-                Origin::Branch { .. } | Origin::Undo { .. } => None,
-            },
+            task: entry.task(),
             commit: p.line(&entry.commit),
             priority: entry.priority,
             place: s.place,
@@ -242,10 +240,7 @@ impl Views<'_> {
             conflicts: report
                 .into_iter()
                 .flat_map(|r| &r.paths)
-                .map(|c| ConflictView {
-                    path: p.line(&c.path),
-                    kind: c.kind.word().to_owned(),
-                })
+                .map(|c| file(c, p))
                 .collect(),
             since_ms: entry.since.0,
             checks: entry.checks.iter().map(|c| p.line(&c.name)).collect(),

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use longhaul_api::LogStream;
 use longhaul_core::ids::{Fence, TaskId};
-use longhaul_core::queue::{ConflictKind, ConflictPath, ConflictReport, Landing, Undoing};
+use longhaul_core::queue::{
+    ConflictKind, ConflictPath, ConflictReport, Forecast, Foreseen, Head, Landing, LineId, Meeting,
+    Undoing,
+};
 use longhaul_core::time::UnixMs;
 use longhaul_engine::handle::{
     Command, DaemonStatus, EngineHandle, LiveSession, OrderResult, RefusalClass, Reply, Request,
@@ -65,6 +68,37 @@ impl Foresight for Git {
         };
         let later = true;
         Ok(Undoing::Conflict { report, later })
+    }
+
+    /// The second conflicts with base, each further one with the first.
+    fn forecast(&self, line: &LineId, heads: &[Head]) -> Result<Forecast, String> {
+        if line.base == "broken" {
+            return Err("git said \u{1b}[1mno".to_owned());
+        }
+        let foreseen = (0..heads.len()).map(|at| {
+            let meeting = |with| Meeting {
+                with,
+                paths: vec![ConflictPath {
+                    path: "f.txt".to_owned(),
+                    kind: ConflictKind::Content,
+                }],
+                preview: "<<<<<<<\n\u{1b}[1mours\n".to_owned(),
+                reproduce: None,
+            };
+            Foreseen {
+                commit: Some(format!("c{at}")),
+                meetings: match at {
+                    0 => Vec::new(),
+                    1 => vec![meeting(None)],
+                    _ => vec![meeting(Some(0))],
+                },
+                ..Foreseen::default()
+            }
+        });
+        Ok(Forecast {
+            onto: "tip".to_owned(),
+            heads: foreseen.collect(),
+        })
     }
 }
 

@@ -3,15 +3,16 @@
 use longhaul_api::{Envelope, QueueView};
 use longhaul_core::ledger::Actor;
 use longhaul_core::queue::{
-    EntryId, LandCheck, Landing, Line, LineId, Origin, QueueCause, QueueRow,
+    Entry, EntryId, LandCheck, Landing, Line, LineId, MergeStyle, Origin, QueueCause, QueueRow,
 };
+use longhaul_core::spec::Priority;
 use longhaul_core::time::SpanMs;
 use longhaul_store::{LineStep, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::client::{get, post};
-use crate::history::History;
+use crate::history::{History, all_states};
 use crate::host::Host;
 
 fn line() -> LineId {
@@ -167,5 +168,80 @@ async fn what_was_taken_back_is_told_with_the_landing() {
             ("parser", false, None),
         ]
     );
+    host.end().await;
+}
+
+/// Two branches wait in the line of `/repo`, another one in a line whose git is broken; beside them the
+/// tasks of every state.
+fn waiting() -> History {
+    let mut h = all_states();
+    for (base, names) in [("main", &["first", "second"][..]), ("broken", &["third"])] {
+        let id = LineId {
+            repo: "/repo".to_owned(),
+            base: base.to_owned(),
+        };
+        let mut line = Line::new(id);
+        line.version = 1;
+        line.entries = names.iter().map(|name| waits(&h, name)).collect();
+        h.commit(Write::Line(Box::new(LineStep {
+            expect_version: 0,
+            line,
+            rows: Vec::new(),
+            green: None,
+        })));
+    }
+    h
+}
+
+fn waits(h: &History, name: &str) -> Entry {
+    let unique = name.bytes().map(u128::from).sum();
+    Entry {
+        id: id(unique),
+        origin: branch(name),
+        title: name.to_owned(),
+        commit: format!("commit-of-{name}"),
+        priority: Priority::Normal,
+        since: h.now,
+        style: MergeStyle::Merge,
+        checks: Vec::new(),
+        land_unverified: true,
+        held: false,
+        wait: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l10_l13_the_forecast_names_who_conflicts_and_what_keeps_each_from_landing() {
+    let host = Host::new(waiting());
+    let plain = get(&host.socket, "/v1/queue").await;
+    let view = Envelope::<QueueView>::read(&plain.body).unwrap();
+    assert!(
+        view.lines.iter().all(|l| l.forecast.is_none()),
+        "git is asked on demand only"
+    );
+
+    let answer = get(&host.socket, "/v1/queue?forecast=true").await;
+    let view = Envelope::<QueueView>::read(&answer.body).unwrap();
+    let of = |base: &str| {
+        let line = view.lines.iter().find(|l| l.base == base).unwrap();
+        line.forecast.clone().unwrap()
+    };
+    let told: String = of("main")
+        .heads
+        .iter()
+        .map(|h| {
+            let with: Vec<&str> = h.conflicts.iter().map(|c| c.with_title.as_str()).collect();
+            format!(
+                "{:?} {} | {:?} | {:?} | {with:?}\n",
+                h.place, h.title, h.blocker, h.action
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(told);
+    let preview = &of("main").heads[1].conflicts[0].preview;
+    assert_eq!(preview, "<<<<<<<\nours\n", "cleaned, its lines kept");
+    let broken = of("broken");
+    assert_eq!(broken.error.as_deref(), Some("git said no"));
+    assert_eq!(broken.heads.len(), 1, "what waits is told all the same");
     host.end().await;
 }

@@ -48,6 +48,24 @@ impl Queue<'_> {
         Ok(self.refs(&self.site()?)?.tip)
     }
 
+    /// What a trial would be made on now, as far as reading tells: the integration ref, or base where
+    /// that is ahead of it or nothing has landed yet.
+    ///
+    /// # Errors
+    /// [`QueueError::NoBase`], or if git cannot be run.
+    pub fn onto(&self) -> Result<Position, QueueError> {
+        let site = self.site()?;
+        let Refs { base, tip } = self.refs(&site)?;
+        let base = base.ok_or_else(|| QueueError::NoBase {
+            base: self.base.to_owned(),
+        })?;
+        Ok(match tip {
+            Some(tip) if site.is_ancestor(&tip.commit, &base.commit)? => base,
+            Some(tip) => tip,
+            None => base,
+        })
+    }
+
     /// Makes the integration ref if there is none, and lets it take over what the user committed on
     /// base if nothing else has landed since. Repeating it is harmless.
     ///

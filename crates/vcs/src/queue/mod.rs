@@ -24,7 +24,7 @@ pub use error::QueueError;
 pub use follow::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
 pub use integration::{BaseStand, Position};
 pub use land::LandEnd;
-pub use predict::{HeadVerdict, Matrix, PairConflict, Predictor};
+pub use predict::{HeadVerdict, Matrix, PairConflict, Predictor, Work, WorkPlace};
 pub use slot::{Slot, SlotError, SlotPlan};
 pub(crate) use trial::report as conflict_report;
 pub use trial::{CandidateCommit, EntryEnd, Trial, TrialEntry, TrialRequest};

@@ -3,6 +3,7 @@
 
 mod check;
 mod follow;
+mod forecast;
 mod slot_job;
 mod trial;
 mod undo;
@@ -25,6 +26,7 @@ use super::{AGAIN_MS, Desk, STACK_BYTES, lock, message};
 use crate::event::Event;
 use crate::machine::LineDispatch;
 
+pub use forecast::Forecaster;
 pub use undo::undo_commit;
 pub use watch::BaseWatch;
 

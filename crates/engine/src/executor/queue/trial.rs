@@ -2,7 +2,7 @@
 
 use longhaul_core::ids::TaskId;
 use longhaul_core::queue::{
-    Candidate, ConflictReport, Entry, EntryId, Origin, QueueCause, QueueNews, TrialEnd, TrialReport,
+    Candidate, ConflictReport, Entry, EntryId, QueueCause, QueueNews, TrialEnd, TrialReport,
 };
 use longhaul_vcs::{EntryEnd, Oid, Repo, TrialEntry, TrialRequest};
 
@@ -30,14 +30,10 @@ pub(super) fn trial(desk: &Desk, d: &LineDispatch, batch: &[EntryId]) -> Result<
         match entry.commit.parse() {
             Ok(commit) => {
                 let unlanded = unlanded(desk, entry)?;
-                let trailer = match &entry.origin {
-                    Origin::Task { task, .. } => Some(task.to_string()),
-                    Origin::Branch { .. } | Origin::Undo { .. } => None,
-                };
                 let request = TrialEntry {
                     commit,
                     style: entry.style,
-                    task: trailer,
+                    task: entry.task().map(|task| task.to_string()),
                     unlanded: unlanded.iter().map(|(c, _)| c.clone()).collect(),
                 };
                 tried.push((Candidacy { entry, unlanded }, request));
@@ -135,14 +131,14 @@ fn message(all: &[Candidacy<'_>], positions: &[usize], base: &str) -> String {
 
 /// The commits of an entry's dependencies that have not landed (L21).
 fn unlanded(desk: &Desk, entry: &Entry) -> Result<Vec<(Oid, String)>, Fault> {
-    let Origin::Task { task, .. } = &entry.origin else {
+    let Some(task) = entry.task() else {
         return Ok(Vec::new());
     };
     let read = |id: TaskId| {
         desk.read(|r| r.task(id))
             .map_err(|error| Fault::unsettled(&format!("a task cannot be read: {error}")))
     };
-    let Some(own) = read(*task)? else {
+    let Some(own) = read(task)? else {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();

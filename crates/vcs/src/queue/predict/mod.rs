@@ -7,8 +7,10 @@
 
 mod quarantine;
 mod touch;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use longhaul_core::queue::ConflictPath;
@@ -21,6 +23,8 @@ use crate::oid::Oid;
 use super::{Position, Queue, QueueError, reproduce};
 use quarantine::Quarantine;
 use touch::Touched;
+
+pub use work::{Work, WorkPlace};
 
 /// Known results are dropped, oldest base first, when there are more pairs than this.
 const PAIRS_KEPT: usize = 100_000;
@@ -81,6 +85,8 @@ pub struct Matrix {
     pub heads: Vec<HeadVerdict>,
     /// Pairs that conflict, by position, the smaller first.
     pub pairs: BTreeMap<(usize, usize), Arc<PairConflict>>,
+    /// The tree that each branch makes of base, if it merges: the name of its side in a preview.
+    pub trees: Vec<Option<Oid>>,
     /// How many pairs had to be merged for this report.
     pub merged_pairs: usize,
 }
@@ -90,8 +96,14 @@ impl Queue<'_> {
     #[must_use]
     pub fn predictor(&self) -> Predictor {
         let key = fsx::digest(self.base.as_bytes());
+        self.predictor_in(self.repo.state().join("predict").join(&key[..16]))
+    }
+
+    /// The same, which keeps what it merges in this folder. What was in it before is removed; it may
+    /// not be used by two predictors at the same time.
+    #[must_use]
+    pub fn predictor_in(&self, folder: PathBuf) -> Predictor {
         let git = self.repo.git();
-        let folder = self.repo.state().join("predict").join(&key[..16]);
         Predictor {
             commits_only: git.version() < (2, 45),
             quarantine: Quarantine::new(git, folder, self.repo.common_dir()),
@@ -158,7 +170,22 @@ impl Predictor {
     /// # Errors
     /// If git cannot be run.
     pub fn preview(&self, pair: &PairConflict, limit: usize) -> Result<String, QueueError> {
-        let blobs = self.quarantine.blobs(&pair.merged)?;
+        self.hunks(&pair.merged, limit)
+    }
+
+    /// The same of a branch of the last report that conflicts with base; empty for any other.
+    ///
+    /// # Errors
+    /// If git cannot be run.
+    pub fn preview_onto_base(&self, head: &Oid, limit: usize) -> Result<String, QueueError> {
+        match self.heads.get(head) {
+            Some(Known::Conflict { merged }) => self.hunks(merged, limit),
+            Some(Known::Clean { .. } | Known::Unknown) | None => Ok(String::new()),
+        }
+    }
+
+    fn hunks(&self, merged: &Merged, limit: usize) -> Result<String, QueueError> {
+        let blobs = self.quarantine.blobs(merged)?;
         let mut text = String::new();
         for (path, content) in blobs {
             let hunk = conflicted_part(&String::from_utf8_lossy(&content));
@@ -304,6 +331,7 @@ impl Predictor {
                 }
             }
         }
+        matrix.trees = trees.into_iter().map(|tree| tree.cloned()).collect();
         matrix
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use longhaul_core::queue::ConflictKind;
-use longhaul_vcs::{Git, GitSettings, HeadVerdict, Matrix, Oid, Position, Repo};
+use longhaul_vcs::{Git, GitSettings, HeadVerdict, Matrix, Oid, Position, Repo, Work, WorkPlace};
 
 use super::random::{Profile, fill};
 use super::{Bench, entry};
@@ -102,6 +102,14 @@ fn l10_the_matrix_tells_files_kinds_and_hunks_in_three_runs() {
     ] {
         assert!(preview.contains(part), "{part} in {preview}");
     }
+    for side in [&matrix.trees[0], &matrix.trees[1]] {
+        let side = side.as_ref().unwrap();
+        assert!(
+            preview.contains(&format!(" {side}\n")),
+            "{side} in {preview}"
+        );
+    }
+    assert_eq!(matrix.trees[4], None, "it conflicts with base");
     runs(&log);
     // Nothing changed: nothing is run. One more branch: only its own row.
     assert_eq!(predictor.matrix(&base, &heads).unwrap().pairs, matrix.pairs);
@@ -135,6 +143,74 @@ fn l10_the_matrix_tells_files_kinds_and_hunks_in_three_runs() {
         &["rev-list", "--objects", "refs/x/d", "--not", "main"],
     );
     assert_eq!(objects(&bench.world) - before, made.lines().count());
+}
+
+#[test]
+fn l10_work_of_live_sessions_is_the_snapshot_until_something_is_committed() {
+    let bench = Bench::new();
+    let queue = bench.repo.queue("main");
+    assert_eq!(queue.onto().unwrap(), position(&bench, "main"), "unused");
+    let landed = bench.branch("main", &[("README", "landed\n")]);
+    bench.land(&[entry(&landed)]);
+    let tip = position(&bench, "refs/longhaul/integration/main");
+    assert_eq!(queue.onto().unwrap(), tip, "base has not followed");
+    let git = |args: &[&str]| bench.world.git(&bench.world.repo_path(), args);
+    let ahead = bench.branch(tip.commit.as_str(), &[("README", "by the user\n")]);
+    git(&["update-ref", "refs/heads/main", ahead.as_str()]);
+    assert_eq!(
+        queue.onto().unwrap(),
+        position(&bench, "main"),
+        "taken over"
+    );
+
+    let work = bench.world.worktree(&bench.repo, "live");
+    let branch = bench.world.git(&work.path, &["branch", "--show-current"]);
+    write(&work.path, "n", "not committed\n");
+    let request = snapshot_request(1);
+    let place = |branch: &str| WorkPlace {
+        branch: branch.to_owned(),
+        snapshot: Some(request.reference.clone()),
+    };
+    let places = [place(&branch), place("gone")];
+    let tip = bench.at(&branch);
+    let look = || queue.work(&places).unwrap();
+    let found = |commit: &Oid, uncommitted| {
+        let commit = commit.clone();
+        vec![
+            Some(Work {
+                commit,
+                uncommitted,
+            }),
+            None,
+        ]
+    };
+    assert_eq!(look(), found(&tip, false), "no snapshot yet");
+    let snapshot = bench.repo.snapshot(&work, &request).unwrap().commit;
+    assert_eq!(look(), found(&snapshot, true));
+    let committed = bench.world.commit(&work.path, "Commit it");
+    assert_eq!(look(), found(&committed, false), "the snapshot is older");
+}
+
+#[test]
+fn l10_a_conflict_with_base_has_a_preview() {
+    let bench = Bench::new();
+    let ours = bench.branch("main", &[("README", "ours\n")]);
+    let clean = bench.branch("main", &[("n", "n\n")]);
+    let theirs = bench.branch("main", &[("README", "theirs\n")]);
+    bench.land(&[entry(&theirs)]);
+    let queue = bench.repo.queue("main");
+    let folder = bench.world.root.join("elsewhere");
+    let mut predictor = queue.predictor_in(folder.clone());
+    let onto = queue.onto().unwrap();
+    predictor
+        .matrix(&onto, &[ours.clone(), clean.clone()])
+        .unwrap();
+    assert!(folder.join("objects").exists());
+    let preview = predictor.preview_onto_base(&ours, 4096).unwrap();
+    for part in ["README:\n<<<<<<< ", "ours\n", "theirs\n"] {
+        assert!(preview.contains(part), "{part} in {preview}");
+    }
+    assert_eq!(predictor.preview_onto_base(&clean, 4096).unwrap(), "");
 }
 
 #[test]

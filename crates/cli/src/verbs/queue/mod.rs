@@ -1,17 +1,14 @@
 //! `longhaul queue`.
 
-use longhaul_api::{
-    Acknowledged, ExitCode, LineView, QueueBranch, QueueEntryView, QueueExplanation, QueueRequest,
-    QueueVerb, QueueView,
-};
+mod page;
+
+use longhaul_api::{Acknowledged, ExitCode, QueueBranch, QueueRequest, QueueVerb};
 use longhaul_core::spec::Priority;
-use longhaul_core::time::UnixMs;
 
 use crate::app::answer;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::text::clean;
-use crate::output::{clock, palette};
 use crate::submit::repo;
 
 /// The merge queue: what waits to land, and why
@@ -36,8 +33,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Every line: what waits, why, and what landed last
-    Status,
+    /// Every line: what waits, why, who would conflict with whom, and what landed last
+    Status {
+        /// Do not ask git who would conflict
+        #[arg(long)]
+        brief: bool,
+    },
     /// Put a task's finished work, or a branch, in
     Add {
         /// The task; with --branch a branch of this repository
@@ -157,8 +158,8 @@ impl From<Least> for Priority {
 
 /// Shows the queue or passes a word on.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let request = match args.verb.as_ref().unwrap_or(&Verb::Status) {
-        Verb::Status => return status(context),
+    let request = match args.verb.as_ref().unwrap_or(&Verb::Status { brief: false }) {
+        Verb::Status { brief } => return status(context, *brief),
         Verb::Explain { entry } => return explain(context, entry),
         Verb::Add {
             what,
@@ -266,135 +267,24 @@ fn add_branch(
     })
 }
 
-fn status(context: &Context) -> Outcome {
-    let view = context.reads()?.queue()?;
+fn status(context: &Context, brief: bool) -> Outcome {
+    let reads = context.reads()?;
+    let view = if brief {
+        reads.queue()?
+    } else {
+        reads.queue_forecast()?
+    };
     answer(context, view, |view| {
-        context.printer.out(&page(context, view))
+        context.printer.out(&page::status(context, view))
     })?;
     Ok(ExitCode::Done)
-}
-
-fn page(context: &Context, view: &QueueView) -> String {
-    let mut out = String::new();
-    for line in &view.lines {
-        if !out.is_empty() {
-            out.push('\n');
-        }
-        for text in line_lines(context, line) {
-            out.push_str(&text);
-            out.push('\n');
-        }
-    }
-    if view.lines.is_empty() {
-        out.push_str("nothing was ever in the merge queue; tasks with `land = true` go there\n");
-    }
-    out
-}
-
-fn line_lines(context: &Context, line: &LineView) -> Vec<String> {
-    let (p, now) = (&context.printer, clock::now());
-    let mut out = vec![format!(
-        "{} of {}  {}",
-        p.paint(palette::STRONG, &clean(&line.base)),
-        clean(&line.repo),
-        clean(&line.line)
-    )];
-    if let Some(why) = &line.blocked {
-        out.push(format!("  {} {}", p.paint(palette::BAD, "✕"), clean(why)));
-    }
-    if let Some(least) = line.frozen_below {
-        let least = format!("{least:?}").to_lowercase();
-        out.push(format!("  frozen: only {least} and above is tried"));
-    }
-    if let Some(why) = &line.behind {
-        out.push(format!(
-            "  {} the base branch waits for you: {}",
-            p.paint(palette::WARN, "◐"),
-            clean(why)
-        ));
-    }
-    for entry in &line.entries {
-        out.extend(entry_lines(context, entry));
-    }
-    for landed in &line.landed {
-        let title = if landed.title.is_empty() {
-            "your own commits"
-        } else {
-            &landed.title
-        };
-        let unverified = if landed.verified { "" } else { ", unverified" };
-        let (sign, since) = match &landed.undone_by {
-            None => ("✓", ""),
-            Some(_) => ("↶", ", taken back since"),
-        };
-        out.push(p.paint(
-            palette::FAINT,
-            &format!(
-                "  {sign} {} landed as {}{unverified}, {}{since}",
-                clean(title),
-                landed.commit.get(..12).unwrap_or(&landed.commit),
-                clock::moment(UnixMs(landed.at_ms), now)
-            ),
-        ));
-    }
-    out
-}
-
-fn entry_lines(context: &Context, entry: &QueueEntryView) -> Vec<String> {
-    let p = &context.printer;
-    let (sign, style) = if entry.ready {
-        ("●", palette::GOOD)
-    } else {
-        ("◐", palette::WARN)
-    };
-    let mut out = vec![format!(
-        "  {} {}. {}  {}  {}",
-        p.paint(style, sign),
-        entry.place,
-        p.paint(palette::STRONG, &clean(&entry.title)),
-        p.paint(palette::FAINT, &entry.short_id),
-        clean(&entry.line)
-    )];
-    for conflict in &entry.conflicts {
-        out.push(format!(
-            "       {} ({})",
-            clean(&conflict.path),
-            clean(&conflict.kind)
-        ));
-    }
-    if let Some(remedy) = &entry.remedy {
-        out.push(p.paint(palette::FAINT, &format!("       {}", clean(remedy))));
-    }
-    out
 }
 
 fn explain(context: &Context, entry: &str) -> Outcome {
     let reads = context.reads()?;
     let found = reads.queue_entry(&reads.named(entry)?)?;
     answer(context, found, |found| {
-        context.printer.out(&explanation(context, found))
+        context.printer.out(&page::explanation(context, found))
     })?;
     Ok(ExitCode::Done)
-}
-
-fn explanation(context: &Context, found: &QueueExplanation) -> String {
-    let now = clock::now();
-    let mut out = format!("{} of {}\n", clean(&found.base), clean(&found.repo));
-    match &found.entry {
-        Some(entry) => {
-            for line in entry_lines(context, entry) {
-                out.push_str(&line);
-                out.push('\n');
-            }
-        }
-        None => out.push_str("  it does not wait in the merge queue\n"),
-    }
-    for event in &found.history {
-        out.push_str(&format!(
-            "  {}  {}\n",
-            clock::moment(UnixMs(event.at_ms), now),
-            clean(&event.line)
-        ));
-    }
-    out
 }
