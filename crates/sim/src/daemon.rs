@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use longhaul_core::effect::Effect;
 use longhaul_core::fact::News;
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::{LineId, QueueEffect, QueueFact};
 use longhaul_core::usage::Usage;
 use longhaul_engine::event::Event;
 use longhaul_engine::handle::{Command, LiveSession, Request};
@@ -14,6 +15,7 @@ use longhaul_engine::machine::{About, Machine, Step};
 use uuid::Uuid;
 
 use crate::executor::{Place, Thread};
+use crate::queue::{LinePlace, LineThread};
 use crate::sim::{Item, Mutant, Sim};
 use crate::store::FaultStore;
 
@@ -28,6 +30,8 @@ pub(crate) enum Note {
     News(TaskId, Fence, Box<News>),
     Used(TaskId, Fence, Usage),
     Again(Effect, u64, &'static str),
+    Line(LineId, Box<QueueFact>),
+    LineAgain(QueueEffect, u64, &'static str),
     Floors(Option<String>),
     /// A person's command, with the number of the question.
     Ask(u64),
@@ -40,6 +44,10 @@ pub(crate) struct Daemon {
     inbox: VecDeque<Note>,
     pub(crate) at_work: BTreeSet<Place>,
     pub(crate) threads: BTreeMap<u64, Thread>,
+    pub(crate) lines_at_work: BTreeSet<LinePlace>,
+    pub(crate) line_threads: BTreeMap<u64, LineThread>,
+    /// Where it saw the base branches.
+    pub(crate) bases_seen: BTreeMap<LineId, u32>,
     step_set: bool,
     timer: u64,
     /// Stopped by a signal until then: a zombie beside its successor.
@@ -93,11 +101,15 @@ impl Sim {
         self.note(|| format!("daemon {epoch} starts"));
         self.oracle.used.clear();
         let effects = machine.recover();
+        let lines = machine.recover_lines();
         let daemon = Daemon {
             machine,
             inbox: VecDeque::new(),
             at_work: BTreeSet::new(),
             threads: BTreeMap::new(),
+            lines_at_work: BTreeSet::new(),
+            line_threads: BTreeMap::new(),
+            bases_seen: BTreeMap::new(),
             step_set: false,
             timer: 0,
             paused_until: 0,
@@ -110,6 +122,10 @@ impl Sim {
         for dispatch in effects {
             self.ensure(epoch, dispatch);
         }
+        for dispatch in lines {
+            self.ensure_line(epoch, dispatch);
+        }
+        self.watch_bases();
         self.set_step(epoch, 0);
         if self.lacking.is_some() {
             let lacking = self.lacking.clone();
@@ -119,7 +135,8 @@ impl Sim {
     }
 
     pub(crate) fn kill_daemon(&mut self, epoch: u64, why: &str) {
-        if self.daemons.remove(&epoch).is_some() {
+        if let Some(dead) = self.daemons.remove(&epoch) {
+            self.leave_orphans(dead.line_threads.into_values().collect());
             self.note(|| format!("daemon {epoch} dies: {why}"));
             self.people_forget(epoch);
             self.take_switches();
@@ -261,6 +278,21 @@ impl Sim {
                 after_ms,
                 why: why.to_owned(),
             },
+            Note::Line(line, fact) => {
+                let mut fact = *fact;
+                if let QueueFact::Round { round, .. } = &mut fact
+                    && self.is(Mutant::OldRound)
+                    && let Ok(Some(line)) = self.reader.line(&line)
+                {
+                    *round = line.round;
+                }
+                Event::Line { line, fact }
+            }
+            Note::LineAgain(effect, after_ms, why) => Event::LineAgain {
+                effect,
+                after_ms,
+                why: why.to_owned(),
+            },
             Note::Floors(lacking) => {
                 if let Some(daemon) = self.daemons.get_mut(&epoch) {
                     daemon.lacking.clone_from(&lacking);
@@ -295,7 +327,9 @@ impl Sim {
         self.check_rows(wall, Some(epoch));
         if !trouble && !self.shadowed(epoch) {
             self.check_effects(&step.effects);
+            self.check_line_effects(&step.lines);
         }
+        let lines = step.lines;
         let mut effects = step.effects;
         if trouble && self.is(Mutant::ActFirst) {
             effects.extend(self.guess_effects(epoch));
@@ -306,6 +340,12 @@ impl Sim {
                 return;
             }
             self.ensure(epoch, dispatch);
+        }
+        for dispatch in lines {
+            if matches!(death, Some(Death::Handing(_))) && self.rng.permille(500) {
+                break;
+            }
+            self.ensure_line(epoch, dispatch);
         }
         if matches!(death, Some(Death::BeforeAnswers | Death::Handing(_))) {
             self.kill_daemon(epoch, "before its answers");

@@ -206,7 +206,7 @@ impl Sim {
     }
 
     pub(crate) fn send(&mut self, epoch: u64, note: Note) {
-        let often = if self.is(Mutant::OldFence) {
+        let often = if self.is(Mutant::OldFence) || self.is(Mutant::OldRound) {
             700
         } else {
             self.scenario.malice.repeats
@@ -215,7 +215,7 @@ impl Sim {
         if repeated
             && !matches!(
                 note,
-                Note::Again(..) | Note::Ask(_) | Note::Stop | Note::Floors(_)
+                Note::Again(..) | Note::LineAgain(..) | Note::Ask(_) | Note::Stop | Note::Floors(_)
             )
         {
             let late = if self.rng.permille(500) {

@@ -13,6 +13,7 @@ mod jobs;
 mod nemesis;
 mod oracle;
 mod people;
+mod queue;
 mod report;
 mod rng;
 mod scenario;

@@ -32,6 +32,10 @@ fn main() -> ExitCode {
                 options.calm = true;
                 Some(())
             }
+            "--without-queue" => {
+                options.without_queue = true;
+                Some(())
+            }
             "--seeds" => args.next().and_then(|v| range(&v)).map(|r| seeds = Some(r)),
             "--mutant" => args
                 .next()

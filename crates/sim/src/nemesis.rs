@@ -2,7 +2,7 @@
 
 use longhaul_core::effect::outstanding;
 use longhaul_core::ids::TaskId;
-use longhaul_engine::machine::Dispatch;
+use longhaul_engine::machine::{Dispatch, LineDispatch};
 
 use crate::daemon::{Death, Note};
 use crate::disk::{JobId, Stage};
@@ -42,7 +42,10 @@ impl Sim {
                 }
             }
             10 => self.make_a_zombie(),
-            11..=12 => self.kill_a_shim(),
+            11..=12 => {
+                self.kill_a_shim();
+                self.kill_a_slot();
+            }
             13..=14 => self.kill_a_program(),
             15 => self.reboot(),
             16..=17 => {
@@ -102,6 +105,13 @@ impl Sim {
         {
             self.ensure(epoch, dispatch);
         }
+        // Of lines, too: with what is stored, as after a start.
+        let lines = self.reader.lines().unwrap_or_default();
+        for line in lines {
+            if let Some(effect) = longhaul_core::queue::outstanding(&line) {
+                self.ensure_line(epoch, LineDispatch { effect, line });
+            }
+        }
     }
 
     /// The stored tasks that are not final.
@@ -120,6 +130,7 @@ impl Sim {
             daemon.paused_until = until;
             daemon.shadowed = true;
             daemon.threads.clear();
+            daemon.line_threads.clear();
         }
         self.note(|| format!("daemon {epoch} is paused"));
         self.at(10, Item::Start);
@@ -165,6 +176,7 @@ impl Sim {
         self.note(|| "reboot".to_owned());
         let epochs: Vec<u64> = self.daemons.keys().copied().collect();
         self.disk.reboot();
+        self.reboot_slots();
         self.booted_at = self.t;
         for epoch in epochs {
             self.kill_daemon(epoch, "reboot");

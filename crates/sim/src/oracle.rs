@@ -69,7 +69,20 @@ pub(crate) fn whole_ledger(reader: &dyn Reader) -> (String, u64) {
         )
         .unwrap_or_default();
     }
-    (text, rows.len() as u64)
+    let mut count = rows.len() as u64;
+    for line in reader.lines().unwrap_or_default() {
+        for row in reader.queue_tail(&line.id, usize::MAX).unwrap_or_default() {
+            count += 1;
+            let (r, cause) = (&row.row, row.row.cause.as_str());
+            writeln!(
+                text,
+                "{} {} v{} {cause} {:?} {} {}",
+                row.line, row.n, r.version, r.entry, r.at.0, r.data
+            )
+            .unwrap_or_default();
+        }
+    }
+    (text, count)
 }
 
 /// How each task ended, as far as that must not depend on crashes of the daemon.
@@ -156,6 +169,7 @@ impl Sim {
         }
         self.check_launches(&rows.iter().map(|r| r.entry.task).collect(), wall, &windows);
         self.oracle.windows = windows;
+        self.check_lines();
     }
 
     fn check_row(&mut self, e: &LedgerEntry) {
@@ -409,7 +423,7 @@ impl Sim {
                 What::Undrain => wanted.drain = false,
                 What::Estop => wanted.estop = true,
                 What::Thaw => wanted.estop = false,
-                What::Submit { .. } | What::Order(..) | What::Status => {}
+                What::Submit { .. } | What::Order(..) | What::Queue(_) | What::Status => {}
             }
         }
         if stored != wanted && !doubtful && !self.shadow_anywhere() {
@@ -429,7 +443,8 @@ impl Sim {
             return;
         };
         let mut wrong: Option<(&'static str, String)> = None;
-        if !trouble && !daemon.shadowed && !self.shadow_anywhere() {
+        let sees = !trouble && !daemon.shadowed && !self.shadow_anywhere();
+        if sees {
             let mut seen: Vec<TaskId> = Vec::new();
             for task in daemon.machine.tasks() {
                 seen.push(task.id);
@@ -501,6 +516,9 @@ impl Sim {
         }
         if let Some((rule, detail)) = wrong.or_else(|| self.wrong_process()) {
             self.violate(rule, detail);
+        }
+        if sees {
+            self.check_queue(epoch);
         }
     }
 
@@ -602,6 +620,7 @@ impl Sim {
                 State::Ready { .. } => {
                     full && task.carry.workspace.is_none() && task.terms.exclusive_folder.is_none()
                 }
+                State::Landing { .. } => self.waits_to_land(task.id),
                 _ => false,
             };
             if !rests {
@@ -626,6 +645,7 @@ impl Sim {
                 );
             }
         }
+        self.check_queue_end();
         let alive = self.disk.living().next().map(|(id, _)| *id);
         if let Some(id) = alive {
             self.violate("I2", format!("{id:?} lives on"));

@@ -9,6 +9,7 @@ use longhaul_core::usage::MicroUsd;
 use longhaul_engine::handle::{Command, OrderResult, RefusalClass, Reply, Submit};
 
 use crate::daemon::{Death, Note};
+use crate::queue::QueueWord;
 use crate::scenario::File;
 use crate::sim::{Item, Sim};
 
@@ -21,6 +22,7 @@ pub(crate) enum What {
     Undrain,
     Estop,
     Thaw,
+    Queue(Box<QueueWord>),
     Status,
 }
 
@@ -61,6 +63,7 @@ impl People {
             What::Undrain => Command::Undrain,
             What::Estop => Command::Estop,
             What::Thaw => Command::Thaw,
+            What::Queue(word) => word.command(),
             What::Status => Command::Status,
         })
     }
@@ -68,7 +71,7 @@ impl People {
 
 impl Sim {
     /// Asks the daemon that is there; false if there is none.
-    fn ask(&mut self, what: What) -> bool {
+    pub(crate) fn ask(&mut self, what: What) -> bool {
         let Some(epoch) = self.current() else {
             return false;
         };
@@ -260,6 +263,7 @@ impl Sim {
                     doubtful |= message.contains("cannot say");
                     self.ask_again(what);
                 }
+                (What::Queue(word), Reply::Ok(_)) => self.queue_answered(&word),
                 (what, Reply::Ok(_)) => said.push(what),
                 _ => {}
             }
@@ -315,6 +319,7 @@ impl Sim {
             return;
         }
         let mut said = self.ask(What::Undrain) && self.ask(What::Thaw);
+        said &= self.let_the_queue_go();
         let tasks: Vec<TaskId> = self.people.accepted.iter().copied().collect();
         for task in tasks {
             said &= self.ask(What::Order(task, Order::Resume));

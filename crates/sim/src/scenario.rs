@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 use longhaul_core::ids::TaskId;
 use longhaul_core::policy::Policy;
+use longhaul_core::queue::MergeStyle;
 use longhaul_core::schedule::Capacity;
 use longhaul_core::spec::{
     CheckKind, CheckSpec, CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox,
@@ -36,6 +37,23 @@ pub(crate) struct Malice {
     pub(crate) benign: bool,
 }
 
+/// How tasks land, and what the merge queue meets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Landing {
+    /// Tasks that land, of a thousand.
+    pub(crate) lands: u64,
+    /// Pairs of changes that clash, of a thousand.
+    pub(crate) strife: u64,
+    /// Changes that fail a check, of a thousand; pairs of them fail it four times less often.
+    pub(crate) red: u64,
+    /// Runs of a check that fail for nothing, of a thousand.
+    pub(crate) flaky: u64,
+    /// `advance_checkout`.
+    pub(crate) advance: bool,
+    /// How often, on average, somebody uses the queue or commits beside it; 0 = never.
+    pub(crate) deed_every_ms: u64,
+}
+
 /// Everything that follows from a seed before anything happens.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -43,6 +61,7 @@ pub(crate) struct Scenario {
     /// Files in the order in which they are handed in, with the time of it.
     pub(crate) files: Vec<(u64, File)>,
     pub(crate) malice: Malice,
+    pub(crate) landing: Landing,
 }
 
 /// A task file.
@@ -67,10 +86,10 @@ pub(crate) fn number_of(id: TaskId) -> u64 {
 }
 
 impl Scenario {
-    pub(crate) fn of(seed: u64) -> Self {
+    pub(crate) fn of(seed: u64, without_queue: bool) -> Self {
         let mut rng = Rng::keyed(&[seed, 1]);
         let benign = rng.permille(200);
-        let limits = limits(&mut rng, benign);
+        let mut limits = limits(&mut rng, benign);
         let mut files = Vec::new();
         let mut made: Vec<TaskId> = Vec::new();
         let mut at = 0;
@@ -106,11 +125,61 @@ impl Scenario {
             repeats: rng.within(0, 200),
             benign,
         };
+        // Drawn apart: with the queue or without, all else of a seed is the same.
+        let mut rng = Rng::keyed(&[seed, 3]);
+        let landing = if without_queue || rng.permille(300) {
+            Landing::default()
+        } else {
+            landing(&mut rng, benign)
+        };
+        if rng.permille(250) {
+            limits.merge_style = rng
+                .pick(&[MergeStyle::Squash, MergeStyle::Rebase])
+                .unwrap_or_default();
+        }
+        for (_, spec) in files.iter_mut().flat_map(|(_, f)| &mut f.tasks) {
+            if spec.workspace == WorkspaceKind::Worktree && rng.permille(landing.lands) {
+                spec.land = Land::Yes;
+                spec.land_unverified = benign || rng.permille(200);
+                if rng.permille(300) {
+                    spec.land_checks = vec![land_check("make")];
+                }
+            }
+        }
         Self {
             limits,
             files,
             malice,
+            landing,
         }
+    }
+}
+
+/// Where the world is benign, the order of landings must not matter: nothing clashes or fails.
+fn landing(rng: &mut Rng, benign: bool) -> Landing {
+    let bad = |rng: &mut Rng, most: u64| if benign { 0 } else { rng.within(0, most) };
+    Landing {
+        lands: rng.within(300, 1_000),
+        strife: bad(rng, 500),
+        red: bad(rng, 120),
+        flaky: bad(rng, 120),
+        advance: rng.permille(500),
+        deed_every_ms: if benign || rng.permille(200) {
+            0
+        } else {
+            rng.within(10_000, 150_000)
+        },
+    }
+}
+
+fn land_check(command: &str) -> CheckSpec {
+    CheckSpec {
+        name: "merged".to_owned(),
+        kind: CheckKind::Run {
+            command: command.to_owned(),
+        },
+        timeout: SpanMs::from_secs(120),
+        retry_flaky: 0,
     }
 }
 

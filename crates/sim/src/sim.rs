@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use longhaul_core::ids::TaskId;
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_engine::handle::Reply;
+use longhaul_engine::machine::LineDispatch;
 use longhaul_store::{MemoryStore, Reader, Store};
 
 use crate::daemon::{Daemon, Note};
 use crate::disk::{Disk, JobId};
 use crate::oracle::Oracle;
 use crate::people::People;
+use crate::queue::{Depot, QueueOracle, SlotCourse, SlotId, SlotJob};
 use crate::report::{Outcome, Violation};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -50,11 +52,31 @@ pub enum Mutant {
     HastyHalt,
     /// A drain or estop is acknowledged and not kept.
     ForgottenSwitch,
+    /// A check of a merged tree that was lost or stopped counts as passed.
+    OpenLandCheck,
+    /// A landing moves the integration ref wherever it stands.
+    LandBlindly,
+    /// A landing that is asked for again is done again.
+    LandTwice,
+    /// Of a candidate only the first entry is landed.
+    LandHalf,
+    /// Checks of a round that was given up are said to have ended, and go on.
+    HastyClear,
+    /// A thread that works for a line breaks and says nothing.
+    SilentLine,
+    /// News of an older round is passed on as news of the current one.
+    OldRound,
+    /// An entry that comes back begins at the end of the queue.
+    YoungEntry,
+    /// The store keeps a task's landing and loses its entry.
+    LostEntry,
+    /// What stands in an entry's way is not said.
+    Unexplained,
 }
 
 impl Mutant {
     /// All of them, with the words of the command line.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 21] = [
         (Self::NoCompareAndSet, "no-compare-and-set"),
         (Self::LostCommit, "lost-commit"),
         (Self::TornCommit, "torn-commit"),
@@ -66,6 +88,16 @@ impl Mutant {
         (Self::SilentThread, "silent-thread"),
         (Self::HastyHalt, "hasty-halt"),
         (Self::ForgottenSwitch, "forgotten-switch"),
+        (Self::OpenLandCheck, "open-land-check"),
+        (Self::LandBlindly, "land-blindly"),
+        (Self::LandTwice, "land-twice"),
+        (Self::LandHalf, "land-half"),
+        (Self::HastyClear, "hasty-clear"),
+        (Self::SilentLine, "silent-line"),
+        (Self::OldRound, "old-round"),
+        (Self::YoungEntry, "young-entry"),
+        (Self::LostEntry, "lost-entry"),
+        (Self::Unexplained, "unexplained"),
     ];
 }
 
@@ -78,6 +110,8 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Without any fault: the twin that runs with benign faults are compared with.
     pub calm: bool,
+    /// No task lands, and nobody uses the merge queue.
+    pub without_queue: bool,
 }
 
 /// Something that happens at a time.
@@ -91,8 +125,18 @@ pub(crate) enum Item {
     Timer(u64, u64),
     /// A thread of its executor goes on.
     Thread(u64, u64),
+    /// A thread that works for a line goes on.
+    LineThread(u64, u64),
     /// A job's program goes on.
     Job(JobId, u64, Course),
+    /// A check's program in a slot of the queue ends.
+    Slot(SlotId, u64, SlotCourse),
+    /// A child of git does its work although its daemon is gone.
+    Orphan(Box<LineDispatch>),
+    /// Somebody uses the queue, or commits beside it.
+    Deed,
+    /// The base branches are looked at.
+    Watch,
     /// Somebody hands in a file.
     Submit(usize),
     /// Something is done to the world.
@@ -139,6 +183,11 @@ pub(crate) struct Sim {
     pub(crate) replies: Arc<Mutex<Vec<(u64, Reply)>>>,
     pub(crate) people: People,
     pub(crate) oracle: Oracle,
+    pub(crate) depots: BTreeMap<String, Depot>,
+    pub(crate) slots: BTreeMap<SlotId, SlotJob>,
+    pub(crate) queue_oracle: QueueOracle,
+    /// The base branches will be looked at.
+    pub(crate) watching: bool,
     pub(crate) lacking: Option<String>,
     pub(crate) calm: bool,
     pub(crate) steps: u64,
@@ -214,7 +263,7 @@ pub fn run_twice(seed: u64, options: Options) -> Result<Outcome, Box<Violation>>
             .find(|(a, b)| a != b);
         return differ("determinism", format!("two runs differ: {line:?}"));
     }
-    if Scenario::of(seed).malice.benign && options.mutant.is_none() {
+    if Scenario::of(seed, options.without_queue).malice.benign && options.mutant.is_none() {
         let twin = run(
             seed,
             Options {
@@ -245,10 +294,15 @@ impl Sim {
             mutant: options.mutant,
             ..Faults::default()
         };
+        let scenario = Scenario::of(seed, options.without_queue);
         Self {
             seed,
             options,
-            scenario: Scenario::of(seed),
+            depots: crate::queue::depots(seed, scenario.landing.strife),
+            slots: BTreeMap::new(),
+            queue_oracle: QueueOracle::default(),
+            watching: false,
+            scenario,
             rng: Rng::keyed(&[seed, 2]),
             t: 0,
             wall_offset: 0,
@@ -289,6 +343,9 @@ impl Sim {
             if malice.order_every_ms > 0 {
                 self.at(malice.order_every_ms, Item::Order);
             }
+            if self.scenario.landing.deed_every_ms > 0 {
+                self.at(self.scenario.landing.deed_every_ms, Item::Deed);
+            }
         }
         self.at(malice.for_ms, Item::Calm);
     }
@@ -300,6 +357,11 @@ impl Sim {
             Item::Timer(epoch, token) => self.timer(epoch, token),
             Item::Thread(epoch, thread) => self.thread(epoch, thread),
             Item::Job(id, run, course) => self.job_goes_on(id, run, course),
+            Item::LineThread(epoch, thread) => self.line_thread(epoch, thread),
+            Item::Slot(id, run, course) => self.slot_goes_on(&id, run, course),
+            Item::Orphan(dispatch) => self.orphan(&dispatch),
+            Item::Deed => self.use_the_queue(),
+            Item::Watch => self.look_at_bases(),
             Item::Submit(n) => self.hand_in(n),
             Item::Fault => self.do_harm(),
             Item::Order => self.say_something(),

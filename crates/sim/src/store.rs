@@ -46,6 +46,8 @@ pub(crate) struct Faults {
     pub(crate) died: bool,
     /// Commits that were stored.
     pub(crate) stored: u64,
+    /// Batches that touched a line of the merge queue.
+    pub(crate) line_writes: u64,
     pub(crate) mutant: Option<Mutant>,
 }
 
@@ -89,6 +91,9 @@ impl FaultStore {
     fn apply(&mut self, batch: &[Write]) -> Result<Vec<Result<Applied, Refusal>>, StoreError> {
         let mutant = self.faults().mutant;
         self.faults().stored += 1;
+        if batch.iter().any(|w| matches!(w, Write::Line(_))) {
+            self.faults().line_writes += 1;
+        }
         match mutant {
             Some(Mutant::LostCommit) if self.faults().stored.is_multiple_of(7) => {
                 // Says yes and keeps nothing: an acknowledgement before the disk has it.
@@ -111,6 +116,15 @@ impl FaultStore {
                         .unwrap_or(Ok(Applied::Stored)),
                 });
                 Ok(results)
+            }
+            Some(mutant @ (Mutant::YoungEntry | Mutant::LostEntry)) => {
+                let mut batch = batch.to_vec();
+                for write in &mut batch {
+                    if let Write::Line(step) = write {
+                        spoil(mutant, &mut step.line);
+                    }
+                }
+                self.inner.commit(&batch)
             }
             Some(Mutant::NoCompareAndSet) => {
                 let mut results = Vec::with_capacity(batch.len());
@@ -145,6 +159,21 @@ impl FaultStore {
             step.expect_fence = stored.task.fence;
         }
         self.inner.commit(&[Write::Step(Box::new(step))])
+    }
+}
+
+/// What a store does to a line that it keeps wrongly.
+fn spoil(mutant: Mutant, line: &mut Line) {
+    match mutant {
+        Mutant::LostEntry if line.entries.len() > 1 => {
+            line.entries.pop();
+        }
+        Mutant::YoungEntry => {
+            for entry in &mut line.entries {
+                entry.since = UnixMs(entry.since.0 + 60_000);
+            }
+        }
+        _ => {}
     }
 }
 

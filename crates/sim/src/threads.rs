@@ -99,6 +99,7 @@ impl Sim {
                 return self.keep(epoch, id, thread);
             }
         }
+        self.fork_workspace(&thread.dispatch.task, &spec);
         let task = &thread.dispatch.task;
         let known = task.carry.end_tree.is_some();
         let drifted = self.disk.drifted.remove(&job.task);
@@ -311,6 +312,9 @@ impl Sim {
         }
         self.disk.drifted.remove(&job.task);
         let mut sealed = agent::sealed(self.seed, &job);
+        if let Some(spec) = self.spec_of(thread) {
+            self.seal_for_landing(&thread.dispatch.task, &spec, &mut sealed);
+        }
         let task = &thread.dispatch.task;
         let finished = matches!(
             &task.state,

@@ -323,6 +323,14 @@ impl Line {
             .min()
     }
 
+    /// Whether a move of the base branch could help it.
+    #[must_use]
+    pub fn wants_base(&self) -> bool {
+        self.behind.is_some()
+            || self.block.is_some()
+            || self.entries.iter().any(|e| e.wait.is_some())
+    }
+
     /// The candidate that is checked or landed now.
     #[must_use]
     pub const fn candidate(&self) -> Option<&Candidate> {

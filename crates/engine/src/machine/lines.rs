@@ -291,7 +291,10 @@ impl<S: Store> Machine<S> {
                 continue;
             };
             let waits = line.effort.not_before.is_some_and(|at| at > now.wall);
-            let was = before.as_ref().and_then(outstanding);
+            // What had failed and waited is not being done by anybody: it is asked for again, whatever ended
+            // the wait.
+            let failed = |l: &&Line| l.effort.not_before.is_some();
+            let was = before.as_ref().filter(|l| !failed(l)).and_then(outstanding);
             step.lines.retain(|d| d.effect.line != *id);
             step.lines
                 .extend(dispatch(line).filter(|d| !waits && Some(&d.effect) != was.as_ref()));

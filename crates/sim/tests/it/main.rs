@@ -39,9 +39,18 @@ fn seeds_that_found_defects_hold() {
             "a session started inside a window that became known meanwhile",
         ),
     ] {
-        if let Err(violation) = run_twice(seed, Options::default()) {
+        let options = Options {
+            without_queue: true,
+            ..Options::default()
+        };
+        if let Err(violation) = run_twice(seed, options) {
             panic!("again: {what}\n{violation}");
         }
+    }
+    let queue =
+        "a word of a person that ended the wait after a failure left the line at it for ever";
+    if let Err(violation) = run_twice(946, Options::default()) {
+        panic!("again: {queue}\n{violation}");
     }
 }
 

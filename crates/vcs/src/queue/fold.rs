@@ -34,11 +34,12 @@ impl<'a> Fold<'a> {
     pub(super) fn run(mut self) -> Result<(Vec<EntryEnd>, Option<CandidateCommit>), GitError> {
         let entries = &self.maker.request.entries;
         let mut ends = Vec::with_capacity(entries.len());
-        let mut alone = None;
+        let (mut alone, mut full) = (None, false);
         for (at, entry) in entries.iter().enumerate() {
             // Order is kept: nothing passes an entry that has to wait for its turn.
-            let full = alone.is_some() || ends.contains(&EntryEnd::Left);
-            let end = if full || entry.style != MergeStyle::Merge && self.prefixes.len() > 1 {
+            full |= alone.is_some();
+            full |= entry.style != MergeStyle::Merge && self.prefixes.len() > 1;
+            let end = if full {
                 EntryEnd::Left
             } else {
                 match self.try_one(entry)? {
@@ -75,7 +76,7 @@ impl<'a> Fold<'a> {
             return Ok(Err(EntryEnd::Gone));
         }
         if site.is_ancestor(commit, &tip.commit)? {
-            return Ok(Err(EntryEnd::Contained));
+            return self.contained(commit).map(Err);
         }
         for (dependency, theirs) in entry.unlanded.iter().enumerate() {
             let brings = site.resolve(theirs.as_str(), "commit")?.is_some()
@@ -93,9 +94,25 @@ impl<'a> Fold<'a> {
             return self.conflict(commit, merged).map(Err);
         }
         if merged.tree == tip.tree {
-            return Ok(Err(EntryEnd::Contained));
+            return self.contained(commit).map(Err);
         }
         Ok(Ok(merged.tree))
+    }
+
+    /// Everything of it is in what it was merged onto. If that is what has landed, it has landed too. If it
+    /// is an entry before it, nobody knows yet whether that one lands: it is looked at again then.
+    fn contained(&self, commit: &Oid) -> Result<EntryEnd, GitError> {
+        let landed = &self.prefixes[0].at;
+        let site = self.maker.site;
+        if self.prefixes.len() == 1 || site.is_ancestor(commit, &landed.commit)? {
+            return Ok(EntryEnd::Contained);
+        }
+        let merged = merge(site, between(&landed.commit, commit))?;
+        Ok(if merged.clean && merged.tree == landed.tree {
+            EntryEnd::Contained
+        } else {
+            EntryEnd::Left
+        })
     }
 
     /// Which of the earlier entries, if any, is the first that it conflicts with.

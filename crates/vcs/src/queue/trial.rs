@@ -74,7 +74,7 @@ pub struct CandidateCommit {
 pub enum EntryEnd {
     /// It is part of the candidate.
     Merged,
-    /// Everything of it is on the tip, or in an entry before it, already.
+    /// Everything of it is on the tip already.
     Contained,
     /// It conflicts with what has landed.
     Conflict(Box<ConflictReport>),
@@ -90,7 +90,8 @@ pub enum EntryEnd {
         /// Position among [`TrialEntry::unlanded`].
         dependency: usize,
     },
-    /// It was not tried: a squashed or rebased entry lands alone.
+    /// It was not tried: a squashed or rebased entry lands alone, and what an entry before it holds
+    /// already has to wait for that one.
     Left,
     /// Its commit does not exist any more.
     Gone,

@@ -75,8 +75,14 @@ pub(super) fn check(
     Ok(judged(pass, false, reason, tail, evidence))
 }
 
-/// Stops what the rounds before this one have running.
-pub(super) fn clear(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> {
+/// Stops what the rounds before this one have running. While a check of them is at work it may start its
+/// job yet, so this is asked for again until none is.
+pub(super) fn clear(
+    desk: &Desk,
+    d: &LineDispatch,
+    checking: &dyn Fn() -> bool,
+) -> Result<QueueNews, Fault> {
+    let checked = checking();
     let stem = stem(d);
     let jobs = desk.dirs.jobs();
     let names: Vec<String> = match std::fs::read_dir(&jobs) {
@@ -94,6 +100,9 @@ pub(super) fn clear(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> {
             let key = SpawnKey::raw(name);
             seal::end_leftovers(desk, &key).map_err(|why| Fault::unsettled(&why))?;
         }
+    }
+    if checked {
+        return Err(Fault::unsettled("a check of an earlier round is ending"));
     }
     Ok(QueueNews::Cleared)
 }

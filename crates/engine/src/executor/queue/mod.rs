@@ -93,7 +93,9 @@ impl LineWork {
             .name(format!("queue-{}", job.round))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let done = catch_unwind(AssertUnwindSafe(|| carry_out(&shop, &dispatch)));
+                let checking = || checks_before(&at_work, &dispatch);
+                let done =
+                    catch_unwind(AssertUnwindSafe(|| carry_out(&shop, &dispatch, &checking)));
                 let event = match done {
                     Ok(event) => event,
                     Err(panic) => broke(&dispatch, &*panic),
@@ -123,7 +125,16 @@ fn broke(d: &LineDispatch, panic: &(dyn Any + Send)) -> Event {
     )
 }
 
-fn carry_out(desk: &Desk, d: &LineDispatch) -> Event {
+/// Whether a check of a round before is at work for this line: it may be about to start its job.
+fn checks_before(at_work: &Mutex<HashSet<Job>>, d: &LineDispatch) -> bool {
+    lock(at_work).iter().any(|job| {
+        job.line == d.effect.line
+            && job.round < d.effect.round
+            && matches!(job.kind, JobKind::Check { .. })
+    })
+}
+
+fn carry_out(desk: &Desk, d: &LineDispatch, checking: &dyn Fn() -> bool) -> Event {
     let done = match &d.effect.act {
         QueueAct::Trial { batch } => trial::trial(desk, d, batch),
         QueueAct::Land => land(desk, d),
@@ -133,7 +144,7 @@ fn carry_out(desk: &Desk, d: &LineDispatch) -> Event {
             run,
         } => check::check(desk, d, (*subject, *check, *run)),
         QueueAct::Follow => follow::follow(desk, d),
-        QueueAct::Clear => check::clear(desk, d),
+        QueueAct::Clear => check::clear(desk, d, checking),
     };
     match done {
         Ok(said) => news(d, said),

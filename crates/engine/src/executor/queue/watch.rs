@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use camino::Utf8Path;
 use longhaul_core::queue::{Line, LineId, QueueFact};
+use longhaul_vcs::Oid;
 
 use super::super::{Desk, lock};
 use crate::event::Event;
@@ -26,12 +27,17 @@ impl BaseWatch {
                 return;
             }
         };
-        for line in lines.into_iter().filter(waits) {
+        for line in lines.into_iter().filter(Line::wants_base) {
             let Some(now) = base_of(desk, &line.id) else {
                 continue;
             };
-            let before = lock(&self.seen).insert(line.id.clone(), now.clone());
-            if before.is_some_and(|before| before != now) {
+            let before = lock(&self.seen).insert(line.id.clone(), now.to_string());
+            let moved = match before {
+                Some(before) => before != now.as_str(),
+                // Never looked at: what the user committed before that counts, too.
+                None => !holds(desk, &line, &now),
+            };
+            if moved {
                 desk.tell(Event::Line {
                     line: line.id,
                     fact: QueueFact::BaseMoved,
@@ -41,14 +47,18 @@ impl BaseWatch {
     }
 }
 
-/// Whether a move of the base branch could help it.
-fn waits(line: &Line) -> bool {
-    line.behind.is_some() || line.block.is_some() || line.entries.iter().any(|e| e.wait.is_some())
+/// Whether what has landed, as the line knows it, holds this commit of base; true if that cannot be said.
+fn holds(desk: &Desk, line: &Line, base: &Oid) -> bool {
+    let tip = line.tip.as_ref().and_then(|tip| tip.commit.parse().ok());
+    let Some((tip, repo)) = tip.zip(desk.repo(Utf8Path::new(&line.id.repo)).ok()) else {
+        return true;
+    };
+    repo.is_ancestor(base, &tip).unwrap_or(true)
 }
 
 /// Where a base branch stands; `None` if that cannot be said.
-fn base_of(desk: &Desk, line: &LineId) -> Option<String> {
+fn base_of(desk: &Desk, line: &LineId) -> Option<Oid> {
     let repo = desk.repo(Utf8Path::new(&line.repo)).ok()?;
     let name = repo.queue(&line.base).base_ref();
-    repo.ref_commit(&name).ok().flatten().map(|c| c.to_string())
+    repo.ref_commit(&name).ok().flatten()
 }

@@ -41,6 +41,27 @@ fn i9_a_batch_lands_as_one_commit_with_every_entry_as_a_parent() {
 }
 
 #[test]
+fn i9_what_an_entry_before_it_holds_has_not_landed_with_that_ones_trial() {
+    let bench = Bench::new();
+    let below = bench.branch("main", &[("a", "a\n")]);
+    let above = bench.branch(below.as_str(), &[("b", "b\n")]);
+    let same = bench.branch("main", &[("a", "a\n")]);
+    let c = bench.branch("main", &[("c", "c\n")]);
+    let entries = [entry(&above), entry(&below), entry(&same), entry(&c)];
+    let trial = bench.trial(&entries);
+    // The first of them may turn out red: then the others are tried without it.
+    let [merged, left] = [EntryEnd::Merged, EntryEnd::Left];
+    assert_eq!(trial.ends, [merged.clone(), left.clone(), left, merged]);
+    assert_eq!(trial.candidate.unwrap().entries, [0, 3]);
+    let (_, made) = bench.land(&entries);
+    assert_eq!(made.entries, [0, 3]);
+    assert_eq!(
+        bench.trial(&entries).ends,
+        [const { EntryEnd::Contained }; 4]
+    );
+}
+
+#[test]
 fn l18_the_same_trial_makes_the_same_commit_and_lands_once() {
     let bench = Bench::new();
     let a = bench.branch("main", &[("a", "a\n")]);
