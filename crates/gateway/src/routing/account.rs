@@ -197,11 +197,12 @@ impl Account {
 
     /// It is exhausted.
     pub fn rest(&mut self, refusal: &Refusal, now: UnixMs) {
-        let until = match refusal.until {
-            Some(until) => until,
-            None => now.plus(UNKNOWN_REST),
-        };
         let rests = &mut self.learned.rests;
+        let before = rests.iter().find(|r| r.scope == refusal.scope);
+        let until = refusal.until.unwrap_or(now.plus(UNKNOWN_REST));
+        // A far reset that is known is not shortened (A5).
+        let known = refusal.until.is_some() || before.is_some_and(|r| r.known && r.until > until);
+        let until = before.map_or(until, |r| r.until.max(until));
         rests.retain(|r| r.scope != refusal.scope && r.until > now);
         if rests.len() >= MAX_RESTS {
             rests.remove(0);
@@ -209,7 +210,7 @@ impl Account {
         rests.push(Rest {
             scope: refusal.scope.clone(),
             until,
-            known: refusal.until.is_some(),
+            known,
             asked_at: now,
         });
     }

@@ -55,9 +55,20 @@ pub struct Attempt {
     softly_moved: bool,
     /// It was sent again though it may have been done.
     doubted: bool,
+    /// It asks whether an account still rests: once.
+    probe: bool,
 }
 
 impl Attempt {
+    /// Whether it came to its account because of a throttle or a failing service elsewhere.
+    pub(super) fn is_visit(&self) -> bool {
+        self.softly_moved
+    }
+
+    pub(super) fn probes(&mut self) {
+        self.probe = true;
+    }
+
     pub(super) fn is_begun(&self) -> bool {
         !self.tried.is_empty()
     }
@@ -94,6 +105,7 @@ impl Attempt {
                 }
             }
             // Not the account's fault: a pause, one other account, then the truth.
+            LimitClass::Throttle | LimitClass::Overload if self.probe => Next::Relay,
             LimitClass::Throttle => self.softly(movable),
             // The service: once more here, then one other account, then the truth.
             LimitClass::Overload => {
@@ -124,7 +136,7 @@ impl Attempt {
         repeatable: bool,
         elsewhere: bool,
     ) -> Next {
-        if !movable {
+        if !movable || self.probe {
             return Next::Relay;
         }
         if failure == Failure::Sent {

@@ -17,7 +17,8 @@ use longhaul_core::limit::LimitClass;
 use longhaul_core::time::{SpanMs, UnixMs};
 
 use crate::api::{
-    AccountSpec, AccountsRequest, Key, Policy, Provider, ReportBody, SessionSpec, TokenHash,
+    AccountSpec, AccountsRequest, Key, Policy, Provider, ReportBody, SessionSpec, Strategy,
+    TokenHash,
 };
 use crate::meter::{Count, Finish};
 use crate::signals::{self, Asked, Refusal, Scope};
@@ -226,14 +227,24 @@ impl Router {
             Found::Account(n) => n,
             Found::Probe(n) => {
                 self.accounts[n].probed(ask.model, now);
+                attempt.probes();
                 n
             }
         };
         let account = &mut self.accounts[n];
+        // From its first request on a conversation has a place, so that requests together do not scatter it.
+        if session.spec.strategy == Strategy::Sticky
+            && let Some(conversation) = ask.conversation
+            && self.pins.get(conversation).is_none()
+        {
+            self.pins.set(conversation, &account.spec.id, now);
+        }
         self.picks += 1;
         account.picked = self.picks;
         account.in_flight += 1;
-        account.learned.breaker.sent(now);
+        if account.learned.breaker.check(now).is_ok() {
+            account.learned.breaker.sent(now);
+        }
         attempt.sent(&account.spec.id);
         Choice::Use(target(&account.spec))
     }
@@ -258,12 +269,27 @@ impl Router {
     }
 
     /// A good answer begins. The request stays on its way until [`ended`](Self::ended).
-    pub fn accepted(&mut self, now: UnixMs, ask: &Ask<'_>, account: &str, headers: &HeaderMap) {
+    pub fn accepted(
+        &mut self,
+        now: UnixMs,
+        ask: &Ask<'_>,
+        attempt: &Attempt,
+        account: &str,
+        headers: &HeaderMap,
+    ) {
         self.learn(now, ask, account, headers, false);
         self.change(now, account, |a| a.served(ask.model));
-        let Some(conversation) = ask.conversation else {
+        let sticky = self
+            .sessions
+            .get(ask.session)
+            .is_some_and(|session| session.spec.strategy == Strategy::Sticky);
+        let Some(conversation) = ask.conversation.filter(|_| sticky) else {
             return;
         };
+        // A moment's trouble elsewhere is no reason to leave a warm cache for good.
+        if attempt.is_visit() {
+            return;
+        }
         if let Some(from) = self.pins.set(conversation, account, now) {
             self.reports.push(ReportBody::Moved {
                 session: ask.session.to_owned(),

@@ -56,20 +56,21 @@ pub(super) fn find(
         if !able.is_empty() {
             return Found::Busy;
         }
-        let worst = mine
+        let best = mine
             .iter()
             .map(|(_, health)| *health)
             .min_by_key(|health| match health {
-                // Of those that rest the first to wake counts, whatever else is wrong with the others.
-                Health::Resting(until) => (0, until.0),
+                // One that was tried and is not at its limit: trying again may help.
+                Health::Well | Health::NearLimit => (0, 0),
                 Health::Tripped(until) => (1, until.0),
-                Health::Well | Health::NearLimit => (2, 0),
+                // The first to wake, whatever else is wrong with the others.
+                Health::Resting(until) => (2, until.0),
                 Health::NoCredit => (3, 0),
                 Health::Broken => (4, 0),
             });
         return match probe(accounts, &mine, wanted, attempt, policy, now) {
             Some(n) => Found::Probe(n),
-            None => Found::None(worst),
+            None => Found::None(best),
         };
     };
     if wanted.session.strategy == Strategy::Sticky

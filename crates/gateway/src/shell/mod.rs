@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use place::{Place, PlaceError};
 pub use shared::Times;
@@ -121,7 +121,9 @@ async fn serve(
     let data = TcpListener::from_std(data)?;
     let control = UnixListener::from_std(control)?;
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let clients = tokio::spawn(accept_clients(Arc::clone(shared), data, Arc::clone(&room)));
+    let (end, ending) = watch::channel(());
+    let clients = accept_clients(Arc::clone(shared), data, Arc::clone(&room), ending);
+    let clients = tokio::spawn(clients);
     let orders = tokio::spawn(accept_orders(Arc::clone(shared), control, may_control));
     let keeper = tokio::spawn(keep_on(Arc::clone(shared)));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -134,13 +136,19 @@ async fn serve(
     clients.abort();
     orders.abort();
     keeper.abort();
+    // Idle connections are closed at once, others after the answer that is on its way.
+    drop(end);
     let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
-    // Idle connections hold their place too: then the grace is over, and they are closed.
     drop(tokio::time::timeout(GRACE, room.acquire_many(all)).await);
     Ok(())
 }
 
-async fn accept_clients(shared: Arc<Shared>, listener: TcpListener, room: Arc<Semaphore>) {
+async fn accept_clients(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+    ending: watch::Receiver<()>,
+) {
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return;
@@ -155,7 +163,7 @@ async fn accept_clients(shared: Arc<Shared>, listener: TcpListener, room: Arc<Se
             }
         };
         drop(stream.set_nodelay(true));
-        let shared = Arc::clone(&shared);
+        let (shared, mut ending) = (Arc::clone(&shared), ending.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request| proxy::answer(Arc::clone(&shared), request));
             let mut server = auto::Builder::new(TokioExecutor::new());
@@ -169,7 +177,17 @@ async fn accept_clients(shared: Arc<Shared>, listener: TcpListener, room: Arc<Se
                 .max_concurrent_streams(256)
                 .keep_alive_interval(Duration::from_secs(20));
             // Clients that go away in the middle are an everyday event.
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            let mut connection = std::pin::pin!(connection);
+            // Both arms are cancel-safe: the connection goes on where it was.
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = ending.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended");
             }
             drop(permit);
@@ -246,7 +264,7 @@ async fn keep_on(shared: Arc<Shared>) {
             }
             _ = flush.tick() => false,
         };
-        let file = shared.spool().to_flush();
+        let file = shared.spool().unflushed_file();
         let shared = Arc::clone(&shared);
         let work = move || -> io::Result<()> {
             if let Some(file) = file {

@@ -2,10 +2,11 @@
 //! 0600.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use longhaul_acts::files;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,11 @@ use crate::routing::Saved;
 
 const VERSION: u32 = 1;
 const STATE: &str = "state.json";
+/// How long the port of before is waited for.
+const PORT_TIME: Duration = Duration::from_secs(3);
+/// Where a new one is looked for, and how often before the system is asked.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const TRIES: usize = 64;
 
 /// Why the gateway cannot run here.
 #[derive(Debug, thiserror::Error)]
@@ -143,17 +149,47 @@ fn read(path: &Path) -> io::Result<Kept> {
     Ok(kept)
 }
 
+/// The port of before, waited for; without one, or if it stays taken, a new one.
 fn listen(port: u16) -> io::Result<TcpListener> {
-    let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-        Ok(listener) => listener,
-        Err(error) if port != 0 => {
-            tracing::error!(port, %error, "the port of before is taken; sessions that use it are cut off");
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+    let listener = match again(port) {
+        Some(listener) => listener,
+        None => {
+            if port != 0 {
+                tracing::error!(
+                    port,
+                    "the port of before is taken; sessions that use it are cut off"
+                );
+            }
+            fresh()?
         }
-        Err(error) => return Err(error),
     };
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+fn again(port: u16) -> Option<TcpListener> {
+    let deadline = Instant::now() + PORT_TIME;
+    while port != 0 && Instant::now() < deadline {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return Some(listener),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    None
+}
+
+/// A port below those that the system gives to outgoing connections: one of those could take it while the gateway is
+/// started anew.
+fn fresh() -> io::Result<TcpListener> {
+    let mut bytes = [0; 2 * TRIES];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    for pair in bytes.chunks_exact(2) {
+        let port = PORTS.start + u16::from_le_bytes([pair[0], pair[1]]) % (PORTS.end - PORTS.start);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener);
+        }
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
 }
 
 #[cfg(test)]

@@ -158,13 +158,13 @@ impl Call {
     async fn serve(self) -> Response<Outgoing> {
         let deadline = Instant::now() + self.shared.times.waiting;
         let mut attempt = Attempt::default();
-        let mut kept: Option<Kept> = None;
+        let mut kept = Vec::new();
         loop {
             let target = match self.choose(&mut attempt, deadline).await {
                 Ok(target) => target,
                 Err(why) => return self.give_up(why, kept),
             };
-            let next = match self.send(&target).await {
+            let next = match self.send(&attempt, &target).await {
                 Sent::Good(response) => return response,
                 Sent::Bad(mut refused) => {
                     let (class, next) = self.refused(&mut attempt, &target, &refused);
@@ -174,7 +174,8 @@ impl Call {
                         }
                         return refused.response;
                     }
-                    keep(&mut kept, class, refused);
+                    let response = refused.response;
+                    kept.extend(class.map(|class| Kept { class, response }));
                     next
                 }
                 Sent::Failed(failure, why) => {
@@ -220,7 +221,7 @@ impl Call {
     }
 
     /// One try. The account has the request until it is told otherwise.
-    async fn send(&self, target: &Target) -> Sent {
+    async fn send(&self, attempt: &Attempt, target: &Target) -> Sent {
         let (shared, asking) = (Arc::clone(&self.shared), Arc::clone(&self.asking));
         let mut flight = Flight::new(shared, asking, target.account.clone());
         let Some(request) = self.request(target) else {
@@ -249,7 +250,8 @@ impl Call {
         };
         if status.as_u16() < 400 {
             self.shared.route(|router, now| {
-                router.accepted(now, &self.asking.ask(), &target.account, &raw);
+                let ask = self.asking.ask();
+                router.accepted(now, &ask, attempt, &target.account, &raw);
             });
             let stream = raw
                 .get(CONTENT_TYPE)
@@ -313,8 +315,18 @@ impl Call {
     }
 
     /// Nothing more can be tried: the best refusal that came, else one of our own.
-    fn give_up(&self, why: Why, kept: Option<Kept>) -> Response<Outgoing> {
-        let Some(mut kept) = kept else {
+    fn give_up(&self, why: Why, kept: Vec<Kept>) -> Response<Outgoing> {
+        let exhausted = matches!(why, Why::Exhausted(LimitClass::Quota, _));
+        // All at their limits: that answer. Otherwise the one that says least against the accounts.
+        let best = kept.into_iter().rev().min_by_key(|kept| match kept.class {
+            LimitClass::Quota if exhausted => 0,
+            LimitClass::Throttle => 1,
+            LimitClass::Overload => 2,
+            LimitClass::Quota => 3,
+            LimitClass::Billing => 4,
+            LimitClass::Auth => 5,
+        });
+        let Some(mut kept) = best else {
             return own(self.asking.provider, why, self.waits);
         };
         if kept.class == LimitClass::Quota
@@ -362,19 +374,6 @@ struct Refused {
     response: Response<Outgoing>,
     headers: HeaderMap,
     read: Bytes,
-}
-
-/// Keeps the refusal that says most: a limit with its end before a moment's trouble before an account's own.
-fn keep(kept: &mut Option<Kept>, class: Option<LimitClass>, refused: Refused) {
-    let Some(class) = class else {
-        return;
-    };
-    if kept.as_ref().is_none_or(|before| class <= before.class) {
-        *kept = Some(Kept {
-            class,
-            response: refused.response,
-        });
-    }
 }
 
 async fn pause(least_ms: u64, most_ms: u64) {

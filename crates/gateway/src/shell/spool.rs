@@ -13,10 +13,19 @@ use longhaul_core::time::UnixMs;
 
 use crate::api::{Report, ReportBody, ReportsPage, SpoolView};
 
-/// A segment is closed at this size.
-const SEGMENT_BYTES: u64 = 1 << 20;
-/// Segments that are kept; with more, the oldest is dropped and that is reported (I16).
-const MAX_SEGMENTS: usize = 64;
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// A segment is closed at this size.
+    segment_bytes: u64,
+    /// Segments that are kept; with more, the oldest is dropped and that is reported (I16).
+    segments: usize,
+}
+
+const BOUNDS: Bounds = Bounds {
+    segment_bytes: 1 << 20,
+    segments: 64,
+};
 /// Reports in one page.
 const PAGE: usize = 1000;
 
@@ -24,6 +33,7 @@ const PAGE: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Spool {
     folder: PathBuf,
+    bounds: Bounds,
     /// First number and path of each segment; the last one is written to.
     segments: BTreeMap<u64, PathBuf>,
     file: File,
@@ -36,6 +46,10 @@ pub(super) struct Spool {
 impl Spool {
     /// Opens the spool in this folder, or makes it. A line that was not written to its end is cut off.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        Self::bounded(folder, BOUNDS)
+    }
+
+    fn bounded(folder: &Path, bounds: Bounds) -> io::Result<Self> {
         let mut segments = BTreeMap::new();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -59,6 +73,7 @@ impl Spool {
         }
         Ok(Self {
             folder: folder.to_owned(),
+            bounds,
             segments,
             file,
             written: good,
@@ -90,9 +105,9 @@ impl Spool {
         self.last = last;
         self.written += text.len() as u64;
         self.unflushed = true;
-        if self.written >= SEGMENT_BYTES {
+        if self.written >= self.bounds.segment_bytes {
             self.next_segment()?;
-            if self.segments.len() > MAX_SEGMENTS {
+            if self.segments.len() > self.bounds.segments {
                 return self.drop_oldest(at);
             }
         }
@@ -147,7 +162,7 @@ impl Spool {
     pub(super) fn acknowledge(&mut self, through: u64) -> io::Result<()> {
         let through = through.min(self.last);
         self.acknowledged = self.acknowledged.max(through);
-        if through == self.last && self.written > SEGMENT_BYTES / 16 {
+        if through == self.last && self.written > self.bounds.segment_bytes / 16 {
             self.next_segment()?;
         }
         while let Some(next) = self.segments.keys().nth(1).copied()
@@ -160,7 +175,7 @@ impl Spool {
     }
 
     /// A handle to flush, if something was written since the last call.
-    pub(super) fn to_flush(&mut self) -> Option<File> {
+    pub(super) fn unflushed_file(&mut self) -> Option<File> {
         if std::mem::take(&mut self.unflushed) {
             self.file.try_clone().ok()
         } else {
@@ -236,28 +251,36 @@ mod tests {
     #[test]
     fn a8_what_is_acknowledged_goes_and_numbers_go_on() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(dir.path()).unwrap();
+        let small = Bounds {
+            segment_bytes: 20_000,
+            segments: 1000,
+        };
+        let mut spool = Spool::bounded(dir.path(), small).unwrap();
         let many = |n: u64| (0..n).map(body).collect::<Vec<_>>();
         for _ in 0..60 {
-            spool.append(UnixMs(1), many(1000)).unwrap();
+            spool.append(UnixMs(1), many(100)).unwrap();
         }
         assert!(spool.segments.len() > 2);
         let page = spool.read(0).unwrap();
         assert!(page.more && page.reports.len() == PAGE);
-        spool.acknowledge(30_000).unwrap();
-        assert_eq!(seqs(&spool, 30_000)[0], 30_001);
-        spool.acknowledge(60_000).unwrap();
+        spool.acknowledge(3_000).unwrap();
+        assert_eq!(seqs(&spool, 3_000)[0], 3_001);
+        spool.acknowledge(6_000).unwrap();
         assert_eq!(spool.segments.len(), 1);
         let mut spool = Spool::open(dir.path()).unwrap();
-        assert_eq!(spool.view().last, 60_000);
+        assert_eq!(spool.view().last, 6_000);
         spool.append(UnixMs(1), many(1)).unwrap();
-        assert_eq!(seqs(&spool, 0), [60_001]);
+        assert_eq!(seqs(&spool, 0), [6_001]);
     }
 
     #[test]
     fn i16_the_oldest_are_dropped_and_that_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(dir.path()).unwrap();
+        let small = Bounds {
+            segment_bytes: 20_000,
+            segments: 4,
+        };
+        let mut spool = Spool::bounded(dir.path(), small).unwrap();
         let snippet = "x".repeat(1000);
         let large = || ReportBody::Candidate {
             provider: crate::api::Provider::Openai,
@@ -266,10 +289,10 @@ mod tests {
         };
         while spool.acknowledged == 0 {
             spool
-                .append(UnixMs(1), (0..500).map(|_| large()).collect())
+                .append(UnixMs(1), (0..5).map(|_| large()).collect())
                 .unwrap();
         }
-        assert_eq!(spool.segments.len(), MAX_SEGMENTS);
+        assert_eq!(spool.segments.len(), small.segments);
         let first = spool.acknowledged;
         let newest = spool.read(spool.last - 1).unwrap();
         assert_eq!(newest.reports[0].body, ReportBody::Dropped { count: first });

@@ -4,6 +4,8 @@
 mod anthropic;
 mod gemini;
 mod openai;
+#[cfg(test)]
+mod table;
 
 use hyper::HeaderMap;
 use longhaul_agents::limits::{ResetText, SNIPPET_CHARS, Zone};

@@ -1,7 +1,6 @@
 //! OpenAI: `x-ratelimit-*` of keys, `x-codex-*` of plans, error objects of Responses and Chat Completions.
 
 use hyper::HeaderMap;
-use longhaul_agents::limits::{Client, read};
 use longhaul_core::limit::LimitClass;
 use longhaul_core::time::UnixMs;
 use serde_json::Value;
@@ -123,10 +122,12 @@ fn typed(asked: Asked<'_>, error: &Value) -> Option<Refusal> {
     None
 }
 
-/// `Please try again in 1.054s`, as the clients' rules read it.
+/// `Please try again in 1.054s.`
 fn said(asked: Asked<'_>, message: &str) -> Option<UnixMs> {
-    let reset = read(Client::Codex, message)?.reset?;
-    reset.resolve(asked.now, &longhaul_agents::limits::Zone::default(), None)
+    let (_, rest) = message.split_once("try again in ")?;
+    let sentence = rest.trim_end_matches('.');
+    let word = rest.split_whitespace().next()?.trim_end_matches('.');
+    after(asked, sentence).or_else(|| after(asked, word))
 }
 
 fn kind_of(error: &Value) -> &str {

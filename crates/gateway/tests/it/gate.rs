@@ -1,5 +1,6 @@
 //! A gateway of a test: its folder, its control client, requests to it.
 
+use std::cell::Cell;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::client::legacy::Client as HttpClient;
@@ -139,6 +141,45 @@ impl Gate {
         self.runtime.block_on(send(&self.http, request))
     }
 
+    /// Over HTTP/2 from the first byte.
+    pub(crate) fn send_http2(&self, request: Request<Full<Bytes>>) -> Answer {
+        let http = HttpClient::builder(TokioExecutor::new())
+            .http2_only(true)
+            .build(HttpConnector::new());
+        self.runtime.block_on(send(&http, request))
+    }
+
+    /// Asks so often, so many at a time; gives how many whole answers came. `seen` gets how many answers are on their
+    /// way whenever one begins.
+    pub(crate) fn many(&self, count: usize, at_once: usize, seen: impl Fn(usize)) -> usize {
+        let body = Bytes::from(messages(true).to_string());
+        let under_way = Cell::new(0);
+        let one = async |_| {
+            let request = self.request("/v1/messages", &Value::Null);
+            let request = request.body(Full::new(body.clone())).unwrap();
+            let Ok(response) = self.http.request(request).await else {
+                return false;
+            };
+            under_way.set(under_way.get() + 1);
+            seen(under_way.get());
+            let good = response.status() == StatusCode::OK;
+            let whole = response.into_body().collect().await;
+            under_way.set(under_way.get() - 1);
+            good && whole.is_ok_and(|w| {
+                let bytes = w.to_bytes();
+                bytes.windows(12).any(|part| part == b"message_stop")
+            })
+        };
+        self.runtime.block_on(async {
+            let all = futures_util::stream::iter(0..count).map(one);
+            let answers = all.buffer_unordered(at_once);
+            answers
+                .filter(|good| std::future::ready(*good))
+                .count()
+                .await
+        })
+    }
+
     /// All reports so far.
     pub(crate) fn reports(&self) -> Vec<Report> {
         self.control.reports(0).unwrap().reports
@@ -158,6 +199,11 @@ impl Gate {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Waits for its end; it was told to end.
+    pub(crate) fn joined(&mut self) {
+        self.thread.take().unwrap().join().unwrap();
     }
 
     pub(crate) fn stop(&mut self) {

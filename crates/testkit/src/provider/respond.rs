@@ -79,6 +79,15 @@ pub(super) fn send(rendered: Rendered, streamed: bool, cut: bool, step: &Step) -
     response
 }
 
+/// Bytes in the name of a stream of events.
+pub(super) fn raw(body: &str, step: &Step) -> Response {
+    let rendered = Rendered {
+        whole: Value::Null,
+        frames: vec![body.to_owned()],
+    };
+    send(rendered, true, false, step)
+}
+
 /// Adds the step's headers.
 pub(super) fn with_headers(mut response: Response, step: &Step, serial: u64) -> Response {
     let headers = response.headers_mut();

@@ -1,7 +1,7 @@
 //! The HTTP side of the mock provider: takes requests apart, asks the session for its next step and
 //! writes the answer. Which bytes a vendor sends is not decided here.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::record::{Request, RequestKind, Sessions, is_secret, mask};
-use super::respond::{Response, plain, send, with_headers};
+use super::respond::{Response, plain, raw, send, with_headers};
 use super::step::{Reply, Step, StepUsage};
 use super::wire::{Answer, call_for};
 use super::{anthropic, gemini, openai_chat, openai_responses};
@@ -32,7 +32,7 @@ enum Vendor {
 pub(super) async fn answer(
     sessions: Arc<Sessions>,
     request: hyper::Request<Incoming>,
-) -> Result<Response, Infallible> {
+) -> Result<Response, io::Error> {
     let (parts, body) = request.into_parts();
     let bytes = match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(whole) => whole.to_bytes(),
@@ -77,6 +77,9 @@ pub(super) async fn answer(
     );
     let (body, serial) = (record.body.clone(), sessions.serial());
     sessions.record(&session, record);
+    if step.reply == Reply::Reset {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
     Ok(perform(vendor, step, &model, &body, serial).await)
 }
 
@@ -114,7 +117,9 @@ async fn perform(vendor: Vendor, step: Step, model: &str, body: &Value, serial: 
         tokio::time::sleep(Duration::from_millis(step.delay_ms)).await;
     }
     let (text, stream_error, cut) = match &step.reply {
-        Reply::Hang => return std::future::pending().await,
+        // A reset is the connection's, and does not come here.
+        Reply::Hang | Reply::Reset => return std::future::pending().await,
+        Reply::Raw { body } => return with_headers(raw(body, &step), &step, serial),
         Reply::Error { status, body } => {
             let code = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let body = match (body, vendor) {

@@ -80,6 +80,13 @@ pub enum Reply {
     },
     /// Headers of a 200 never come; the connection stays open.
     Hang,
+    /// The connection breaks before the head of an answer.
+    Reset,
+    /// These bytes as the whole body of a 200, in the name of a stream of events: malformed ones, say.
+    Raw {
+        /// The bytes.
+        body: String,
+    },
     /// Half of an answer with these words, then the connection breaks.
     Cut {
         /// The words.

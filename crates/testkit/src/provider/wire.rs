@@ -86,6 +86,8 @@ pub(super) fn call_for(reply: &Reply, offered: &[String]) -> Option<Call> {
         | Reply::Error { .. }
         | Reply::StreamError { .. }
         | Reply::Hang
+        | Reply::Reset
+        | Reply::Raw { .. }
         | Reply::Cut { .. } => None,
     }
 }
