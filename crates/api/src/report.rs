@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DenialView, RefusedWriteView, RestingView, TaskSummary, UsageView};
+use crate::{DenialView, LineView, RefusedWriteView, RestingView, TaskSummary, UsageView};
 
 /// `GET /v1/report?since_ms=`: what happened since then, and what is needed now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct ReportView {
     pub totals: ReportTotals,
     /// Harnesses and accounts that rest now.
     pub resting: Vec<RestingView>,
+    /// Lines of the merge queue in which something waits, or landed since then (with all of that).
+    #[serde(default)]
+    pub queue: Vec<LineView>,
 }
 
 /// A task of the report.

@@ -2,6 +2,7 @@
 
 pub(crate) mod html;
 mod model;
+mod queue;
 #[cfg(test)]
 mod sample;
 pub(crate) mod text;

@@ -11,6 +11,7 @@ use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_core::verdict::Grade;
 use serde::Serialize;
 
+use super::queue::{Queue, queue};
 use crate::output::task::{OPEN_THE_SANDBOX, refused_write};
 use crate::output::text::{clean, count, one_line, tokens};
 use crate::output::{clock, task};
@@ -36,6 +37,7 @@ pub(crate) struct Page {
     pub(crate) needs_you: Vec<Card>,
     pub(crate) working: Vec<Card>,
     pub(crate) done: Vec<Card>,
+    pub(crate) queue: Vec<Queue>,
     pub(crate) version: &'static str,
 }
 
@@ -174,6 +176,7 @@ impl Page {
             needs_you: cards(&view.needs_you),
             working: cards(&view.working),
             done: cards(&view.done),
+            queue: view.queue.iter().map(|l| queue(l, now)).collect(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -358,7 +361,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// A sentence cut at its backticks; one without a partner is just a character.
-fn parts(text: &str) -> Vec<Part> {
+pub(super) fn parts(text: &str) -> Vec<Part> {
     let pieces: Vec<&str> = text.split('`').collect();
     if pieces.len().is_multiple_of(2) {
         return vec![Part {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use longhaul_api::{
-    Bucket, CheckLine, DenialView, NeedView, RefusedWriteView, ReportItem, ReportTotals,
-    ReportView, RestingView, TaskDetail, TaskLink, TaskState, TaskSummary, UsageView,
+    Bucket, CheckLine, ConflictView, DenialView, LandedView, LineView, NeedView, QueueEntryView,
+    RefusedWriteView, ReportItem, ReportTotals, ReportView, RestingView, TaskDetail, TaskLink,
+    TaskState, TaskSummary, UsageView,
 };
 use longhaul_core::ids::TaskId;
 use longhaul_core::spec::Priority;
@@ -76,6 +77,82 @@ fn item(
 }
 
 /// The report.
+/// A line with something ready, something blocked, and landings of every kind.
+fn line() -> LineView {
+    let entry = |n: usize, title: &str, line: &str| QueueEntryView {
+        id: format!("0199-{n}"),
+        short_id: format!("0000000{n}"),
+        title: title.into(),
+        task: None,
+        commit: "c".repeat(40),
+        priority: Priority::Normal,
+        place: n,
+        ready: n < 3,
+        held: false,
+        undoes: None,
+        line: line.into(),
+        remedy: None,
+        conflicts: Vec::new(),
+        since_ms: END_MS,
+        checks: vec!["test".into()],
+    };
+    let landed = |title: &str, verified| LandedView {
+        entry: None,
+        short_id: None,
+        title: title.into(),
+        commit: "0123456789abcdef".into(),
+        tree: "fedcba9876543210".into(),
+        verified,
+        undoes: None,
+        undone_by: None,
+        at_ms: END_MS - 3_600_000,
+    };
+    LineView {
+        repo: "/home/ann/shop".into(),
+        base: "main".into(),
+        stage: "check".into(),
+        line: "test runs on 2 entries merged".into(),
+        tip: None,
+        paused: false,
+        frozen_below: None,
+        blocked: None,
+        behind: Some("`main` is checked out in /home/ann/shop".into()),
+        entries: vec![
+            entry(
+                1,
+                "prices",
+                "`test` runs on the merged tree together with another entry",
+            ),
+            entry(2, "<b>stock</b>", "waits behind prices"),
+            QueueEntryView {
+                conflicts: vec![ConflictView {
+                    path: "src/cart.rs".into(),
+                    kind: "content".into(),
+                }],
+                ..entry(
+                    3,
+                    "cart",
+                    "conflicts with prices before it: src/cart.rs (content)",
+                )
+            },
+            QueueEntryView {
+                remedy: Some("longhaul queue release".into()),
+                ..entry(4, "search", "a person holds it")
+            },
+        ],
+        landed: vec![
+            landed("", true),
+            landed("docs", false),
+            LandedView {
+                undone_by: Some("u".into()),
+                ..landed("banner", true)
+            },
+            landed("login", true),
+        ],
+        forecast: None,
+    }
+}
+
 pub(super) fn view() -> ReportView {
     let stat = "M src/cart.rs +66 -18\nM src/price.rs +31 -0\nA tests/cart.rs +57 -0\n3 files changed, 154 lines added, 18 removed";
     let mut parser = summary(
@@ -134,6 +211,7 @@ pub(super) fn view() -> ReportView {
         since_ms: END_MS - 12 * 3_600_000,
         until_ms: END_MS,
         needs_you: vec![first, item(login, "It could not start.", Vec::new(), None)],
+        queue: vec![line()],
         working: vec![
             item(
                 summary(3, "invoice-pdf", TaskState::Running, Bucket::Working),

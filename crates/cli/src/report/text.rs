@@ -1,6 +1,7 @@
 //! The report as text.
 
 use super::model::{Card, Page};
+use super::queue::Queue;
 use crate::output::text::{columns, wrap};
 use crate::output::{Printer, palette};
 
@@ -32,6 +33,7 @@ pub(crate) fn render(page: &Page, p: &Printer) -> String {
     out.section("Needs you", palette::BAD.bold(), &page.needs_you);
     out.section("Working", palette::BUSY.bold(), &page.working);
     out.section("Done", palette::GOOD.bold(), &page.done);
+    out.queue(&page.queue);
     out.text
 }
 
@@ -56,6 +58,48 @@ impl Out<'_> {
         self.line(&format!("{head} ({})", cards.len()));
         for card in cards {
             self.card(card);
+        }
+    }
+
+    fn queue(&mut self, lines: &[Queue]) {
+        if !lines.is_empty() {
+            self.text.push('\n');
+            self.line(&self.p.paint(palette::STRONG, "Merge queue"));
+        }
+        for line in lines {
+            let title = self.p.paint(palette::STRONG, &line.title);
+            self.line(&format!("{title} of {}  {}", line.repo, line.state));
+            for note in &line.notes {
+                self.paragraph(note, palette::WARN, "◐ ");
+            }
+            for (entries, sign, style) in [
+                (&line.ready, "●", palette::GOOD),
+                (&line.blocked, "◐", palette::WARN),
+            ] {
+                for e in entries {
+                    let sign = self.p.paint(style, sign);
+                    let id = self.p.paint(palette::FAINT, &e.id);
+                    self.line(&format!("  {sign} {}. {}  {id}", e.place, e.title));
+                    self.paragraph(&e.why, anstyle::Style::new(), "");
+                    self.paragraph(&e.files.join(", "), palette::FAINT, "");
+                    self.paragraph(&e.remedy, palette::WARN, "→ ");
+                }
+            }
+            for l in &line.landed {
+                let sign = self.p.paint(palette::GOOD, "✓");
+                let note = if l.note.is_empty() {
+                    String::new()
+                } else {
+                    format!(", {}", l.note)
+                };
+                let facts = format!("{} (tree {}){note}, {}", l.commit, l.tree, l.when);
+                let facts = self.p.paint(palette::FAINT, &facts);
+                self.line(&format!("  {sign} {}  {facts}", l.title));
+            }
+            if line.more > 0 {
+                let more = format!("  and {} more landed", line.more);
+                self.line(&self.p.paint(palette::FAINT, &more));
+            }
         }
     }
 

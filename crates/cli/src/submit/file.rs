@@ -43,6 +43,7 @@ pub(crate) struct Facts {
     judges: Vec<String>,
     defaults: TaskDefaults,
     trusted: bool,
+    land: bool,
 }
 
 impl Facts {
@@ -72,6 +73,7 @@ impl Facts {
             settings,
             known,
             trusted,
+            land: false,
         })
     }
 
@@ -85,6 +87,7 @@ impl Facts {
             prompt_files: &DiskFiles,
             defaults: &self.defaults,
             trusted: self.trusted,
+            land: self.land,
         }
     }
 }
@@ -94,6 +97,18 @@ impl Facts {
 /// # Errors
 /// Every problem of the file at once; nothing was stored.
 pub(crate) fn read(context: &Context, shown: &Utf8Path) -> Result<TaskFile, Failure> {
+    read_landing(context, shown, false)
+}
+
+/// The same; with `land`, tasks that do not say `land` themselves land (`run --land`).
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_landing(
+    context: &Context,
+    shown: &Utf8Path,
+    land: bool,
+) -> Result<TaskFile, Failure> {
     let path = context.absolute(shown);
     let bytes = read_bounded(&path, taskfile::MAX_FILE_BYTES as u64).map_err(|e| {
         let help = match e {
@@ -108,7 +123,8 @@ pub(crate) fn read(context: &Context, shown: &Utf8Path) -> Result<TaskFile, Fail
     })?;
     let path = path.canonicalize_utf8().on("find", &path)?;
     let folder = path.parent().unwrap_or(Utf8Path::new("/"));
-    let facts = Facts::of(context, folder, false)?;
+    let mut facts = Facts::of(context, folder, false)?;
+    facts.land = land;
     let tasks = Stored::new(context);
     let stored = |text: &str| tasks.task(text).is_ok();
     let input = TaskFileInput {
@@ -128,12 +144,16 @@ pub(crate) fn read(context: &Context, shown: &Utf8Path) -> Result<TaskFile, Fail
         ))
         .detail(found.render(context.printer.color_err()))
     })?;
+    let mut hasher = Sha256::new();
+    hasher.update(&bytes);
+    if land {
+        // Landing is another submission than not landing.
+        hasher.update("\0--land");
+    }
+    let digest = hasher.finalize();
     Ok(TaskFile {
         path,
-        digest: Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect(),
+        digest: digest.iter().map(|b| format!("{b:02x}")).collect(),
         parsed,
         settings: facts.settings,
     })

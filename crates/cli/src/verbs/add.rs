@@ -22,6 +22,7 @@ use crate::submit::stored::Stored;
 #[command(after_help = "Examples:
   longhaul add --name readme --prompt 'Correct the README' --check-run 'make docs'
   longhaul add --name fix --prompt-file fix.md --harness codex --budget-tokens 500000 --follow
+  longhaul add --name fix --prompt 'Fix it' --check-run 'make test' --land
   longhaul add --name port --prompt 'Port it' --depends-on parser --label night")]
 pub(crate) struct Args {
     /// Its name
@@ -44,6 +45,8 @@ pub(crate) struct Args {
     bounds: Bounds,
     #[command(flatten)]
     checks: Checks,
+    #[command(flatten)]
+    landing: Landing,
 }
 
 /// Where it happens.
@@ -172,6 +175,21 @@ struct Checks {
     expect: Option<String>,
 }
 
+/// What becomes of finished work.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Landing")]
+struct Landing {
+    /// Its finished work goes to the merge queue, and with that onto its base branch
+    #[arg(long)]
+    land: bool,
+    /// A command that must succeed on the merged tree, in place of the --check-run
+    #[arg(long, value_name = "COMMAND", requires = "land")]
+    land_check: Vec<String>,
+    /// Land it although nothing verifies the merged tree
+    #[arg(long, requires = "land")]
+    land_unverified: bool,
+}
+
 impl Args {
     fn flags(&self) -> TaskFlags {
         let (p, a, b, c) = (&self.place, &self.agent, &self.bounds, &self.checks);
@@ -210,6 +228,9 @@ impl Args {
             env_pass: p.env_pass.clone(),
             setup: p.setup.clone(),
             teardown: p.teardown.clone(),
+            land: self.landing.land,
+            land_check: self.landing.land_check.clone(),
+            land_unverified: self.landing.land_unverified,
             check_run: c.check_run.clone(),
             check_model: c.check_model.clone(),
             check_agent: c.check_agent.clone(),

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use longhaul_api::{Envelope, ExitCode, SubmissionView, SubmitRequest};
+use longhaul_core::spec::Land;
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -21,6 +22,7 @@ use crate::submit::spec::Planned;
 #[command(after_help = "Examples:
   longhaul run                     tasks.toml, and follow
   longhaul run night.toml --detach hand it in and go to bed
+  longhaul run --land              what is finished goes onto the base branch
   longhaul run --only parser lexer just these, and what they depend on
   longhaul run --dry-run           what would run, where, by which agent
   longhaul run --rehearse          all of it without a model: no cost, leaves nothing
@@ -48,11 +50,14 @@ pub(crate) struct Args {
     /// Run it again although the same file is still live
     #[arg(long)]
     again: bool,
+    /// Finished work goes to the merge queue, except where a task says `land = false`
+    #[arg(long, conflicts_with = "rehearse")]
+    land: bool,
 }
 
 /// Hands the file in and follows it.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let file = file::read(context, &args.file)?;
+    let file = file::read_landing(context, &args.file, args.land)?;
     file::say_notes(context, &file.parsed.notes);
     if file.parsed.tasks.is_empty() {
         return Err(Failure::usage(format!("{} has no task", args.file))
@@ -197,6 +202,7 @@ fn dry_run(context: &Context, planned: &[Planned]) -> Outcome {
                     "name": s.name, "repo": s.repo, "base": s.base, "harness": s.harness,
                     "model": s.model, "permission": s.permission, "depends_on": t.after,
                     "checks": s.checks.iter().map(|c| &c.name).collect::<Vec<_>>(),
+                    "land": s.land,
                 })
             })
             .collect();
@@ -233,6 +239,10 @@ fn dry_run(context: &Context, planned: &[Planned]) -> Outcome {
             ))?;
         } else {
             p.line(&format!("  checked by {}", checks.join(", ")))?;
+        }
+        if s.land == Land::Yes {
+            let base = s.base.as_deref().unwrap_or("its base branch");
+            p.line(&format!("  lands on {base} through the merge queue"))?;
         }
     }
     p.line(&p.paint(

@@ -332,3 +332,60 @@ fn uninstall_shows_its_plan_first() {
     assert_eq!(world.run(&["uninstall", "--purge", "--yes"]).code, Some(0));
     assert!(!world.path("home/.config/longhaul").exists());
 }
+
+#[test]
+fn land_by_flag_is_as_good_as_in_the_file_and_as_strict() {
+    let world = World::with_repo();
+    let own = "[[task]]\nname = \"own\"\nharness = \"script\"\nprompt = \"write c.txt hello\"\nland = false\n";
+    world.write(
+        "repo/tasks.toml",
+        &format!("{TASKS}[[task.check]]\nrun = \"true\"\n{own}"),
+    );
+    let plain = world.run(&["run", "--dry-run"]);
+    assert!(!plain.out.contains("lands on"), "{}", plain.out);
+    let landing = world.run(&["run", "--dry-run", "--land"]);
+    assert_eq!(landing.code, Some(0), "{landing:?}");
+    assert_eq!(
+        landing
+            .out
+            .matches("lands on main through the merge queue")
+            .count(),
+        2,
+        "a task's own word stays: {}",
+        landing.out
+    );
+    // A task that nothing would verify is refused, by its name, with the flag that asks for it.
+    world.write("repo/tasks.toml", TASKS);
+    failed(
+        &world.run(&["run", "--dry-run", "--land"]),
+        2,
+        &["--land", "nothing would verify the merged tree"],
+    );
+    failed(
+        &world.run(&[
+            "add",
+            "--name",
+            "x",
+            "--prompt",
+            "write a b",
+            "--harness",
+            "script",
+            "--land",
+        ]),
+        2,
+        &["--land", "nothing would verify the merged tree"],
+    );
+    failed(
+        &world.run(&[
+            "add",
+            "--name",
+            "x",
+            "--prompt",
+            "y",
+            "--land-check",
+            "make test",
+        ]),
+        2,
+        &["--land"],
+    );
+}

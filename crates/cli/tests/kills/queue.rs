@@ -176,6 +176,14 @@ fn a_landing_is_taken_back_through_the_queue_and_brought_in_again() {
     );
     insta::assert_snapshot!("undo_red", text(&scene, &["queue"]));
     assert!(files(&scene).contains("a.txt"));
+    let report = text(&scene, &["report"]);
+    let queue = report.split("Merge queue\n").nth(1).unwrap_or_default();
+    insta::assert_snapshot!("report", queue);
+    let html = scene.world.path("report.html");
+    let html = html.to_str().unwrap();
+    scene.longhaul(&["report", "--html", html]).expect_code(0);
+    let page = read(std::path::Path::new(html));
+    assert!(page.contains("Merge queue") && page.contains("taken back since"));
     assert_eq!(read(&scene.repo.join("f.txt")), "base\nmy own edit\n");
     audit(&scene, &base);
     scene.audit(&[

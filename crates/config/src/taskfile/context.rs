@@ -122,6 +122,8 @@ pub struct TaskContext<'a> {
     /// Whether the text speaks for the user (their own file, their flags, or a repository they
     /// trust). Otherwise `permission = "bypass"` and `sandbox = "off"` are refused (T23, T25).
     pub trusted: bool,
+    /// `run --land`: tasks with a branch that do not say `land` themselves land.
+    pub land: bool,
 }
 
 impl fmt::Debug for TaskContext<'_> {

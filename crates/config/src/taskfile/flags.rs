@@ -66,6 +66,10 @@ pub struct TaskFlags {
     pub env_pass: Vec<String>,
     pub setup: Option<String>,
     pub teardown: Option<String>,
+    pub land: bool,
+    /// `--land-check COMMAND`, repeated.
+    pub land_check: Vec<String>,
+    pub land_unverified: bool,
     /// `--check-run COMMAND`, repeated.
     pub check_run: Vec<String>,
     /// `--check-model CRITERION`, repeated; these come after `check_run`.
@@ -167,8 +171,10 @@ fn values(f: &TaskFlags, context: &TaskContext<'_>, sink: &mut Sink) -> Values {
         .and_then(|text| known_profile(text, context, sink));
     lists!(
         depends_on: bad_argument, labels: bad_label, allow: bad_command, keep: bad_glob,
-        protect: bad_glob, env_pass: bad_variable,
+        protect: bad_glob, env_pass: bad_variable, land_check: bad_command,
     );
+    v.land = f.land.then(|| at("land", true));
+    v.land_unverified = f.land_unverified.then(|| at("land_unverified", true));
     words!(
         workspace: WORKSPACES, priority: PRIORITIES, on_drift: DRIFTS, sandbox: SANDBOXES,
         expect: EXPECTS, permission: PERMISSIONS,

@@ -57,6 +57,10 @@ pub(super) fn draft(
     if inherited_teardown {
         own.teardown = None;
     }
+    if context.land && own.land.is_none() && in_place.is_none() {
+        let site = Site::Named("--land".to_owned());
+        own.land = Some(Located { value: true, site });
+    }
     profile(&mut own, context, sink);
     let prompt_from = if own.has_prompt() { &own } else { defaults };
     let files = context.prompt_files;

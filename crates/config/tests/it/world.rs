@@ -98,6 +98,7 @@ impl World {
             prompt_files: &self.files,
             defaults: &self.defaults,
             trusted: self.trusted,
+            land: false,
         })
     }
 

@@ -74,6 +74,7 @@ fn read(bytes: &[u8], trusted: bool) -> Result<ParsedTaskFile, Diagnostics> {
         prompt_files: &NoFiles,
         defaults: &TaskDefaults::default(),
         trusted,
+        land: false,
     };
     let input = TaskFileInput {
         bytes,

@@ -10,6 +10,7 @@ use longhaul_core::queue::{
     Block, ConflictReport, EntryId, Landing, Line, LineId, NotUndone, Origin, QueueCause, Stage,
     Standing, WaitOn, standing, to_undo,
 };
+use longhaul_core::time::UnixMs;
 use longhaul_store::{QueueLedgerRow, StoreError};
 use serde_json::Value;
 use uuid::Uuid;
@@ -22,6 +23,8 @@ use crate::wording::{line_line, queue_event_line};
 const LOOK_BACK: usize = 400;
 /// The same, where an entry that landed is looked for by its title.
 const LOOK_FOR: usize = 20_000;
+/// Landings of a line that a report tells.
+const LANDED_REPORTED: usize = 200;
 /// Landings that are shown.
 const LANDED_SHOWN: usize = 10;
 
@@ -33,7 +36,7 @@ impl Views<'_> {
     pub fn queue(&self) -> Result<QueueView, ViewError> {
         let each = self.lines()?.iter().map(|line| self.line(line));
         Ok(QueueView {
-            lines: each.collect::<Result<_, _>>()?,
+            lines: each.collect::<Result<_, StoreError>>()?,
         })
     }
 
@@ -156,7 +159,7 @@ impl Views<'_> {
         Ok(self.lines.get_or_init(|| read))
     }
 
-    fn line(&self, line: &Line) -> Result<LineView, ViewError> {
+    fn line(&self, line: &Line) -> Result<LineView, StoreError> {
         let rows = self.reader.queue_tail(&line.id, LOOK_BACK)?;
         let p = self.phrasing;
         Ok(LineView {
@@ -183,13 +186,28 @@ impl Views<'_> {
             }),
             behind: line.behind.as_ref().map(|b| p.line(&b.why)),
             entries: standing(line).iter().map(|s| self.waiting(s)).collect(),
-            landed: self.landings(&rows),
+            landed: self.landings(&rows, LANDED_SHOWN),
             forecast: None,
         })
     }
 
+    /// The lines in which something waits, or landed since a time, with what landed since.
+    pub(super) fn queue_since(&self, since: UnixMs) -> Result<Vec<LineView>, StoreError> {
+        let mut out = Vec::new();
+        for line in self.lines()? {
+            let rows = self.reader.queue_tail(&line.id, LOOK_FOR)?;
+            let mut landed = self.landings(&rows, LANDED_REPORTED);
+            landed.retain(|l| l.at_ms >= since.0);
+            if !landed.is_empty() || !line.entries.is_empty() {
+                let line = self.line(line)?;
+                out.push(LineView { landed, ..line });
+            }
+        }
+        Ok(out)
+    }
+
     /// What landed last, the newest first.
-    fn landings(&self, rows: &[QueueLedgerRow]) -> Vec<LandedView> {
+    fn landings(&self, rows: &[QueueLedgerRow], most: usize) -> Vec<LandedView> {
         // By what they took back; what is newer was seen before, so it is known of each whether it holds.
         let mut undone: HashMap<(String, String), String> = HashMap::new();
         let mut out = Vec::new();
@@ -208,7 +226,7 @@ impl Views<'_> {
                 }
             }
             out.push(landed);
-            if out.len() == LANDED_SHOWN {
+            if out.len() == most {
                 break;
             }
         }

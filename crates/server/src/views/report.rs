@@ -52,6 +52,7 @@ impl Views<'_> {
             done,
             totals: sums.totals,
             resting: self.resting()?,
+            queue: self.queue_since(since)?,
         })
     }
 
