@@ -13,22 +13,40 @@ const LIMIT: u64 = 64 << 10;
 
 /// The admin folder that is registered for a work tree path, if there is one.
 pub(crate) fn find(common_dir: &Path, work_tree: &Path) -> Result<Option<PathBuf>, GitError> {
-    let folder = common_dir.join("worktrees");
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if fsx::is_absent(&error) => return Ok(None),
-        Err(error) => return Err(GitError::file("list", &folder)(error)),
+    let ours = |admin: &PathBuf| registered_path(admin).is_some_and(|path| path == work_tree);
+    Ok(all(common_dir)?.into_iter().find(ours))
+}
+
+/// The admin folder with this branch whose registration a power cut left empty or full of zeros.
+pub(crate) fn find_torn(common_dir: &Path, branch: &str) -> Result<Option<PathBuf>, GitError> {
+    let head = format!("ref: refs/heads/{branch}\n");
+    let ours = |admin: &PathBuf| {
+        let says = fsx::read_small(&admin.join("HEAD"), LIMIT).ok().flatten();
+        is_torn(&admin.join("gitdir")) && says.is_some_and(|bytes| bytes == head.as_bytes())
     };
-    for entry in entries.flatten() {
-        let admin = entry.path();
-        if !entry.file_type().is_ok_and(|t| t.is_dir()) {
-            continue;
+    Ok(all(common_dir)?.into_iter().find(ours))
+}
+
+/// All admin folders.
+fn all(common_dir: &Path) -> Result<Vec<PathBuf>, GitError> {
+    let folder = common_dir.join("worktrees");
+    match fs::read_dir(&folder) {
+        Ok(entries) => {
+            let folders = entries
+                .flatten()
+                .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()));
+            Ok(folders.map(|entry| entry.path()).collect())
         }
-        if registered_path(&admin).is_some_and(|path| path == work_tree) {
-            return Ok(Some(admin));
-        }
+        Err(error) if fsx::is_absent(&error) => Ok(Vec::new()),
+        Err(error) => Err(GitError::file("list", &folder)(error)),
     }
-    Ok(None)
+}
+
+/// A file of git's that was being written when the power failed: git flushes none of them.
+fn is_torn(file: &Path) -> bool {
+    let plain = fs::symlink_metadata(file).is_ok_and(|m| m.is_file());
+    let bytes = fsx::read_small(file, LIMIT).ok().flatten();
+    plain && bytes.is_some_and(|b| b.iter().all(|byte| *byte == 0))
 }
 
 /// The work tree that an admin folder is registered for.
@@ -92,21 +110,12 @@ pub(crate) fn harden(admin: &Path, common_dir: &Path) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Writes a `commondir` anew that a power cut left empty or full of zeros: git flushes none, and with one
-/// such file every `git worktree` of the whole repository fails, the user's own too. It says the same in
-/// every worktree.
+/// Writes a `commondir` anew that a power cut left empty or full of zeros: with one such file every
+/// `git worktree` of the whole repository fails, the user's own too. It says the same in every worktree.
 pub(crate) fn mend_torn(common_dir: &Path) -> Result<(), GitError> {
-    let folder = common_dir.join("worktrees");
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if fsx::is_absent(&error) => return Ok(()),
-        Err(error) => return Err(GitError::file("list", &folder)(error)),
-    };
-    for entry in entries.flatten() {
-        let file = entry.path().join("commondir");
-        let plain = fs::symlink_metadata(&file).is_ok_and(|m| m.is_file());
-        let bytes = fsx::read_small(&file, LIMIT).ok().flatten();
-        if plain && bytes.is_some_and(|b| b.iter().all(|byte| *byte == 0)) {
+    for admin in all(common_dir)? {
+        let file = admin.join("commondir");
+        if is_torn(&file) {
             tracing::warn!(file = %file.display(), "mending a worktree's torn registration");
             fsx::write_durably(&file, b"../..\n")?;
         }

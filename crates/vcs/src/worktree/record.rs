@@ -71,6 +71,13 @@ impl Repo {
         if let Some(admin) = admin::find(self.common_dir(), path)? {
             return Ok(Some(admin));
         }
+        // Cut off with the power before git's words were on the disk: its branch tells whose it is.
+        if let Some(record) = record
+            && let Some(admin) = admin::find_torn(self.common_dir(), &record.branch)?
+        {
+            admin::write_registration(&admin, path)?;
+            return Ok(Some(admin));
+        }
         let Some(name) = record
             .and_then(|r| r.admin.as_ref())
             .filter(|name| name.is_plain())

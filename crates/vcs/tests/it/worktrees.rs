@@ -45,6 +45,19 @@ fn i3_a_torn_registration_of_one_worktree_keeps_no_other_from_being_made() {
         assert_eq!(made.unwrap().made, Made::New);
         assert_eq!(fs::read(&file).unwrap(), b"../..\n");
     }
+    // And of its own: where it is was not on the disk yet.
+    for left in [&b""[..], &[0; 40]] {
+        let plan = world.plan(&repo, "torn");
+        forge_unfinished(&world, &plan.path);
+        fs::write(torn.worktree.git_dir.join("gitdir"), left).unwrap();
+        assert_eq!(repo.ensure_worktree(&plan).unwrap().made, Made::New);
+        fs::write(torn.worktree.git_dir.join("gitdir"), left).unwrap();
+        let again = repo.ensure_worktree(&plan).unwrap();
+        assert_eq!(
+            (again.made, again.worktree),
+            (Made::Existing, torn.worktree.clone())
+        );
+    }
     world.fsck();
 }
 
