@@ -26,6 +26,15 @@ pub(crate) const OVERVIEW: &str = include_str!("overview.txt");
     max_term_width = 100
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// What every verb takes.
+#[derive(Debug, clap::Args)]
+struct Everywhere {
     /// Work in this folder instead of the current one
     #[arg(
         short = 'C',
@@ -48,8 +57,35 @@ pub(crate) struct Cli {
         help_heading = "Everywhere"
     )]
     color: ColorWish,
-    #[command(subcommand)]
-    verb: Option<Verb>,
+}
+
+impl Cli {
+    /// A command line that begins with its verb, read without the other verbs: to build the parsers of all of
+    /// them takes as long as everything else that `add` does. `None` for any other, and for one with a
+    /// mistake in it or a wish for help: the whole parser has the words for those.
+    fn of_one_verb() -> Option<Self> {
+        let first = std::env::args_os().nth(1)?;
+        Self::read_alone(first.to_str()?, std::env::args_os())
+    }
+
+    fn with_one_verb(verb: &str) -> Option<clap::Command> {
+        let root = <Everywhere as clap::Args>::augment_args(clap::Command::new("longhaul"));
+        let verb = Verb::alone(verb)?;
+        Some(root.disable_help_subcommand(true).subcommand(verb))
+    }
+
+    fn read_alone<A: Into<std::ffi::OsString> + Clone>(
+        verb: &str,
+        args: impl Iterator<Item = A>,
+    ) -> Option<Self> {
+        let command = Self::with_one_verb(verb)?;
+        let matches = command.try_get_matches_from(args).ok()?;
+        let (name, own) = matches.subcommand()?;
+        Some(Self {
+            verb: Some(Verb::of_matches(name, own)?),
+            everywhere: Everywhere::from_arg_matches(&matches).ok()?,
+        })
+    }
 }
 
 /// Parses, runs, says what went wrong, and gives the code to end with.
@@ -61,19 +97,19 @@ pub(crate) fn main() -> process::ExitCode {
     } else {
         ColorChoice::Never
     };
-    let parsed = Cli::command()
-        .color(choice)
-        .try_get_matches()
-        .and_then(|m| Cli::from_arg_matches(&m));
-    let cli = match parsed {
+    let whole = || {
+        let matches = Cli::command().color(choice).try_get_matches();
+        matches.and_then(|m| Cli::from_arg_matches(&m))
+    };
+    let cli = match Cli::of_one_verb().map_or_else(whole, Ok) {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error, &early),
     };
-    let printer = Printer::new(&env, cli.color);
-    let json = cli.json;
+    let Everywhere { dir, json, color } = cli.everywhere;
+    let printer = Printer::new(&env, color);
     let outcome = match cli.verb {
         None => printer.out(OVERVIEW).map(|()| ExitCode::Done),
-        Some(verb) => Context::new(env, printer.clone(), json, cli.dir.as_deref())
+        Some(verb) => Context::new(env, printer.clone(), json, dir.as_deref())
             .and_then(|context| verb.run(&context)),
     };
     let code = match outcome {
@@ -206,6 +242,41 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn a_verb_alone_is_read_as_among_all() {
+        let mut all = command();
+        all.build();
+        for verb in all.get_subcommands().filter(|v| !v.is_hide_set()) {
+            let name = verb.get_name();
+            let mut root = Cli::with_one_verb(name).expect("every verb can be read alone");
+            root.build();
+            let alone = root.find_subcommand(name).expect("it is the one");
+            let arguments = |c: &clap::Command| -> Vec<String> {
+                c.get_arguments().map(|a| format!("{a:?}")).collect()
+            };
+            let own = arguments(alone);
+            let among = arguments(verb);
+            assert_eq!(own, among, "{name}");
+            assert_eq!(
+                alone.get_subcommands().count(),
+                verb.get_subcommands().count(),
+                "{name}"
+            );
+        }
+        let line = [
+            "longhaul", "add", "--name", "n", "-p", "x", "--json", "-C", "/d", "--label", "a",
+        ];
+        let quick = Cli::read_alone("add", line.into_iter()).expect("a sound line");
+        let whole = Cli::try_parse_from(line).expect("a sound line");
+        assert_eq!(format!("{quick:?}"), format!("{whole:?}"));
+        for line in [
+            ["longhaul", "add", "--nonsense"],
+            ["longhaul", "add", "--help"],
+        ] {
+            assert!(Cli::read_alone("add", line.into_iter()).is_none());
+        }
     }
 
     #[test]

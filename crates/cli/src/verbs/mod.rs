@@ -54,6 +54,24 @@ macro_rules! verbs {
         }
 
         impl Verb {
+            /// A verb's own part of the command line, by its name. Hidden verbs have none.
+            pub(crate) fn alone(name: &str) -> Option<clap::Command> {
+                $(if name == stringify!($module) {
+                    let command = clap::Command::new(stringify!($module));
+                    return Some(<$module::Args as clap::Args>::augment_args(command));
+                })*
+                None
+            }
+
+            /// The verb of this name from what [`Verb::alone`] read.
+            pub(crate) fn of_matches(name: &str, matches: &clap::ArgMatches) -> Option<Self> {
+                $(if name == stringify!($module) {
+                    let args = <$module::Args as clap::FromArgMatches>::from_arg_matches(matches);
+                    return Some(Self::$variant(Box::new(args.ok()?)));
+                })*
+                None
+            }
+
             /// Carries the verb out.
             ///
             /// # Errors
