@@ -12,6 +12,36 @@ use serde_json::json;
 /// The key every agent is given: a fake one.
 pub const FAKE_KEY: &str = "sk-ant-mock-000";
 
+/// Paths of the real agents by name, as `scripts/agents/install` below `root` lists them; `None`, loudly, where they are
+/// not installed.
+///
+/// # Panics
+/// They are missing in CI, or cannot be listed.
+#[expect(clippy::print_stderr, reason = "a skip is loud")]
+#[must_use]
+pub fn installed_agents(root: &Path) -> Option<BTreeMap<String, PathBuf>> {
+    if !root.join("target/agents/.installed").exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "the real agents are missing: run scripts/agents/install first"
+        );
+        eprintln!("SKIPPED: the real agents are not installed; run scripts/agents/install");
+        return None;
+    }
+    let listed = Command::new(root.join("scripts/agents/install"))
+        .output()
+        .expect("the script can be started");
+    let told = String::from_utf8_lossy(&listed.stderr);
+    assert!(listed.status.success(), "{told}");
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    let paths = listed.lines().filter_map(|line| line.split_once('\t'));
+    Some(
+        paths
+            .map(|(name, path)| (name.to_owned(), PathBuf::from(path)))
+            .collect(),
+    )
+}
+
 /// An agent's folder with its configuration, and its environment.
 #[derive(Clone, Debug)]
 pub struct AgentHome {

@@ -58,7 +58,7 @@ fn may_control(peer: Peer) -> bool {
 )]
 pub(crate) fn gateway_launch(paths: &Paths) -> Result<Launch, Failure> {
     Ok(Launch {
-        program: super::own_image()?.into(),
+        program: super::own_image()?,
         variables: paths
             .as_variables()
             .into_iter()

@@ -69,7 +69,7 @@ impl Spool {
         let file = append(&path)?;
         let (good, lines) = whole_lines(&path)?;
         if file.metadata()?.len() > good {
-            files::set_len("gateway.spool.mend", &file, good)?;
+            cut(&file, good)?;
         }
         Ok(Self {
             folder: folder.to_owned(),
@@ -99,7 +99,7 @@ impl Spool {
         }
         if let Err(error) = files::write_all("gateway.spool.write", &mut self.file, &text) {
             // What of it was written would be half a line before the next report.
-            files::set_len("gateway.spool.mend", &self.file, self.written)?;
+            cut(&self.file, self.written)?;
             return Err(error);
         }
         self.last = last;
@@ -193,6 +193,11 @@ impl Spool {
 
 fn segment(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:020}.jsonl"))
+}
+
+/// Takes away what is no whole line.
+fn cut(file: &File, good: u64) -> io::Result<()> {
+    files::set_len("gateway.spool.mend", file, good)
 }
 
 fn append(path: &Path) -> io::Result<File> {
