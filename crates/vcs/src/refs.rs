@@ -79,7 +79,7 @@ impl RefList {
     /// From [`RefList::to_text`]; lines that make no sense are left out.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let pairs = text.lines().filter_map(|line| line.split_once('\0'));
+        let pairs = text.split('\n').filter_map(|line| line.split_once('\0'));
         Self(pairs.map(|(n, at)| (n.to_owned(), at.to_owned())).collect())
     }
 

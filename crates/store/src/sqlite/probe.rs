@@ -121,3 +121,23 @@ fn number(bytes: &[u8], at: usize) -> u32 {
         .iter()
         .fold(0, |n, b| (n << 8) | u32::from(*b))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A power cut in the making: pages of the first transaction, and the journal that takes them back.
+    #[test]
+    fn i3_a_database_whose_making_was_cut_short_is_no_garbage() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Utf8Path::from_path(folder.path()).unwrap().join("db");
+        std::fs::write(&db, [0; 4096]).unwrap();
+        assert!(matches!(probe(&db).unwrap(), Found::Garbage));
+        let journal = |bytes: &[u8]| std::fs::write(format!("{db}-journal"), bytes).unwrap();
+        journal(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7 and so on");
+        assert!(matches!(probe(&db).unwrap(), Found::Unmade));
+        // Its first bytes are written last: until then the journal takes nothing back.
+        journal(&[0; 512]);
+        assert!(matches!(probe(&db).unwrap(), Found::Garbage));
+    }
+}
