@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_core::account::Provider;
 use longhaul_core::limit::LimitNotice;
 use longhaul_core::spec::EnvValue;
 use longhaul_core::time::UnixMs;
 
 use crate::capabilities::Capabilities;
 use crate::custom::{CustomHarness, OutputFormat, TextStream};
+use crate::gateway::through;
 use crate::launch::{LaunchPlan, LaunchRefusal, LaunchRequest};
 use crate::limits::Zone;
 use crate::record::RecordReader;
@@ -154,6 +156,28 @@ impl Harness {
         &self.capabilities
     }
 
+    /// The provider whose accounts its sessions use, where they can go through the gateway (A8).
+    #[must_use]
+    pub fn provider(&self) -> Option<Provider> {
+        match &self.kind {
+            Kind::Builtin(agent) => through(*agent).map(|t| t.provider),
+            Kind::Custom(_) => None,
+        }
+    }
+
+    /// Whether the user's own variables, the task's or the configuration's, send its sessions somewhere or give
+    /// them a key: they are left to that.
+    #[must_use]
+    pub fn goes_its_own_way(&self, environment: &BTreeMap<String, String>) -> bool {
+        let Kind::Builtin(agent) = &self.kind else {
+            return true;
+        };
+        through(*agent).is_none_or(|through| {
+            let mut ways = through.own_ways();
+            ways.any(|name| environment.contains_key(name) || self.env.contains_key(name))
+        })
+    }
+
     /// Plans one attempt.
     ///
     /// # Errors
@@ -167,6 +191,11 @@ impl Harness {
             Kind::Builtin(Builtin::Script) => script::launch(request)?,
             Kind::Custom(settings) => custom::launch(settings, request)?,
         };
+        if let (Kind::Builtin(agent), Some(url)) = (&self.kind, &request.gateway)
+            && let Some(through) = through(*agent)
+        {
+            through.change(*agent, &mut plan, url);
+        }
         // After the program: in front of subcommands and of flags that take all that follows.
         plan.argv.splice(1..1, self.extra_args.iter().cloned());
         plan.set(&self.env);

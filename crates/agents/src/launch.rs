@@ -43,6 +43,8 @@ pub struct LaunchRequest {
     pub confined: bool,
     /// Whether the user said `sandboxed = true`: this machine is itself a sandbox.
     pub sandboxed: bool,
+    /// Where the gateway is, if the session goes through it: a URL without a path (A8).
+    pub gateway: Option<String>,
     /// The session's environment as it will be before the plan's changes (`HOME`, `CLAUDE_CONFIG_DIR`,
     /// `CODEX_HOME`, `XDG_*`…).
     pub env: BTreeMap<String, String>,
@@ -79,6 +81,8 @@ pub struct LaunchPlan {
     /// Variables to set, last, to what the variable of this other name holds where the session is
     /// started: the value itself is never part of a plan (I12).
     pub env_from: BTreeMap<String, String>,
+    /// The variable that is to hold the session's token for the gateway; the token is never part of a plan (I12).
+    pub token_in: Option<String>,
     /// Variables to take out of the environment before.
     pub env_remove: Vec<String>,
     /// Bytes for stdin, which is closed after them.

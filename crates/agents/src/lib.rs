@@ -13,6 +13,7 @@ mod claude;
 mod codex;
 mod custom;
 mod event;
+mod gateway;
 mod gemini;
 mod harness;
 mod launch;

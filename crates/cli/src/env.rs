@@ -36,6 +36,13 @@ impl Env {
         self.vars.iter().map(|(k, v)| (k.clone(), v.clone()))
     }
 
+    /// The variables whose names and values are text.
+    pub(crate) fn all_text(&self) -> BTreeMap<String, String> {
+        let text =
+            |(n, v): (&OsString, &OsString)| Some((n.to_str()?.to_owned(), v.to_str()?.to_owned()));
+        self.vars.iter().filter_map(text).collect()
+    }
+
     /// The same with other values for some variables.
     pub(crate) fn with(&self, changes: &[(&str, &str)]) -> Self {
         let mut vars = self.vars.clone();

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use longhaul_acts::files;
 use longhaul_agents::Registry;
 use longhaul_config::files::{ReadError, read_bounded};
 use longhaul_config::settings::{
@@ -102,6 +104,25 @@ pub(crate) fn layered(
             .detail(found.render(printer.color_err()))
             .help("`longhaul config path` says where the files are")
     })
+}
+
+/// Writes a file of the user's configuration: beside it and renamed, 0600, in a folder that is made if it is
+/// missing.
+///
+/// # Errors
+/// It cannot be written; what was there is there still.
+pub(crate) fn write(path: &Utf8Path, bytes: &[u8]) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(path);
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    files::build_dir("cli.settings.folder", &builder, folder).on("make the folder", folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).on("write into", folder)?;
+    files::write_all("cli.settings.write", &mut file, bytes).on("write", path)?;
+    files::sync_all("cli.settings.flush", file.as_file()).on("write", path)?;
+    #[expect(clippy::disallowed_methods, reason = "its points are right here")]
+    let named = longhaul_acts::around("cli.settings.rename", || file.persist(path));
+    named.map_err(|e| e.error).on("write", path)?;
+    Ok(())
 }
 
 /// What the user's list says of a repository as it is now.

@@ -44,7 +44,7 @@ pub const PLAIN: [&str; 12] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 33] = [
+pub const SETTINGS: [(&str, &str); 38] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -81,4 +81,9 @@ pub const SETTINGS: [(&str, &str); 33] = [
         "LONGHAUL_LIMITS_OVERLOAD_GIVE_UP",
         "limits.overload_give_up",
     ),
+    ("LONGHAUL_ACCOUNTS_DISCOVER", "accounts.discover"),
+    ("LONGHAUL_ACCOUNTS_GATEWAY", "accounts.gateway"),
+    ("LONGHAUL_ACCOUNTS_STRATEGY", "accounts.strategy"),
+    ("LONGHAUL_ACCOUNTS_THRESHOLD", "accounts.threshold"),
+    ("LONGHAUL_ACCOUNTS_USE", "accounts.use"),
 ];

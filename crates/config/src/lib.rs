@@ -4,8 +4,10 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+pub mod accounts;
 pub mod diag;
 pub mod duration;
+pub mod edit;
 pub mod env_names;
 pub mod files;
 mod nearest;

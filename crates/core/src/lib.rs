@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+pub mod account;
 pub mod allow;
 pub mod attempt;
 pub mod decide;

@@ -18,5 +18,7 @@ pub mod wording;
 pub use http::authority::{Authority, Peer, PeerAuthority, RefusedCall};
 pub use http::foresight::Foresight;
 pub use http::logs::{LogPiece, LogSource};
-pub use http::serve::{BindError, Listener, OpenReader, ServerDeps, bind, listen_private, serve};
+pub use http::serve::{
+    BindError, Listener, OpenReader, Reload, ServerDeps, bind, listen_private, serve,
+};
 pub use wording::Phrasing;

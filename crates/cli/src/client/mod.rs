@@ -327,6 +327,11 @@ impl Client {
         self.post(routes::CLEAR_LIMIT, &request)
     }
 
+    /// Has the accounts read anew.
+    pub(crate) fn reload_accounts(&self) -> Result<Acknowledged, Failure> {
+        self.post(routes::RELOAD_ACCOUNTS, &Empty {})
+    }
+
     /// `drain`, `undrain`, `estop`, `thaw`, `shutdown`.
     pub(crate) fn whole(&self, what: Whole) -> Result<Acknowledged, Failure> {
         match what {

@@ -13,6 +13,7 @@ pub(super) const QUEUE: &str = "/v1/queue";
 pub(super) const QUEUE_FORECAST: &str = "/v1/queue?forecast=true";
 pub(super) const DRAIN: &str = "/v1/drain";
 pub(super) const CLEAR_LIMIT: &str = "/v1/limits/clear";
+pub(super) const RELOAD_ACCOUNTS: &str = "/v1/accounts/reload";
 pub(super) const UNDRAIN: &str = "/v1/undrain";
 pub(super) const ESTOP: &str = "/v1/estop";
 pub(super) const THAW: &str = "/v1/thaw";

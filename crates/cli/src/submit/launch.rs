@@ -53,6 +53,7 @@ pub(super) fn possible(spec: &TaskSpec, practice: &Practice, env: &Env) -> Resul
         is_root: rustix::process::geteuid().is_root(),
         confined,
         sandboxed: practice.sandboxed,
+        gateway: None,
         env: spec.caller_env.clone(),
     };
     harness.launch(&request).map(drop).map_err(|refusal| {

@@ -1,6 +1,7 @@
 //! The verbs, a file each: its arguments and what it does with them. Shared steps live beside them
 //! (`follow`, `submit`, `report`, `doctor`), decisions in the daemon.
 
+mod account;
 mod add;
 mod approve;
 mod attach;
@@ -111,6 +112,7 @@ verbs! {
     Undrain => undrain,
     Estop => estop,
     Thaw => thaw,
+    Account => account,
     Limits => limits,
     Doctor => doctor,
     Config => config,

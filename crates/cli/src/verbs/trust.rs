@@ -1,15 +1,11 @@
 //! `longhaul trust`.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
-
-use camino::{Utf8Path, Utf8PathBuf};
-use longhaul_acts::files;
+use camino::Utf8PathBuf;
 use longhaul_api::ExitCode;
 use longhaul_config::trust::{Trust, TrustStore};
 
 use crate::context::Context;
-use crate::failure::{Failure, OnPath as _, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::output::palette;
 use crate::output::text::clean;
 use crate::settings;
@@ -127,18 +123,6 @@ fn show(context: &Context, list: &TrustStore) -> Outcome {
     Ok(ExitCode::Done)
 }
 
-/// Written beside and renamed, 0600.
 fn store(context: &Context, list: &TrustStore) -> Result<(), Failure> {
-    let path = context.paths().trust_file();
-    let folder: &Utf8Path = &context.paths().config_dir;
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700);
-    files::build_dir("cli.trust.folder", &builder, folder).on("make the folder", folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).on("write into", folder)?;
-    files::write_all("cli.trust.write", &mut file, list.to_text().as_bytes()).on("write", &path)?;
-    files::sync_all("cli.trust.flush", file.as_file()).on("write", &path)?;
-    #[expect(clippy::disallowed_methods, reason = "its points are right here")]
-    let named = longhaul_acts::around("cli.trust.rename", || file.persist(&path));
-    named.map_err(|e| e.error).on("write", &path)?;
-    Ok(())
+    settings::write(&context.paths().trust_file(), list.to_text().as_bytes())
 }

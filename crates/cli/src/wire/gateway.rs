@@ -52,10 +52,6 @@ fn may_control(peer: Peer) -> bool {
 ///
 /// # Errors
 /// This process's own program cannot be found.
-#[expect(
-    dead_code,
-    reason = "sessions of key accounts ask for it with the account verbs"
-)]
 pub(crate) fn gateway_launch(paths: &Paths) -> Result<Launch, Failure> {
     Ok(Launch {
         program: super::own_image()?,

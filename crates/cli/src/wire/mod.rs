@@ -1,6 +1,7 @@
 //! The composition root: the only place that names the concrete parts together. Builds the daemon
 //! from store, engine, executor and server, runs it, and takes it down in order.
 
+mod accounts;
 mod authority;
 mod floors;
 pub(crate) mod foresight;
@@ -11,7 +12,6 @@ pub(crate) mod logs;
 mod practice;
 mod single;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -21,7 +21,9 @@ use longhaul_api::ExitCode;
 use longhaul_config::settings::Settings;
 use longhaul_engine::clock::{Clock as _, SystemClock};
 use longhaul_engine::event::Event;
-use longhaul_engine::executor::{BaseWatch, Desk, DeskParts, Dirs, Keeper, PracticeOf, Workshop};
+use longhaul_engine::executor::{
+    Accounts, BaseWatch, Desk, DeskParts, Dirs, Keeper, NoAccounts, PracticeOf, Workshop,
+};
 use longhaul_engine::machine::{About, Asking, Machine};
 use longhaul_engine::runtime::{self, Executor, Listener};
 use longhaul_server::{OpenReader, Phrasing, ServerDeps};
@@ -43,6 +45,8 @@ pub(crate) use practice::{practice, practice_of};
 const FLOOR_LOOK: Duration = Duration::from_secs(5);
 /// How often base branches are looked at on which the merge queue waits.
 const BASE_LOOK: Duration = Duration::from_secs(5);
+/// How often the gateway is asked what it has to tell.
+const REPORTS_LOOK: Duration = Duration::from_secs(2);
 /// Children that end within so long of each other are waited for together.
 const REAP_PAUSE: Duration = Duration::from_millis(50);
 /// The daemon's version.
@@ -85,13 +89,15 @@ pub(crate) fn daemon_main(
     }
 
     let (events, inbox) = channel::<Event>();
+    let gatekeeper = Arc::new(accounts::Gatekeeper::new(paths, env, printer)?);
     let desk = Desk::new(DeskParts {
         dirs: dirs(paths),
         exe,
         git,
         practice,
         practice_of: repository_practice(paths, env, printer),
-        environment: text_only(env),
+        environment: env.all_text(),
+        accounts: Arc::clone(&gatekeeper) as Arc<dyn Accounts>,
         open_files: open_files.inherited,
         own_folders: paths.as_variables(),
         reader,
@@ -118,6 +124,10 @@ pub(crate) fn daemon_main(
         }),
         logs: Arc::new(logs::Bundles::new(&paths.state_dir)),
         foresight: Arc::new(foresight::ByDesk::new(&desk)),
+        reload_accounts: {
+            let gatekeeper = Arc::clone(&gatekeeper);
+            Arc::new(move || gatekeeper.reload())
+        },
         advance: advance_seen,
         shutdown: shutdown_seen,
         phrasing: Phrasing::new(clock::moment, crate::output::mask::of(env)),
@@ -148,6 +158,10 @@ pub(crate) fn daemon_main(
         let (desk, watch) = (Arc::clone(&bases_desk), BaseWatch::default());
         floors::again_and_again("bases", BASE_LOOK, BASE_LOOK, move || watch.look(&desk))
     };
+    let reports = floors::again_and_again("gateway", REPORTS_LOOK, REPORTS_LOOK, {
+        let gatekeeper = Arc::clone(&gatekeeper);
+        move || gatekeeper.collect()
+    });
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
     let server = std::thread::Builder::new()
         .name("server".to_owned())
@@ -166,7 +180,8 @@ pub(crate) fn daemon_main(
     // What was asked too late is dropped with its way back, so that nobody waits for an answer.
     drop(inbox);
     tracing::info!("the daemon ends; sessions go on");
-    drop((watcher, bases, housekeeping));
+    drop((watcher, bases, housekeeping, reports));
+    gatekeeper.leave();
     shutdown.send_replace(true);
     match server.join() {
         Ok(served) => served.map(|()| ExitCode::Done),
@@ -189,7 +204,8 @@ pub(crate) fn tools(context: &Context, settings: &Settings) -> Result<Desk, Fail
         git,
         practice: practice::practice(settings, &context.env)?,
         practice_of: repository_practice(paths, &context.env, &context.printer),
-        environment: text_only(&context.env),
+        environment: context.env.all_text(),
+        accounts: Arc::new(NoAccounts),
         // This process raises no limit that its children would have to be given back.
         open_files: None,
         own_folders: paths.as_variables(),
@@ -361,13 +377,6 @@ fn tell_to_end(dispatcher: &Sender<Event>) {
 fn open_readers(paths: &Paths) -> OpenReader {
     let database = paths.database();
     Arc::new(move || Ok(Box::new(SqliteReader::open(&database)?) as Box<dyn Reader>))
-}
-
-/// The variables whose names and values are text; nothing else can be asked for in a task.
-fn text_only(env: &Env) -> BTreeMap<String, String> {
-    env.all()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 /// What the dispatcher tells the rest.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use longhaul_config::settings::{JudgeKey as SettingsKey, JudgeKind as SettingsKind, Settings};
+use longhaul_config::settings::{JudgeKind as SettingsKind, KeySource, Settings};
 use longhaul_core::policy::Policy;
 use longhaul_core::queue::QueuePolicy;
 use longhaul_core::schedule::Capacity;
@@ -106,9 +106,9 @@ pub(crate) fn practice(s: &Settings, env: &Env) -> Result<Practice, Failure> {
                     url: j.url.clone(),
                     model: j.model.clone(),
                     key: j.key.as_ref().map(|key| match key {
-                        SettingsKey::Env(name) => JudgeKey::Env(name.clone()),
-                        SettingsKey::File(path) => JudgeKey::File(at(path)),
-                        SettingsKey::Command(command) => JudgeKey::Command(command.clone()),
+                        KeySource::Env(name) => JudgeKey::Env(name.clone()),
+                        KeySource::File(path) => JudgeKey::File(at(path)),
+                        KeySource::Command(command) => JudgeKey::Command(command.clone()),
                     }),
                     timeout: j.timeout.as_duration(),
                 };

@@ -11,7 +11,7 @@ use crate::stage::{Agent, RUN_LIMIT, Stage};
 /// Seconds from now until a used-up window starts anew: longer than an agent needs to start.
 const AHEAD_S: i64 = 12;
 
-fn now_s() -> i64 {
+pub(crate) fn now_s() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(now.unwrap().as_secs()).unwrap()
 }

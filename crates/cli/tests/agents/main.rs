@@ -6,6 +6,7 @@
     reason = "helpers fail the test they help; the exception for tests covers test functions only"
 )]
 
+mod accounts;
 mod authority;
 mod chain;
 mod denied;

@@ -160,6 +160,17 @@ impl Stage {
         text
     }
 
+    /// The same for an agent that is to use the user's accounts: nothing sends it anywhere or gives it a key.
+    pub(crate) fn task_of_accounts(&self, name: &str, keys: &str, checks: &[&str]) -> String {
+        let sent = |line: &&str| {
+            let variable = line.split(' ').next().unwrap_or_default();
+            !(variable.ends_with("_BASE_URL") || variable.ends_with("_KEY"))
+        };
+        let task = self.task(name, keys, checks);
+        let lines: Vec<&str> = task.lines().filter(sent).collect();
+        lines.join("\n") + "\n"
+    }
+
     /// One task of a file: its keys, its checks, and the environment of its agent.
     pub(crate) fn task(&self, name: &str, keys: &str, checks: &[&str]) -> String {
         let mut text = format!(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longhaul_core::account::{Provider, Strategy};
 use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{CommitMode, EnvValue, Permission};
 use longhaul_core::time::SpanMs;
@@ -9,8 +10,10 @@ use longhaul_core::usage::MicroUsd;
 
 use super::layers::Map;
 use super::profile::{BadDescent, inherit};
-use super::resolved::{Limits, QueueSettings, RetryBackoff, SandboxPaths, Settings};
-use super::tables::{HarnessTable, JudgeKey, JudgeKind, JudgeTable, ProfileTable};
+use super::resolved::{
+    AccountSettings, Limits, QueueSettings, RetryBackoff, SandboxPaths, Settings,
+};
+use super::tables::{AccountTable, HarnessTable, JudgeKind, JudgeTable, KeySource, ProfileTable};
 use super::value::SettingValue;
 use crate::diag::{Finding, Sink, Site};
 use crate::nearest::did_you_mean;
@@ -100,6 +103,20 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
         harnesses: harnesses(map, built_in_harnesses, sink),
         profiles: profiles(map, sink),
         judges,
+        accounts: AccountSettings {
+            known: accounts(map, sink),
+            discover: map.flag("accounts.discover").unwrap_or(true),
+            gateway: map.flag("accounts.gateway").unwrap_or(true),
+            strategy: map
+                .text("accounts.strategy")
+                .and_then(|word| Strategy::of_word(&word))
+                .unwrap_or_default(),
+            threshold_pct: map
+                .count("accounts.threshold")
+                .and_then(|n| u8::try_from(n).ok())
+                .unwrap_or(95),
+            only: map.text("accounts.use"),
+        },
     }
 }
 
@@ -232,18 +249,7 @@ fn judges(map: &Map, sink: &mut Sink) -> BTreeMap<String, JudgeTable> {
                 );
             }
         }
-        let keys: Vec<JudgeKey> = [
-            map.text(&at("key.env")).map(JudgeKey::Env),
-            map.text(&at("key.file")).map(JudgeKey::File),
-            map.text(&at("key.command")).map(JudgeKey::Command),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        if keys.len() > 1 {
-            let problem = "more than one of `env`, `file` and `command` is given".to_owned();
-            wrong(map, &at("key"), problem, sink);
-        }
+        let key = key_source(map, &at("key"), sink);
         let Some(((kind, own_url), model)) = kind.zip(model) else {
             continue;
         };
@@ -251,10 +257,63 @@ fn judges(map: &Map, sink: &mut Sink) -> BTreeMap<String, JudgeTable> {
             kind,
             url: map.text(&at("url")).unwrap_or_else(|| own_url.to_owned()),
             model,
-            key: keys.into_iter().next(),
+            key,
             timeout: map.some_span(&at("timeout")).unwrap_or(JUDGE_TIMEOUT),
         };
         all.insert(name.to_owned(), judge);
+    }
+    all
+}
+
+/// Where a key is found, if that is said.
+fn key_source(map: &Map, table: &str, sink: &mut Sink) -> Option<KeySource> {
+    let of = |name: &str| map.text(&format!("{table}.{name}"));
+    let given = [
+        of("env").map(KeySource::Env),
+        of("file").map(KeySource::File),
+        of("command").map(KeySource::Command),
+    ];
+    let mut given = given.into_iter().flatten();
+    let first = given.next();
+    if given.next().is_some() {
+        let problem = "more than one of `env`, `file` and `command` is given".to_owned();
+        wrong(map, table, problem, sink);
+    }
+    first
+}
+
+fn accounts(map: &Map, sink: &mut Sink) -> BTreeMap<String, AccountTable> {
+    let mut all = BTreeMap::new();
+    for name in map.names("account") {
+        let at = |key: &str| format!("account.{name}.{key}");
+        let provider = map.text(&at("provider"));
+        let provider = provider.and_then(|word| Provider::of_word(&word));
+        let key = key_source(map, &at("key"), sink);
+        for (word, missing, hint) in [
+            ("provider", provider.is_none(), ""),
+            (
+                "key",
+                key.is_none(),
+                " with `env`, `file` or `command` in it",
+            ),
+        ] {
+            if missing {
+                let problem = format!("is missing; `[account.{name}]` needs it{hint}");
+                wrong(map, &at(word), problem, sink);
+            }
+        }
+        let Some((provider, key)) = provider.zip(key) else {
+            continue;
+        };
+        let account = AccountTable {
+            provider,
+            key,
+            base_url: map.text(&at("base_url")),
+            max_concurrent: map.count(&at("max_concurrent")),
+            enabled: map.flag(&at("enabled")).unwrap_or(true),
+            priority: map.count(&at("priority")).unwrap_or_default(),
+        };
+        all.insert(name.to_owned(), account);
     }
     all
 }

@@ -16,8 +16,10 @@ pub use key_table::SETTING_KEYS;
 pub use keys::{Guard, Kind, SettingKey};
 pub use layers::{FileLayer, FlagSetting, Ignored, Layer, Layers, resolve};
 pub use profile::Profile;
-pub use resolved::{Limits, Resolved, RetryBackoff, SandboxPaths, SettingEntry, Settings};
-pub use tables::{HarnessTable, JudgeKey, JudgeKind, JudgeTable, ProfileTable};
+pub use resolved::{
+    AccountSettings, Limits, Resolved, RetryBackoff, SandboxPaths, SettingEntry, Settings,
+};
+pub use tables::{AccountTable, HarnessTable, JudgeKind, JudgeTable, KeySource, ProfileTable};
 pub use value::{Origin, SettingValue};
 
 /// Largest settings file in bytes.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_core::account::Strategy;
 use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{CommitMode, Permission};
 use longhaul_core::time::SpanMs;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::layers::Ignored;
 use super::profile::Profile;
-use super::tables::{HarnessTable, JudgeTable};
+use super::tables::{AccountTable, HarnessTable, JudgeTable};
 use super::value::{Origin, SettingValue};
 use crate::diag::Diagnostics;
 use crate::taskfile::TaskDefaults;
@@ -97,6 +98,8 @@ pub struct Settings {
     pub profiles: BTreeMap<String, Profile>,
     /// `[judge.NAME]`.
     pub judges: BTreeMap<String, JudgeTable>,
+    /// Accounts, and how they are used.
+    pub accounts: AccountSettings,
 }
 
 impl Settings {
@@ -121,6 +124,23 @@ pub struct QueueSettings {
     pub merge_style: MergeStyle,
     /// Whether a clean checkout of the base branch is advanced.
     pub advance_checkout: bool,
+}
+
+/// `[account.NAME]` and `[accounts]` (A1, A3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountSettings {
+    /// The accounts that are written down, by name.
+    pub known: BTreeMap<String, AccountTable>,
+    /// Whether keys in the environment are accounts too.
+    pub discover: bool,
+    /// Whether sessions of key accounts go through the gateway.
+    pub gateway: bool,
+    /// How one is picked.
+    pub strategy: Strategy,
+    /// Percent of a long window from which an account counts as near its limit (A10).
+    pub threshold_pct: u8,
+    /// The only account of its provider that is used.
+    pub only: Option<String>,
 }
 
 /// Paths that sessions may write to besides their workspace (T25).

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_core::account::Provider;
 use longhaul_core::spec::{EnvValue, Permission};
 use longhaul_core::time::SpanMs;
 use longhaul_core::usage::MicroUsd;
@@ -68,10 +69,10 @@ pub enum JudgeKind {
     Openai,
 }
 
-/// Where a judge's key is found. The key itself is never part of the settings (I12).
+/// Where a key is found. The key itself is never part of the settings (I12).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum JudgeKey {
+pub enum KeySource {
     /// In this variable.
     Env(String),
     /// In this file.
@@ -90,7 +91,24 @@ pub struct JudgeTable {
     /// The model.
     pub model: String,
     /// Its key; `None` for a local server that wants none.
-    pub key: Option<JudgeKey>,
+    pub key: Option<KeySource>,
     /// How long one answer may take.
     pub timeout: SpanMs,
+}
+
+/// `[account.NAME]`: an API key to use a provider with (A1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountTable {
+    /// Whose key it is.
+    pub provider: Provider,
+    /// Where it is found.
+    pub key: KeySource,
+    /// Another place than the provider's own.
+    pub base_url: Option<String>,
+    /// Requests at the same time, at most.
+    pub max_concurrent: Option<u32>,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// With the strategy `priority`: lower goes first.
+    pub priority: u32,
 }

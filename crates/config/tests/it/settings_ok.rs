@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use longhaul_config::env_names;
 use longhaul_config::settings::{
-    FileLayer, FlagSetting, JudgeKey, JudgeKind, Layer, Layers, Origin, Resolved, SETTING_KEYS,
+    FileLayer, FlagSetting, JudgeKind, KeySource, Layer, Layers, Origin, Resolved, SETTING_KEYS,
     resolve,
 };
 use longhaul_core::spec::{CommitMode, EnvValue, Permission};
@@ -195,7 +195,7 @@ fn a_trusted_repository_sets_them_but_never_the_machines() {
     );
     let judge = &s.judges["evil"];
     assert_eq!(judge.kind, JudgeKind::Openai);
-    assert!(matches!(&judge.key, Some(JudgeKey::Command(_))));
+    assert!(matches!(&judge.key, Some(KeySource::Command(_))));
     assert_eq!(judge.timeout, SpanMs::from_secs(120));
 }
 

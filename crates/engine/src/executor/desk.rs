@@ -17,6 +17,7 @@ use longhaul_hosts::{BootId, Launcher};
 use longhaul_store::{ErrorClass as StoreErrorClass, Reader, StoreError};
 use longhaul_vcs::{Git, OpenError, Repo};
 
+use super::accounts::Accounts;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::machine::Dispatch;
@@ -197,6 +198,8 @@ pub struct Desk {
     pub practice: Arc<Practice>,
     /// The daemon's environment, for what tasks name.
     pub environment: BTreeMap<String, String>,
+    /// Accounts behind the gateway.
+    pub accounts: Arc<dyn Accounts>,
     /// Variables that name the daemon's own folders: what lets a session's `longhaul` find it.
     pub own_folders: BTreeMap<String, String>,
     /// This boot.
@@ -224,6 +227,8 @@ pub struct DeskParts {
     pub practice_of: PracticeOf,
     /// See [`Desk::environment`].
     pub environment: BTreeMap<String, String>,
+    /// See [`Desk::accounts`].
+    pub accounts: Arc<dyn Accounts>,
     /// See [`Desk::own_folders`].
     pub own_folders: BTreeMap<String, String>,
     /// The soft limit of open files that jobs get; `None` is the daemon's own.
@@ -255,6 +260,7 @@ impl Desk {
             practice: Arc::new(parts.practice),
             practice_of: parts.practice_of,
             environment: parts.environment,
+            accounts: parts.accounts,
             own_folders: parts.own_folders,
         })
     }

@@ -1,6 +1,7 @@
 //! Carries out effects in the world: each is an *ensure*, run on a thread of its own, whose results
 //! come back as events. Decides nothing.
 
+mod accounts;
 mod bounds;
 mod catch_up;
 mod check;
@@ -43,6 +44,7 @@ use crate::event::Event;
 use crate::machine::{Dispatch, LineDispatch};
 use crate::runtime::Executor;
 
+pub use accounts::{Accounts, Door, Guest, NoAccounts};
 pub use catch_up::BroughtUp;
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;

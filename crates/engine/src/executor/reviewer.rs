@@ -146,6 +146,8 @@ fn review(
         attempt: 1,
         model: model.map(str::to_owned),
         left: budget,
+        tokens_left: None,
+        fence: s.d.effect.fence,
     };
     let bundle = match desk.launcher.bundle(s.key.as_str()) {
         Ok(bundle) => bundle,

@@ -256,6 +256,7 @@ impl Daemon {
             on_refused: Arc::new(|_| {}),
             logs: Arc::new(NoLogs),
             foresight: Arc::new(NoGit),
+            reload_accounts: Arc::new(|| Err("there are none".to_owned())),
             advance: advanced,
             shutdown: ending,
             phrasing: Phrasing::default(),

@@ -3,43 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use longhaul_core::account::Provider;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-
-/// A provider whose way of speaking the gateway knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Provider {
-    /// Anthropic: Messages.
-    Anthropic,
-    /// OpenAI and what speaks like it: Responses and Chat Completions.
-    Openai,
-    /// Google: generateContent.
-    Gemini,
-}
-
-impl Provider {
-    /// The word in settings, URLs and answers.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Anthropic => "anthropic",
-            Self::Openai => "openai",
-            Self::Gemini => "gemini",
-        }
-    }
-
-    /// Where the provider is, if an account names no other place. Without a path: the client's own path
-    /// is appended as it is.
-    #[must_use]
-    pub const fn base_url(self) -> &'static str {
-        match self {
-            Self::Anthropic => "https://api.anthropic.com",
-            Self::Openai => "https://api.openai.com",
-            Self::Gemini => "https://generativelanguage.googleapis.com",
-        }
-    }
-}
 
 /// An API key. Shown nowhere but in the one control request that carries it (I12).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

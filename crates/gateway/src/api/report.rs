@@ -1,12 +1,11 @@
 //! What the gateway has to tell the daemon, numbered, kept until it is acknowledged.
 
+use longhaul_core::account::Provider;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::limit::LimitNotice;
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::Usage;
 use serde::{Deserialize, Serialize};
-
-use super::account::Provider;
 
 /// One report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,13 +4,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 
+use longhaul_core::account::{Provider, Strategy};
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::usage::MicroUsd;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-
-use super::account::Provider;
 
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
@@ -107,23 +106,6 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
     }
     Some(bytes)
-}
-
-/// How an account is picked among those that are equally well (A3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// A conversation stays where its prompt cache is; new ones go where the fewest are.
-    #[default]
-    Sticky,
-    /// The one with the most left in its fullest window.
-    LeastUsed,
-    /// The one whose window starts anew first.
-    SoonestReset,
-    /// One after the other.
-    RoundRobin,
-    /// By the accounts' own priority, then by the user's order.
-    Priority,
 }
 
 /// Which accounts a session may use. All are of the session's provider; others in a pool are left out.

@@ -1,11 +1,11 @@
 //! `GET /v1/status`: how the gateway is.
 
+use longhaul_core::account::Provider;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::Usage;
 use serde::{Deserialize, Serialize};
 
-use super::account::Provider;
 use super::report::{AccountCondition, WindowView};
 
 /// How the gateway is. Holds no secret.

@@ -17,7 +17,7 @@ use super::foresight::Foresight;
 use super::logs::LogSource;
 use super::pool::Pool;
 use super::problem::{ApiError, not_followed};
-use super::serve::ServerDeps;
+use super::serve::{Reload, ServerDeps};
 use crate::views::{ViewError, Views};
 use crate::wording::Phrasing;
 
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Fn() -> UnixMs + Send + Sync>,
     pub(crate) logs: Arc<dyn LogSource>,
     pub(crate) foresight: Arc<dyn Foresight>,
+    pub(crate) reload_accounts: Reload,
     pub(crate) advance: watch::Receiver<u64>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) version: String,
@@ -63,6 +64,7 @@ impl App {
             clock: Arc::clone(&deps.clock),
             logs: Arc::clone(&deps.logs),
             foresight: Arc::clone(&deps.foresight),
+            reload_accounts: Arc::clone(&deps.reload_accounts),
             advance: deps.advance.clone(),
             shutdown: deps.shutdown.clone(),
             version: deps.version.clone(),
@@ -108,6 +110,21 @@ impl App {
                 self.phrasing.line(&why),
             )),
             Err(_) => Err(ApiError::bug("a question to git panicked")),
+        }
+    }
+
+    /// Reads the accounts anew, on a thread that may block: a keyring may ask somebody first.
+    pub(crate) async fn reload_accounts(&self) -> Result<String, ApiError> {
+        let reload = Arc::clone(&self.reload_accounts);
+        match tokio::task::spawn_blocking(move || reload()).await {
+            Ok(Ok(said)) => Ok(said),
+            Ok(Err(why)) => Err(ApiError::new(
+                longhaul_api::ErrorClass::Conflict,
+                "accounts_not_read",
+                self.phrasing.line(&why),
+            )
+            .hint("the accounts that were known before are used until then")),
+            Err(_) => Err(ApiError::bug("reading the accounts panicked")),
         }
     }
 

@@ -41,6 +41,9 @@ const SOCKET_LOOK: Duration = Duration::from_secs(5);
 /// Pause after `accept` failed, which happens when there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Does something again and says what came of it, or why it could not.
+pub type Reload = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// What the server is given by the composition root.
 #[derive(Clone)]
 pub struct ServerDeps {
@@ -56,6 +59,8 @@ pub struct ServerDeps {
     pub logs: Arc<dyn LogSource>,
     /// Asks git about the merge queue.
     pub foresight: Arc<dyn Foresight>,
+    /// Reads the accounts anew and says what came of it; may block (A1).
+    pub reload_accounts: Reload,
     /// The newest sequence number of the ledger: right at the start, raised after every commit. A
     /// hint: a missed one delays an event and loses none.
     pub advance: watch::Receiver<u64>,

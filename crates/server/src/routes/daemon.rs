@@ -77,6 +77,13 @@ pub(super) async fn clear_limit(
     .await
 }
 
+pub(super) async fn reload_accounts(State(app): State<App>) -> Result<Answer, ApiError> {
+    let said = app.reload_accounts().await?;
+    Answer::new(Acknowledged {
+        message: app.phrasing.line(&said),
+    })
+}
+
 pub(super) async fn shutdown(State(app): State<App>) -> Result<Answer, ApiError> {
     acknowledge(&app, Command::Shutdown).await
 }

@@ -12,6 +12,7 @@
 //! | GET `/v1/tasks/{ref}/logs?attempt=&stream=&offset=&tail=&follow=` | raw bytes, see [`logs`] |
 //! | GET `/v1/tasks/{ref}/events`, `/v1/events` `?after=&follow=` | server-sent events, see [`events`] |
 //! | POST `/v1/limits/clear` | a limit is over, a person says |
+//! | POST `/v1/accounts/reload` | the accounts are read anew, and given to the gateway |
 //! | POST `/v1/tasks/{ref}/send` | text for a task's agent |
 //! | GET `/v1/submissions/{id}` | the tasks of a submission, and whether it is settled |
 //! | GET `/v1/queue?forecast=` | the lines of the merge queue, what waits in them and why, what landed; with `forecast=true` who would conflict, which asks git |
@@ -47,6 +48,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/estop", post(daemon::estop))
         .route("/v1/thaw", post(daemon::thaw))
         .route("/v1/limits/clear", post(daemon::clear_limit))
+        .route("/v1/accounts/reload", post(daemon::reload_accounts))
         .route("/v1/shutdown", post(daemon::shutdown))
         .route("/v1/queue", get(queue::show).post(queue::order))
         .route("/v1/queue/{ref}", get(queue::explain))

@@ -223,6 +223,7 @@ impl Host {
             },
             logs: Arc::clone(&logs) as Arc<dyn LogSource>,
             foresight: Arc::new(Git),
+            reload_accounts: Arc::new(|| Ok("the gateway has 2 accounts".to_owned())),
             advance: advanced,
             shutdown: ending,
             phrasing: phrasing(),

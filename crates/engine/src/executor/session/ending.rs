@@ -3,6 +3,7 @@
 use longhaul_agents::{ExitStatusInfo, FailureKind, TurnEnd, TurnOutcome};
 use longhaul_core::attempt::{AttemptEnd, Denial, Halt, LostWhy, RefusedWrite};
 use longhaul_core::fact::News;
+use longhaul_core::ids::SpawnKey;
 use longhaul_core::time::UnixMs;
 use longhaul_hosts::{ExitRecord, Outcome, SpawnStep};
 
@@ -21,7 +22,7 @@ impl Reading<'_> {
         let exit = exit_of(&record.outcome);
         let mut turn = self.finish(exit, UnixMs(record.ended_ms));
         let refused = std::mem::take(&mut turn.refused_writes);
-        let end = end_of(turn);
+        let end = self.unless_exhausted(end_of(turn));
         self.say(end, refused)
     }
 
@@ -35,6 +36,24 @@ impl Reading<'_> {
             end => end,
         };
         self.say(end, refused)
+    }
+
+    /// What ended because no account could serve it is limited, whatever the agent made of that: the gateway has
+    /// seen the answers themselves (A5).
+    fn unless_exhausted(&self, end: AttemptEnd) -> AttemptEnd {
+        match end {
+            AttemptEnd::Limited { .. }
+            | AttemptEnd::AgentError { .. }
+            | AttemptEnd::Crashed { .. } => match self.desk.accounts.refusal(&self.key()) {
+                Some(notice) => AttemptEnd::Limited { notice },
+                None => end,
+            },
+            other => other,
+        }
+    }
+
+    fn key(&self) -> SpawnKey {
+        SpawnKey::session(self.d.effect.task, self.d.effect.fence)
     }
 
     fn finish(&mut self, exit: ExitStatusInfo, at: UnixMs) -> TurnEnd {
@@ -56,6 +75,7 @@ impl Reading<'_> {
         let usage = self.parser.usage();
         self.live.usage = usage;
         self.report(true);
+        self.desk.accounts.dismiss(&self.key());
         let news = News::SessionEnded {
             end,
             usage,

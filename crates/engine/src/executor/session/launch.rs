@@ -1,12 +1,13 @@
 //! Starting a session: its plan, its environment, its folder, its confinement. Started once for a key,
 //! whoever asks again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_agents::{Harness, LaunchPlan, LaunchRefusal, LaunchRequest};
-use longhaul_core::ids::SpawnKey;
+use longhaul_core::ids::{Fence, SpawnKey, TaskId};
 use longhaul_core::prompt::{Material, compose};
 use longhaul_core::spec::{Sandbox, TaskSpec};
 use longhaul_core::task::{RetryReason, WorkspaceRef};
@@ -14,6 +15,7 @@ use longhaul_core::usage::MicroUsd;
 use longhaul_hosts::{BundleState, ConfinementLevel, JobSpec, LaunchErrorClass, Stdin};
 use uuid::Uuid;
 
+use super::super::accounts::{Door, Guest};
 use super::super::bounds::Bounds;
 use super::super::desk::chain;
 use super::super::files::{write_for_now, write_private};
@@ -117,6 +119,11 @@ fn order(
             .terms
             .budget
             .map(|b| MicroUsd(b.0.saturating_sub(task.tally.least_cost().0))),
+        tokens_left: task
+            .terms
+            .budget_tokens
+            .map(|b| b.saturating_sub(task.tally.spent.tokens())),
+        fence: d.effect.fence,
     };
     make_ready(desk, spec, harness, &order, task.id)
 }
@@ -130,6 +137,8 @@ pub(in crate::executor) struct Order<'a> {
     pub(in crate::executor) attempt: u32,
     pub(in crate::executor) model: Option<String>,
     pub(in crate::executor) left: Option<MicroUsd>,
+    pub(in crate::executor) tokens_left: Option<u64>,
+    pub(in crate::executor) fence: Fence,
 }
 
 /// Starts an agent in a workspace.
@@ -138,7 +147,7 @@ pub(in crate::executor) fn start(
     spec: &TaskSpec,
     harness: &Harness,
     order: &Order<'_>,
-    task: longhaul_core::ids::TaskId,
+    task: TaskId,
 ) -> Result<(BundleState, LaunchPlan), NotLaunched> {
     make_ready(desk, spec, harness, order, task)?.begin(desk)
 }
@@ -173,10 +182,11 @@ fn make_ready(
     spec: &TaskSpec,
     harness: &Harness,
     order: &Order<'_>,
-    task: longhaul_core::ids::TaskId,
+    task: TaskId,
 ) -> Result<Ready, NotLaunched> {
     let mut environment = env::of_task(desk, task, spec, order.workspace)
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
+    let door = door(desk, harness, order, &environment, task)?;
     // The agent's own credentials, for the session only (T26).
     for name in &harness.capabilities().credentials {
         if let Some(value) = desk.environment.get(name) {
@@ -237,6 +247,7 @@ fn make_ready(
         is_root: desk.is_root,
         confined,
         sandboxed: practice.sandboxed,
+        gateway: door.as_ref().map(|door| door.url.clone()),
         env: environment.clone(),
     };
     let plan = match harness.launch(&request) {
@@ -268,6 +279,9 @@ fn make_ready(
     placed.map_err(|e| NotLaunched::for_now(format!("cannot write the session's folder: {e}")))?;
     env::add_plan(desk, &plan, &mut environment)
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
+    if let (Some(door), Some(name)) = (door, &plan.token_in) {
+        environment.insert(name.clone(), door.token);
+    }
     environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
     // So that the agent's own `longhaul show` asks this daemon, whatever its other folders are (I17).
     environment.extend(desk.own_folders.clone());
@@ -282,6 +296,33 @@ fn make_ready(
     job.max_log_bytes = desk.practice.max_log_bytes;
     job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
     Ok(Ready { job, plan })
+}
+
+/// The way through the gateway, if the session's provider has accounts there and nothing in the session's own
+/// environment says otherwise.
+fn door(
+    desk: &Desk,
+    harness: &Harness,
+    order: &Order<'_>,
+    environment: &BTreeMap<String, String>,
+    task: TaskId,
+) -> Result<Option<Door>, NotLaunched> {
+    let Some(provider) = harness.provider() else {
+        return Ok(None);
+    };
+    if harness.goes_its_own_way(environment) || !desk.accounts.serve(provider) {
+        return Ok(None);
+    }
+    let guest = Guest {
+        task,
+        fence: order.fence,
+        provider,
+        money: order.left,
+        tokens: order.tokens_left,
+    };
+    let door = desk.accounts.admit(order.key, &guest);
+    door.map(Some)
+        .map_err(|why| NotLaunched::for_now(format!("the gateway does not let it in: {why}")))
 }
 
 /// A conversation id that the same attempt always gets.

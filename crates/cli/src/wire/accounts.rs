@@ -1,0 +1,429 @@
+//! Sessions of accounts with a key: let in through the gateway, which is started when the first of them comes and
+//! outlives the daemon (A8). What the gateway reports is collected here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use longhaul_acts::files;
+use longhaul_config::settings::AccountSettings;
+use longhaul_core::account::Provider;
+use longhaul_core::ids::SpawnKey;
+use longhaul_core::limit::{LimitClass, LimitNotice};
+use longhaul_core::time::UnixMs;
+use longhaul_engine::clock::{Clock as _, SystemClock};
+use longhaul_engine::executor::{Accounts, Door, Guest};
+use longhaul_gateway::Client;
+use longhaul_gateway::api::{
+    AccountCondition, AccountView, AccountsRequest, Budget, Report, ReportBody, SessionSpec,
+    StatusView, Token,
+};
+use longhaul_gateway::launch::{self, Launch};
+use sha2::Sha256;
+
+use super::gateway::gateway_launch;
+use crate::accounts::{self, roster};
+use crate::env::Env;
+use crate::failure::Failure;
+use crate::output::Printer;
+use crate::output::text::count;
+use crate::paths::Paths;
+use crate::settings;
+
+/// Bytes of the secret that sessions' tokens are made from.
+const SECRET_BYTES: usize = 32;
+/// Sessions whose refusals are remembered.
+const REFUSALS_MAX: usize = 10_000;
+
+/// The daemon's side of the gateway.
+pub(super) struct Gatekeeper {
+    launch: Launch,
+    secret: Utf8PathBuf,
+    paths: Paths,
+    env: Env,
+    printer: Printer,
+    known: Mutex<Option<Known>>,
+    /// One at a time starts the gateway or gives it accounts.
+    door: Mutex<Given>,
+    met: Mutex<Met>,
+}
+
+/// The accounts as they were read last.
+struct Known {
+    settings: AccountSettings,
+    request: AccountsRequest,
+}
+
+/// Which gateway was given which accounts.
+#[derive(Default)]
+struct Given(Option<(u32, UnixMs, u64)>);
+
+/// What the gateway told.
+#[derive(Default)]
+struct Met {
+    /// Sessions that are let in.
+    inside: BTreeSet<String>,
+    /// Why a session was refused last.
+    refusals: BTreeMap<String, LimitNotice>,
+    /// The number of the last report that was taken in.
+    seen: u64,
+}
+
+impl Gatekeeper {
+    /// Reads nothing and starts nothing yet.
+    ///
+    /// # Errors
+    /// This process's own program cannot be found.
+    pub(super) fn new(paths: &Paths, env: &Env, printer: &Printer) -> Result<Self, Failure> {
+        Ok(Self {
+            launch: gateway_launch(paths)?,
+            secret: paths.gateway_dir().join("tokens.secret"),
+            paths: paths.clone(),
+            env: env.clone(),
+            printer: printer.clone(),
+            known: Mutex::default(),
+            door: Mutex::default(),
+            met: Mutex::default(),
+        })
+    }
+
+    /// Reads the accounts anew, and gives them to the gateway if it runs.
+    ///
+    /// # Errors
+    /// The configuration has mistakes, or the gateway does not take them; in words.
+    pub(super) fn reload(&self) -> Result<String, String> {
+        let known = self.read()?;
+        let usable = known.request.accounts.len();
+        *lock(&self.known) = Some(known);
+        let client = Client::new(&self.launch.socket);
+        match client.status() {
+            Ok(status) => {
+                self.give(&client, &status)?;
+                Ok(format!("the gateway has {}", count(usable, "account")))
+            }
+            Err(error) if error.is_absent() => Ok(format!(
+                "{} known; the gateway starts with the first session that needs it",
+                count(usable, "account")
+            )),
+            Err(error) => Err(words(&error)),
+        }
+    }
+
+    /// Takes in what the gateway has to tell, and brings it back if it died under its sessions.
+    pub(super) fn collect(&self) {
+        let any = !lock(&self.met).inside.is_empty();
+        if !any && !self.launch.socket.exists() {
+            return;
+        }
+        let client = Client::new(&self.launch.socket);
+        let status = match client.status() {
+            Ok(status) => status,
+            Err(error) if error.is_absent() && any => {
+                tracing::warn!("the gateway is gone under its sessions; it is started again");
+                match self.open() {
+                    Ok((_, status)) => status,
+                    Err(why) => {
+                        tracing::error!(%why, "the gateway does not come back");
+                        return;
+                    }
+                }
+            }
+            Err(_) => return,
+        };
+        if !status.ready
+            && let Err(why) = self.give(&client, &status)
+        {
+            tracing::error!(%why, "the gateway has no accounts");
+        }
+        if status.spool.last > status.spool.acknowledged {
+            self.take_reports(&client, &status);
+        }
+    }
+
+    /// Ends a gateway that nobody uses; one with sessions goes on without the daemon.
+    pub(super) fn leave(&self) {
+        let client = Client::new(&self.launch.socket);
+        if let Ok(status) = client.status()
+            && status.sessions.is_empty()
+            && let Err(error) = client.shut_down()
+        {
+            tracing::warn!(error = %words(&error), "the gateway does not end");
+        }
+    }
+
+    fn read(&self) -> Result<Known, String> {
+        let resolved = settings::layered(&self.paths, &self.env, &self.printer, None, &[]);
+        let settings = resolved.map_err(|f| f.body().message)?.settings.accounts;
+        let all = roster(&settings, &self.env, &self.paths.home);
+        for account in &all {
+            if let (Err(why), true) = (&account.key, account.enabled) {
+                tracing::warn!(account = account.name, %why, "an account cannot be used");
+            }
+        }
+        // Grows with each reading: what the gateway holds against an account is forgotten with it.
+        let generation = u64::try_from(SystemClock.now().wall.0).unwrap_or_default();
+        let request = accounts::request(&settings, &all, generation);
+        Ok(Known { settings, request })
+    }
+
+    /// What is known of accounts; read once, when somebody asks.
+    fn with_known<T>(&self, look: impl FnOnce(&Known) -> T) -> Result<T, String> {
+        let mut known = lock(&self.known);
+        if known.is_none() {
+            *known = Some(self.read()?);
+        }
+        known
+            .as_ref()
+            .map(look)
+            .ok_or_else(|| "no accounts are known".to_owned())
+    }
+
+    /// The gateway, running and with the accounts as they were read last.
+    fn open(&self) -> Result<(Client, StatusView), String> {
+        let client = launch::ensure(&self.launch).map_err(|e| words(&e))?;
+        let status = client.status().map_err(|e| words(&e))?;
+        self.give(&client, &status)?;
+        Ok((client, status))
+    }
+
+    fn give(&self, client: &Client, status: &StatusView) -> Result<(), String> {
+        let mut given = lock(&self.door);
+        let request = self.with_known(|known| known.request.clone())?;
+        let generation = request.accounts.first().map_or(0, |a| a.generation);
+        let this = Some((status.pid, status.started_at, generation));
+        if status.ready && given.0 == this {
+            return Ok(());
+        }
+        client.put_accounts(&request).map_err(|e| words(&e))?;
+        given.0 = this;
+        Ok(())
+    }
+
+    fn take_reports(&self, client: &Client, status: &StatusView) {
+        loop {
+            let after = lock(&self.met).seen.max(status.spool.acknowledged);
+            let page = match client.reports(after) {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(error = %words(&error), "the gateway's reports cannot be read");
+                    return;
+                }
+            };
+            let Some(last) = page.reports.last().map(|r| r.seq) else {
+                return;
+            };
+            for report in page.reports {
+                self.take(report, status);
+            }
+            if let Err(error) = client.acknowledge(last) {
+                tracing::warn!(error = %words(&error), "the gateway's reports are seen again");
+                return;
+            }
+            if !page.more {
+                return;
+            }
+        }
+    }
+
+    fn take(&self, report: Report, status: &StatusView) {
+        let mut met = lock(&self.met);
+        met.seen = met.seen.max(report.seq);
+        match report.body {
+            ReportBody::Exhausted { session, until } => {
+                if met.refusals.len() >= REFUSALS_MAX {
+                    met.refusals.pop_first();
+                }
+                let notice = exhausted(&session, until, status);
+                met.refusals.insert(session, notice);
+            }
+            ReportBody::OverBudget {
+                session,
+                unknown_price,
+            } => {
+                tracing::warn!(
+                    session,
+                    unknown_price,
+                    "refused by the gateway: over budget"
+                );
+            }
+            ReportBody::Moved { session, from, to } => {
+                tracing::info!(session, from, to, "goes on with another account");
+            }
+            ReportBody::Account { account, condition } => {
+                tracing::info!(account, ?condition, "an account's condition");
+            }
+            ReportBody::Limit {
+                account,
+                status,
+                notice,
+                ..
+            } => {
+                tracing::info!(account, status, class = notice.class.as_str(), until = ?notice.reset_at, "a provider refused")
+            }
+            ReportBody::Candidate {
+                provider,
+                status,
+                snippet,
+            } => {
+                tracing::info!(provider = provider.as_str(), status, %snippet, "a refusal that no rule knows");
+            }
+            ReportBody::Dropped { count } => {
+                tracing::warn!(
+                    count,
+                    "reports of the gateway were dropped before anybody read them"
+                );
+            }
+            ReportBody::Usage { .. } | ReportBody::Windows { .. } => {}
+        }
+    }
+
+    /// The session's token: the same for the same session, whoever asks, and for nobody without the secret.
+    fn token(&self, session: &str) -> io::Result<Token> {
+        let secret = self.secret()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).map_err(io::Error::other)?;
+        mac.update(session.as_bytes());
+        let digits: String = mac
+            .finalize()
+            .into_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        Ok(Token::new(format!("lh-{digits}")))
+    }
+
+    /// Made once for an installation.
+    fn secret(&self) -> io::Result<Vec<u8>> {
+        match fs::read(&self.secret) {
+            Ok(bytes) if bytes.len() == SECRET_BYTES => return Ok(bytes),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        let mut bytes = [0; SECRET_BYTES];
+        io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+        let folder = self.secret.parent().unwrap_or_else(|| Utf8Path::new("."));
+        files::create_dir_all("cli.tokens.folder", folder)?;
+        let fresh = self.secret.with_extension("new");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = files::open("cli.tokens.create", &options, &fresh)?;
+        files::write_all("cli.tokens.write", &mut file, &bytes)?;
+        files::sync_all("cli.tokens.flush", &file)?;
+        files::rename("cli.tokens.rename", &fresh, &self.secret)?;
+        Ok(bytes.to_vec())
+    }
+}
+
+impl Accounts for Gatekeeper {
+    fn serve(&self, provider: Provider) -> bool {
+        let served = self.with_known(|known| {
+            let mut accounts = known.request.accounts.iter();
+            known.settings.gateway && accounts.any(|a| a.provider == provider)
+        });
+        served.unwrap_or_else(|why| {
+            tracing::error!(%why, "the accounts cannot be read");
+            false
+        })
+    }
+
+    fn admit(&self, session: &SpawnKey, guest: &Guest) -> Result<Door, String> {
+        let strategy = self.with_known(|known| known.settings.strategy)?;
+        let (client, status) = self.open()?;
+        let token = self
+            .token(session.as_str())
+            .map_err(|e| format!("no token can be made: {e}"))?;
+        let spec = SessionSpec {
+            token_hash: token.hash(),
+            task: Some(guest.task),
+            fence: guest.fence,
+            provider: guest.provider,
+            accounts: longhaul_gateway::api::AccountChoice::Any,
+            strategy,
+            budget: Budget {
+                cost: guest.money,
+                tokens: guest.tokens,
+            },
+            waits: false,
+        };
+        let put = client.put_session(session.as_str(), &spec);
+        put.map_err(|e| words(&e))?;
+        lock(&self.met).inside.insert(session.to_string());
+        Ok(Door {
+            url: status.url(),
+            token: token.expose().to_owned(),
+        })
+    }
+
+    fn refusal(&self, session: &SpawnKey) -> Option<LimitNotice> {
+        // The last word may still lie with the gateway.
+        self.collect();
+        lock(&self.met).refusals.get(session.as_str()).cloned()
+    }
+
+    fn dismiss(&self, session: &SpawnKey) {
+        let known = {
+            let mut met = lock(&self.met);
+            met.refusals.remove(session.as_str());
+            met.inside.remove(session.as_str())
+        };
+        if !known && !self.launch.socket.exists() {
+            return;
+        }
+        let client = Client::new(&self.launch.socket);
+        match client.delete_session(session.as_str()) {
+            Err(error) if !error.is_absent() => {
+                tracing::warn!(%session, error = %words(&error), "its token is still good");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What it means that nothing could serve a session.
+fn exhausted(session: &str, until: Option<UnixMs>, status: &StatusView) -> LimitNotice {
+    let provider = status.sessions.iter().find(|s| s.id == session);
+    let provider = provider.map(|s| s.provider);
+    let accounts = status.accounts.iter();
+    let served: Vec<&AccountView> = accounts
+        .filter(|a| provider.is_none_or(|p| p == a.provider))
+        .collect();
+    let all = |what: fn(&AccountCondition) -> bool| {
+        !served.is_empty() && served.iter().all(|a| what(&a.condition))
+    };
+    let rests = |a: &&AccountView| {
+        !a.resting_models.is_empty() || matches!(a.condition, AccountCondition::Resting { .. })
+    };
+    let class = if all(|c| matches!(c, AccountCondition::Broken)) {
+        LimitClass::Auth
+    } else if all(|c| matches!(c, AccountCondition::Broken | AccountCondition::NoCredit)) {
+        LimitClass::Billing
+    } else if served.iter().any(rests) {
+        LimitClass::Quota
+    } else {
+        LimitClass::Overload
+    };
+    LimitNotice {
+        class,
+        reset_at: until.filter(|_| class == LimitClass::Quota),
+        window: None,
+        snippet: "no account can serve it now".to_owned(),
+    }
+}
+
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(&format!(": {source}"));
+        next = source.source();
+    }
+    text
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
