@@ -175,6 +175,17 @@ async fn i17_an_unknown_peer_is_a_person_only_while_nothing_lives() {
     host.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i6_an_unknown_peer_is_no_person_while_nobody_can_say_what_lives() {
+    let host = Host::new(History::new());
+    host.become_peer(PeerAuthority::Unknown);
+    host.break_store();
+    let answer = call(&host.socket, Method::POST, "/v1/estop", &[], Vec::new()).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(host.asked.lock().unwrap().len(), 0);
+    host.end().await;
+}
+
 /// Authority is asked once, at `accept`; later requests of the connection keep it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i17_a_connection_keeps_what_it_was_at_accept() {

@@ -157,15 +157,19 @@ pub(super) fn has_branch(git_dir: &Path, name: &str) -> Option<bool> {
 
 /// Where a branch stands, `Some(None)` if there is none; `None`: ask git.
 fn stands_at(git_dir: &Path, name: &str) -> Option<Option<Oid>> {
-    if !is_simple(name) {
+    ref_at(git_dir, &format!("refs/heads/{name}"))
+}
+
+/// Where a ref of this full name stands, `Some(None)` if there is none; `None`: ask git.
+pub(super) fn ref_at(git_dir: &Path, full: &str) -> Option<Option<Oid>> {
+    if !is_simple(full) {
         return None;
     }
-    let full = format!("refs/heads/{name}");
-    match git_dir.join(&full).symlink_metadata() {
+    match git_dir.join(full).symlink_metadata() {
         Ok(meta) if meta.is_dir() => {}
         Err(error) if fsx::is_absent(&error) => {}
         Ok(_) => {
-            let text = fsx::read_small(&git_dir.join(&full), REF_LIMIT).ok()??;
+            let text = fsx::read_small(&git_dir.join(full), REF_LIMIT).ok()??;
             return Oid::parse(text.strip_suffix(b"\n")?).ok().map(Some);
         }
         Err(_) => return None,

@@ -329,6 +329,12 @@ impl Repo {
         Ok(found.is_some())
     }
 
+    /// Whether there is certainly no ref of that full name, without asking git.
+    pub(crate) fn surely_lacks(&self, full_name: &str) -> bool {
+        let files_only = self.ordinary || self.plain;
+        files_only && glance::ref_at(&self.common_dir, full_name) == Some(None)
+    }
+
     /// What the files of an ordinary repository say.
     fn glance<T>(&self, look: impl FnOnce(&Path) -> Option<T>) -> Option<T> {
         self.ordinary

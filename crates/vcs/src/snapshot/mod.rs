@@ -244,7 +244,11 @@ impl Repo {
             damaged: seen.damaged,
         };
         loop {
-            let before = site.resolve(&request.reference, "commit")?;
+            let before = if self.surely_lacks(&request.reference) {
+                None
+            } else {
+                site.resolve(&request.reference, "commit")?
+            };
             if let Some(before) = &before {
                 let same_tree = site.tree_of(before)? == *tree;
                 let parent = site.resolve(&format!("{before}^1"), "commit")?;
