@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_acts::files;
 use longhaul_api::{ExitCode, TaskDetail, TaskQuery};
 use longhaul_engine::executor::{Plan, RemovalError, Word};
+use longhaul_gateway::Client;
 
 use super::workspace::{all, is_there, removal, size};
 use crate::client::{self, Presence, Whole};
@@ -39,6 +40,7 @@ pub(crate) struct Args {
 enum Step {
     Sessions(usize),
     Daemon(u32),
+    Gateway(u32),
     File(Utf8PathBuf),
     Workspace(Box<(Plan, TaskDetail)>),
     Worktree { repo: Utf8PathBuf, path: String },
@@ -51,6 +53,7 @@ impl Step {
         match self {
             Self::Sessions(n) => format!("stop {}, keeping their work", count(*n, "running task")),
             Self::Daemon(pid) => format!("end the daemon (pid {pid})"),
+            Self::Gateway(pid) => format!("end the gateway (pid {pid})"),
             Self::File(path) => format!("remove {path}"),
             Self::Workspace(it) => {
                 let (plan, _) = it.as_ref();
@@ -130,6 +133,9 @@ fn plan(context: &Context, purge: bool) -> Result<Vec<Step>, Failure> {
         // Nobody is there to end them.
         Presence::Absent if !at_work.is_empty() => return Err(left_alone(&at_work)),
         Presence::Absent => {}
+    }
+    if let Ok(status) = gateway(context).status() {
+        steps.push(Step::Gateway(status.pid));
     }
     let unit = unit_file(context);
     if unit.exists() {
@@ -320,6 +326,13 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             Presence::There(client) => client::stop(context.paths(), &client),
             Presence::Absent => Ok(()),
         },
+        // The daemon may have taken it along.
+        Step::Gateway(_) => match gateway(context).shut_down() {
+            Err(error) if !error.is_absent() => {
+                Err(Failure::new("the gateway does not end").because(error))
+            }
+            _ => Ok(()),
+        },
         Step::File(path) => files::remove_file("cli.uninstall.file", &path).on("remove", &path),
         Step::Workspace(it) => {
             let tools = removal::tools(context)?;
@@ -334,6 +347,10 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             files::remove_dir_all("cli.uninstall.folder", &path).on("remove", &path)
         }
     }
+}
+
+fn gateway(context: &Context) -> Client {
+    Client::new(context.paths().gateway_socket())
 }
 
 /// Where `longhaul daemon unit` is told to be put.

@@ -65,6 +65,8 @@ struct Given(Option<(u32, UnixMs, u64)>);
 /// What the gateway told.
 #[derive(Default)]
 struct Met {
+    /// It was looked once for what an earlier daemon left.
+    looked: bool,
     /// Sessions that are let in.
     inside: BTreeSet<String>,
     /// Why a session was refused last.
@@ -115,6 +117,9 @@ impl Gatekeeper {
 
     /// Takes in what the gateway has to tell, and brings it back if it died under its sessions.
     pub(super) fn collect(&self) {
+        if !std::mem::replace(&mut lock(&self.met).looked, true) {
+            self.adopt();
+        }
         let any = !lock(&self.met).inside.is_empty();
         if !any && !self.launch.socket.exists() {
             return;
@@ -141,6 +146,23 @@ impl Gatekeeper {
         }
         if status.spool.last > status.spool.acknowledged {
             self.take_reports(&client, &status);
+        }
+    }
+
+    /// Takes over what an earlier daemon left: a gateway with its sessions, also one that died meanwhile.
+    fn adopt(&self) {
+        if !self.launch.socket.exists() {
+            return;
+        }
+        match self.open() {
+            Ok((_, status)) if status.sessions.is_empty() => self.leave(),
+            Ok((_, status)) => {
+                let ids = status.sessions.into_iter().map(|s| s.id);
+                lock(&self.met).inside.extend(ids);
+            }
+            Err(why) => {
+                tracing::error!(%why, "the gateway of an earlier daemon cannot be taken over")
+            }
         }
     }
 

@@ -173,3 +173,39 @@ fn a4_claude_is_parked_until_the_soonest_reset_of_two_used_up_keys() {
 fn a4_codex_is_parked_until_the_soonest_reset_of_two_used_up_keys() {
     waits_for_the_soonest_reset(Agent::Codex);
 }
+
+#[test]
+fn a8_a_session_goes_on_through_the_death_of_the_daemon_and_the_gateway() {
+    let Some(stage) = two_keys(Agent::Claude) else {
+        return;
+    };
+    let repo = stage.repo();
+    repo.write("slow.sh", "sleep 6\necho a > a.txt\n").unwrap();
+    repo.commit("slow");
+    let keys = "prompt = \"make it\"\nallow = [\"sh slow.sh\"]";
+    let tasks = stage.task_of_accounts("t", keys, &["test -f a.txt"]);
+    stage.script("one", [Step::shell("sh slow.sh"), Step::text("Done.")]);
+    let (running, _) = stage.start(&repo, &tasks);
+    assert!(wait_until(Duration::from_secs(60), || {
+        !stage.provider.turns("one").is_empty()
+    }));
+    let doomed = ["daemon run", "__gateway"];
+    for process in stage.world.processes() {
+        if doomed.iter().any(|name| process.command.contains(name)) {
+            let pid = rustix::process::Pid::from_raw(process.pid.cast_signed()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+    let home = stage.world.home();
+    stage.world.longhaul(&home, ["undrain"]).expect_code(0);
+    running.finish(RUN_LIMIT);
+    let settled = wait_until(Duration::from_secs(60), || {
+        stage.show("t")["task"]["state"] == "done"
+    });
+    let shown = stage.show("t");
+    assert!(settled, "{shown:#}\n{}", stage.daemon_log());
+    assert_eq!(shown["attempts"].as_array().unwrap().len(), 1, "{shown:#}");
+    assert_eq!(stage.provider.steps_left("one"), 0);
+    no_key_anywhere(&stage);
+    nothing_left(&stage);
+}
