@@ -154,6 +154,8 @@ pub(crate) fn bounded_text(bytes: &[u8], cut: bool) -> DiffText {
 pub(crate) fn changes(site: &Site<'_>, from: &Oid, to: &Oid) -> Result<Changes, GitError> {
     let output = site
         .call()
+        // It is about objects alone, and would fail beside an index that a power cut tore.
+        .env("GIT_INDEX_FILE", site.common_dir.join("longhaul-no-index"))
         .args([
             "diff-tree",
             "-r",

@@ -125,6 +125,29 @@ fn i5_a_destroyed_worktree_is_still_snapshotted() {
     }
 }
 
+/// After a power cut the worktree's index is torn, and ours beside it never came to the disk.
+#[test]
+fn i3_a_turn_is_sealed_beside_a_torn_index() {
+    let world = World::new();
+    let repo = world.repo();
+    let base = repo.resolve("main").unwrap();
+    for (name, mode) in [("auto", CommitMode::Auto), ("agent", CommitMode::Agent)] {
+        let tree = world.worktree(&repo, name);
+        write(&tree.path, "work.txt", "dear\n");
+        fs::write(tree.git_dir.join("index"), [0; 20]).unwrap();
+        for state in fs::read_dir(world.state()).unwrap() {
+            let index = state.unwrap().path().join("index");
+            fs::remove_dir_all(&index).unwrap();
+            fs::create_dir(&index).unwrap();
+        }
+        let mut request = seal_request(&base, &base, 1);
+        request.snapshot.reference = format!("refs/longhaul/snap/torn-{name}/1");
+        request.commit = mode;
+        let sealed = repo.seal(&tree, &request).unwrap();
+        assert_eq!(sealed.changed.paths.len(), 1, "{name}");
+    }
+}
+
 #[test]
 fn t8_ignored_files_that_are_kept_are_snapshotted_and_never_committed() {
     let world = World::new();
