@@ -32,6 +32,8 @@ use upstream::Upstream;
 const MAX_CONNECTIONS: usize = 4096;
 /// Control connections at the same time.
 const MAX_CONTROL: usize = 64;
+/// A connection's buffer; each of many keeps what it once needed. The head of a request must fit.
+const BUFFER_BYTES: usize = 64 << 10;
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How often what was learned is kept, if nothing asks for it sooner.
@@ -169,6 +171,7 @@ async fn accept_clients(
             let mut server = auto::Builder::new(TokioExecutor::new());
             server
                 .http1()
+                .max_buf_size(BUFFER_BYTES)
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIME);
             server

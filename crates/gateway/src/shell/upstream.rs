@@ -50,6 +50,7 @@ impl Upstream {
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(128)
             .timer(TokioTimer::new())
+            .http1_max_buf_size(super::BUFFER_BYTES)
             // A connection whose other end is gone is found out.
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(20))
