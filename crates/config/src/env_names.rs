@@ -44,7 +44,7 @@ pub const PLAIN: [&str; 12] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 38] = [
+pub const SETTINGS: [(&str, &str); 39] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -60,6 +60,7 @@ pub const SETTINGS: [(&str, &str); 38] = [
     ("LONGHAUL_QUEUE_BATCH_MAX", "queue.batch_max"),
     ("LONGHAUL_QUEUE_MERGE_STYLE", "queue.merge_style"),
     ("LONGHAUL_QUEUE_ADVANCE_CHECKOUT", "queue.advance_checkout"),
+    ("LONGHAUL_QUEUE_PUSH", "queue.push"),
     ("LONGHAUL_SETUP", "setup"),
     ("LONGHAUL_TEARDOWN", "teardown"),
     ("LONGHAUL_DEFAULT_HARNESS", "default_harness"),

@@ -88,6 +88,7 @@ pub(crate) fn practice(s: &Settings, env: &Env) -> Result<Practice, Failure> {
         branch_prefix: s.branch_prefix.clone(),
         sign: s.sign,
         advance_checkout: s.queue.advance_checkout,
+        push: s.queue.push,
         max_log_bytes: s.max_log_bytes,
         snapshot_max_bytes: s.snapshot_max_bytes,
         caches: s.sandbox.caches.iter().map(at).collect(),

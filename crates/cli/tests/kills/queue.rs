@@ -264,3 +264,54 @@ fn l10_l13_status_foresees_conflicts_and_writes_nothing_to_the_repository() {
     scene.longhaul(&["daemon", "start"]).expect_code(0);
     scene.until_state("live", StateWord::Done);
 }
+
+#[test]
+fn l16_what_has_landed_is_pushed_with_what_others_pushed_merged_and_checked() {
+    let mut scene = Scene::with("queue.push = true");
+    commit(&scene, "f.txt", "base\n", "Have a file");
+    let base = scene.git(&["rev-parse", "main"]);
+    let (bare, others) = (scene.world.path("bare"), scene.world.path("others"));
+    let folders = [&bare, &others].map(|f| f.to_str().unwrap().to_owned());
+    scene.git(&["clone", "-q", "--bare", ".", &folders[0]]);
+    scene.git(&["clone", "-q", &folders[0], &folders[1]]);
+    scene.git(&["remote", "add", "origin", &folders[0]]);
+    let check = format!("land_check = [\"test -e f.txt; {}\"]", scene.wait_for("go"));
+    let own = "[[task.check]]\nname = \"own\"\nrun = \"true\"\n\n";
+    let work = task("work", "write a.txt a\ndone", &check);
+    scene.tasks(&format!("{work}{own}"));
+    let there = |args: &[&str]| crate::scene::git(&scene.world, &bare, args);
+    scene.start();
+    scene.until_state("work", StateWord::Landing);
+    // Others push while its merged tree is checked.
+    write(&others.join("theirs.txt"), "theirs\n").unwrap();
+    let other = |args: &[&str]| crate::scene::git(&scene.world, &others, args);
+    other(&["add", "theirs.txt"]);
+    other(&["commit", "-qm", "Theirs"]);
+    other(&["push", "-q", "origin", "HEAD:main"]);
+    scene.open("go");
+    landed(&scene, "work");
+    let pushed = || {
+        let files = there(&["ls-tree", "--name-only", "main"]);
+        files.contains("a.txt") && files.contains("theirs.txt")
+    };
+    assert!(
+        wait_until(LIMIT, pushed),
+        "{}",
+        scene.longhaul(&["queue"]).stdout
+    );
+    let tip = scene.git(&["rev-parse", INTEGRATION]);
+    assert_eq!(
+        there(&["rev-parse", "main"]),
+        tip,
+        "what was pushed is what landed"
+    );
+    let parents = there(&["rev-list", "--count", "--merges", "main"]);
+    assert_eq!(parents, "2", "the landing, and the merge with theirs");
+    assert_eq!(
+        scene.git(&["rev-parse", "main"]),
+        base,
+        "the checkout is the user's"
+    );
+    audit(&scene, &base);
+    scene.audit(&[("work", StateWord::Done)]);
+}

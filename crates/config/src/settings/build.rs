@@ -76,6 +76,7 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
                 _ => MergeStyle::Merge,
             },
             advance_checkout: map.text("queue.advance_checkout").as_deref() == Some("clean"),
+            push: map.flag("queue.push").unwrap_or(false),
         },
         setup: map.text("setup"),
         teardown: map.text("teardown"),

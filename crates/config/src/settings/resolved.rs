@@ -124,6 +124,8 @@ pub struct QueueSettings {
     pub merge_style: MergeStyle,
     /// Whether a clean checkout of the base branch is advanced.
     pub advance_checkout: bool,
+    /// Whether what has landed is pushed (L16).
+    pub push: bool,
 }
 
 /// `[account.NAME]` and `[accounts]` (A1, A3).

@@ -16,6 +16,9 @@ use super::line::{
 };
 use super::plan::{QueuePolicy, next_batch};
 
+/// Pushes rejected in a row after which the next one waits, as any that fails does.
+const MAX_REJECTIONS: u32 = 5;
+
 /// What a line becomes by a fact.
 #[must_use]
 pub fn decide(line: &Line, fact: &QueueFact, now: Now, policy: &QueuePolicy) -> Outcome {
@@ -764,6 +767,23 @@ fn followed(mut draft: Draft<'_>, end: &FollowEnd) -> Outcome {
         FollowEnd::There => {
             draft.row(QueueCause::Followed, None, json!({}));
             draft.line.behind = None;
+            draft.line.rejections = 0;
+        }
+        FollowEnd::Rejected if draft.may_try() && draft.line.rejections < MAX_REJECTIONS => {
+            draft.line.rejections += 1;
+            draft.line.round += 1;
+            draft.row(
+                QueueCause::Trial,
+                None,
+                json!({ "round": draft.line.round, "rejected": draft.line.rejections }),
+            );
+            // Followed again in any case: what was rejected is still to be pushed.
+            draft.line.behind = Some(Behind {
+                why: "somebody else pushed: that is merged and checked first".to_owned(),
+                again: draft.now.wall,
+                tries: 0,
+            });
+            draft.line.stage = Stage::Trial { batch: Vec::new() };
         }
         FollowEnd::Diverged if draft.may_try() => {
             draft.line.round += 1;
@@ -774,9 +794,13 @@ fn followed(mut draft: Draft<'_>, end: &FollowEnd) -> Outcome {
             );
             draft.line.stage = Stage::Trial { batch: Vec::new() };
         }
-        FollowEnd::Diverged | FollowEnd::Waits { .. } => {
+        FollowEnd::Diverged | FollowEnd::Rejected | FollowEnd::Waits { .. } => {
             let why = match end {
                 FollowEnd::Waits { why } => why.as_str(),
+                FollowEnd::Rejected => {
+                    draft.line.rejections = 0;
+                    "others push to the remote branch, and what they push is not merged yet"
+                }
                 _ => {
                     "the base branch has commits of its own, which are merged when the queue goes on"
                 }

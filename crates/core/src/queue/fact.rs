@@ -275,6 +275,9 @@ pub enum FollowEnd {
     There,
     /// The user committed on it beside what has landed: the two have to be merged and checked first.
     Diverged,
+    /// Somebody else pushed to the remote branch meanwhile: what they pushed has to be merged and checked
+    /// first (L16).
+    Rejected,
     /// It waits; nothing was touched.
     Waits {
         /// For what, in a sentence.

@@ -68,6 +68,9 @@ pub struct Line {
     /// A person wants the base branch to follow now, also where it is checked out (`queue advance`).
     #[serde(default)]
     pub advance: bool,
+    /// How often in a row a push was rejected because the remote branch had moved.
+    #[serde(default)]
+    pub rejections: u32,
     /// Failures of effects in a row, and when the next try may be.
     pub effort: Effort,
     /// What waits, in order of arrival.
@@ -292,6 +295,7 @@ impl Line {
             usual: Vec::new(),
             behind: None,
             advance: false,
+            rejections: 0,
             effort: Effort::default(),
             entries: Vec::new(),
         }

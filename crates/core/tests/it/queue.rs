@@ -741,3 +741,32 @@ fn l11_red_twice_on_a_green_base_goes_back_with_its_verdict() {
     assert!(!judgement.pass);
     assert_eq!(world.line.stage, Stage::Rest);
 }
+
+#[test]
+fn l16_a_push_that_others_overtake_is_merged_again_and_not_for_ever() {
+    let (mut world, _) = checking();
+    world.line.entries.clear();
+    let rejected = |world: &mut World| {
+        world.line.stage = Stage::Follow;
+        let round = world.line.round;
+        let end = FollowEnd::Rejected;
+        let news = QueueNews::Followed { end };
+        world.say(&QueueFact::Round { round, news });
+        world.line.stage.clone()
+    };
+    for _ in 0..5 {
+        let again = rejected(&mut world);
+        assert_eq!(again, Stage::Trial { batch: vec![] });
+        assert!(world.line.behind.is_some(), "it is still to be pushed");
+    }
+    assert_eq!(rejected(&mut world), Stage::Rest, "it goes on for ever");
+    let behind = world.line.behind.clone().unwrap();
+    assert!(behind.again > world.now.wall, "it waits first");
+    assert_eq!(world.line.rejections, 0);
+    let again = rejected(&mut world);
+    assert_eq!(
+        again,
+        Stage::Trial { batch: vec![] },
+        "later it is tried again"
+    );
+}

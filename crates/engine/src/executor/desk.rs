@@ -74,6 +74,8 @@ pub struct Practice {
     pub sign: bool,
     /// A clean checkout of the base branch may be advanced after a landing (L14).
     pub advance_checkout: bool,
+    /// What has landed is pushed to the remote branch.
+    pub push: bool,
     /// Most bytes kept of each stream of a session.
     pub max_log_bytes: u64,
     /// Most bytes of new content in one snapshot.

@@ -17,14 +17,17 @@ pub enum QueueError {
         /// Its name.
         base: String,
     },
-    /// The user committed on base beside what has landed, and the two conflict.
+    /// The user committed on base beside what has landed, or others pushed to it, and the two conflict.
     #[error(
-        "what was committed on `{base}` conflicts with what has landed: {}",
+        "what was {} `{base}` conflicts with what has landed: {}",
+        if *pushed { "pushed to" } else { "committed on" },
         paths(report)
     )]
     BaseConflicts {
         /// The base branch.
         base: String,
+        /// Others pushed it.
+        pushed: bool,
         /// Where.
         report: Box<ConflictReport>,
     },
@@ -58,6 +61,13 @@ impl QueueError {
         match self {
             Self::Plain | Self::NotTheCandidate { .. } => None,
             Self::NoBase { base } => Some(format!("make a branch `{base}` with a commit on it")),
+            Self::BaseConflicts {
+                base, pushed: true, ..
+            } => Some(format!(
+                "merge {UPSTREAM}{base} and {INTEGRATION}{base} into `{base}` by hand and commit",
+                UPSTREAM = super::UPSTREAM,
+                INTEGRATION = super::INTEGRATION
+            )),
             Self::BaseConflicts { base, .. } => Some(format!(
                 "merge {INTEGRATION}{base} into `{base}` by hand and commit",
                 INTEGRATION = super::INTEGRATION

@@ -26,17 +26,30 @@ pub enum BaseStand {
         /// Base's commit.
         base: Oid,
     },
-    /// The user committed on base beside what has landed.
+    /// The user committed on base beside what has landed, or others pushed to the branch that it is
+    /// pushed to.
     Diverged {
-        /// Base's commit.
+        /// Base's commit, or theirs.
         base: Position,
+        /// It is theirs.
+        pushed: bool,
     },
 }
 
-/// The two refs of a queue.
+/// The refs of a queue.
 pub(super) struct Refs {
     pub(super) base: Option<Position>,
     pub(super) tip: Option<Position>,
+    /// What the branch that base is pushed to was last seen to hold.
+    pub(super) upstream: Option<Position>,
+}
+
+/// How taking over what others committed ended; with what has landed then.
+enum TakeOver {
+    Done(Position),
+    Diverged(Position),
+    /// The integration ref moved in between.
+    Raced,
 }
 
 impl Queue<'_> {
@@ -55,7 +68,7 @@ impl Queue<'_> {
     /// [`QueueError::NoBase`], or if git cannot be run.
     pub fn onto(&self) -> Result<Position, QueueError> {
         let site = self.site()?;
-        let Refs { base, tip } = self.refs(&site)?;
+        let Refs { base, tip, .. } = self.refs(&site)?;
         let base = base.ok_or_else(|| QueueError::NoBase {
             base: self.base.to_owned(),
         })?;
@@ -84,32 +97,73 @@ impl Queue<'_> {
 
     pub(super) fn bring_up_in(&self, site: &Site<'_>) -> Result<(Position, BaseStand), QueueError> {
         loop {
-            let Refs { base, tip } = self.refs(site)?;
+            let Refs {
+                base,
+                tip,
+                upstream,
+            } = self.refs(site)?;
             let base = base.ok_or_else(|| QueueError::NoBase {
                 base: self.base.to_owned(),
             })?;
-            if let Some(tip) = &tip {
-                if tip.commit == base.commit {
-                    return Ok((base, BaseStand::Even));
-                }
-                if site.is_ancestor(&base.commit, &tip.commit)? {
-                    let base = base.commit;
-                    return Ok((tip.clone(), BaseStand::Behind { base }));
-                }
-                if !site.is_ancestor(&tip.commit, &base.commit)? {
-                    return Ok((tip.clone(), BaseStand::Diverged { base }));
-                }
-            }
-            let from = tip.as_ref().map(|tip| &tip.commit);
             let why = "longhaul: take over the base branch";
-            if site.move_ref(&self.integration_ref(), &base.commit, from, why)? {
-                return Ok((base, BaseStand::Even));
+            let tip = match self.take_over(site, tip.as_ref(), &base, why)? {
+                TakeOver::Done(tip) => tip,
+                TakeOver::Raced => continue,
+                TakeOver::Diverged(tip) => {
+                    let pushed = false;
+                    return Ok((tip, BaseStand::Diverged { base, pushed }));
+                }
+            };
+            let why = "longhaul: take over what was pushed";
+            let tip = match &upstream {
+                None => tip,
+                Some(theirs) => match self.take_over(site, Some(&tip), theirs, why)? {
+                    TakeOver::Done(tip) => tip,
+                    TakeOver::Raced => continue,
+                    TakeOver::Diverged(tip) => {
+                        let (base, pushed) = (theirs.clone(), true);
+                        return Ok((tip, BaseStand::Diverged { base, pushed }));
+                    }
+                },
+            };
+            let stand = if tip.commit == base.commit {
+                BaseStand::Even
+            } else {
+                BaseStand::Behind { base: base.commit }
+            };
+            return Ok((tip, stand));
+        }
+    }
+
+    /// Moves the integration ref to what others committed, if nothing else has landed since.
+    fn take_over(
+        &self,
+        site: &Site<'_>,
+        tip: Option<&Position>,
+        theirs: &Position,
+        why: &str,
+    ) -> Result<TakeOver, GitError> {
+        if let Some(tip) = tip {
+            if tip.commit == theirs.commit || site.is_ancestor(&theirs.commit, &tip.commit)? {
+                return Ok(TakeOver::Done(tip.clone()));
+            }
+            if !site.is_ancestor(&tip.commit, &theirs.commit)? {
+                return Ok(TakeOver::Diverged(tip.clone()));
             }
         }
+        let from = tip.map(|tip| &tip.commit);
+        Ok(
+            if site.move_ref(&self.integration_ref(), &theirs.commit, from, why)? {
+                TakeOver::Done(theirs.clone())
+            } else {
+                TakeOver::Raced
+            },
+        )
     }
 
     pub(super) fn refs(&self, site: &Site<'_>) -> Result<Refs, GitError> {
         let (base, tip) = (self.base_ref(), self.integration_ref());
+        let upstream = self.upstream_ref();
         let listing = site
             .call()
             .args([
@@ -117,11 +171,13 @@ impl Queue<'_> {
                 "--format=%(refname)%00%(objectname)%00%(tree)",
                 &base,
                 &tip,
+                &upstream,
             ])
             .ok()?;
         let mut refs = Refs {
             base: None,
             tip: None,
+            upstream: None,
         };
         for line in listing.stdout.split(|b| *b == b'\n') {
             let mut fields = line.split(|b| *b == 0);
@@ -138,6 +194,8 @@ impl Queue<'_> {
                 refs.base = position;
             } else if name == tip.as_bytes() {
                 refs.tip = position;
+            } else if name == upstream.as_bytes() {
+                refs.upstream = position;
             }
         }
         Ok(refs)

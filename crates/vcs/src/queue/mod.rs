@@ -11,6 +11,7 @@ mod integration;
 mod land;
 mod linear;
 mod predict;
+mod push;
 mod recover;
 mod slot;
 mod trial;
@@ -25,6 +26,7 @@ pub use follow::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
 pub use integration::{BaseStand, Position};
 pub use land::LandEnd;
 pub use predict::{HeadVerdict, Matrix, PairConflict, Predictor, Work, WorkPlace};
+pub use push::PushEnd;
 pub use slot::{Slot, SlotError, SlotPlan};
 pub(crate) use trial::report as conflict_report;
 pub use trial::{CandidateCommit, EntryEnd, Trial, TrialEntry, TrialRequest};
@@ -34,6 +36,9 @@ pub use undo::{UndoEnd, UndoRequest};
 const PINS: &str = "refs/longhaul/queue/";
 /// What has landed, by base branch.
 const INTEGRATION: &str = "refs/longhaul/integration/";
+
+/// What the branches that base branches are pushed to were last seen to hold.
+const UPSTREAM: &str = "refs/longhaul/upstream/";
 
 /// The queue of one base branch of a repository.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +60,13 @@ impl Queue<'_> {
     #[must_use]
     pub fn integration_ref(&self) -> String {
         format!("{INTEGRATION}{}", self.base)
+    }
+
+    /// Full name of the ref that says what the branch held, when it was last seen, that base is pushed
+    /// to.
+    #[must_use]
+    pub fn upstream_ref(&self) -> String {
+        format!("{UPSTREAM}{}", self.base)
     }
 
     /// Full name of the base branch.

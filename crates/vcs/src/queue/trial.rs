@@ -117,8 +117,8 @@ impl Queue<'_> {
             date: git_date(request.date),
         };
         let (ends, candidate) = match stand {
-            BaseStand::Diverged { base } => {
-                let made = maker.merge_base(self.base, &tip, &base)?;
+            BaseStand::Diverged { base, pushed } => {
+                let made = maker.merge_base((self.base, pushed), &tip, &base)?;
                 (vec![EntryEnd::Left; request.entries.len()], Some(made))
             }
             BaseStand::Even | BaseStand::Behind { .. } => Fold::new(&maker, &tip).run()?,
@@ -187,10 +187,10 @@ impl Maker<'_> {
         }
     }
 
-    /// What the user committed on base, merged with what has landed.
+    /// What the user committed on base, or others pushed to it, merged with what has landed.
     fn merge_base(
         &self,
-        name: &str,
+        (name, pushed): (&str, bool),
         tip: &Position,
         base: &Position,
     ) -> Result<CandidateCommit, QueueError> {
@@ -203,7 +203,11 @@ impl Maker<'_> {
         if !merged.clean {
             let report = Box::new(report(self.site, &merged, sides)?);
             let base = name.to_owned();
-            return Err(QueueError::BaseConflicts { base, report });
+            return Err(QueueError::BaseConflicts {
+                base,
+                pushed,
+                report,
+            });
         }
         let commit = self.candidate(&merged.tree, &[&tip.commit, &base.commit], &[])?;
         let at = Position {

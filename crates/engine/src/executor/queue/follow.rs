@@ -4,16 +4,46 @@
 use camino::Utf8Path;
 use longhaul_acts::files;
 use longhaul_core::queue::{FollowEnd, QueueNews};
-use longhaul_vcs::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
+use longhaul_vcs::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery, PushEnd, Queue};
 
 use super::super::Desk;
+use super::super::desk::chain;
 use super::super::files::write_whole;
 use super::{Fault, open};
 use crate::machine::LineDispatch;
 
+/// The base branch follows, and where that is wanted what has landed is pushed.
 pub(super) fn follow(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> {
     let repo = open(desk, d)?;
     let queue = repo.queue(&d.effect.line.base);
+    let practice = desk.practice_or_own(d.effect.line.repo.as_str().into());
+    let end = here(desk, d, &queue, practice.advance_checkout)?;
+    // What the user committed beside it comes first, or it would be pushed unmerged.
+    if !practice.push || end == FollowEnd::Diverged {
+        return Ok(QueueNews::Followed { end });
+    }
+    let base = &d.effect.line.base;
+    let pushed = longhaul_acts::around("engine.queue.push", || queue.push());
+    let waits = |why| FollowEnd::Waits { why };
+    let end = match pushed {
+        Ok(PushEnd::There) => end,
+        Ok(PushEnd::Rejected) => FollowEnd::Rejected,
+        Ok(PushEnd::NoRemote) => waits(format!(
+            "`{base}` cannot be pushed: it tracks no remote branch, and there is no `origin`"
+        )),
+        Ok(PushEnd::Refused { why }) => waits(format!("the remote refuses `{base}`: {why}")),
+        Err(error) => waits(format!("`{base}` cannot be pushed: {}", chain(&error))),
+    };
+    Ok(QueueNews::Followed { end })
+}
+
+/// The base branch of this repository follows.
+fn here(
+    desk: &Desk,
+    d: &LineDispatch,
+    queue: &Queue<'_>,
+    advance_checkout: bool,
+) -> Result<FollowEnd, Fault> {
     let folder = super::folder(desk, d);
     files::create_dir_all("engine.queue.journal-folder", &folder)
         .map_err(|e| Fault::failed(format!("cannot make {folder}: {e}")))?;
@@ -21,17 +51,16 @@ pub(super) fn follow(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> 
     if let Some(intent) = noted(&journal)? {
         match queue.recover_follow(&intent).map_err(Fault::of)? {
             FollowRecovery::Settled => forget(&journal)?,
-            FollowRecovery::Stuck { why } => return Ok(ended(FollowEnd::Waits { why })),
+            FollowRecovery::Stuck { why } => return Ok(FollowEnd::Waits { why }),
         }
     }
-    let practice = desk.practice_or_own(d.effect.line.repo.as_str().into());
-    let advance = if practice.advance_checkout || d.line.advance {
+    let advance = if advance_checkout || d.line.advance {
         AdvanceCheckout::Clean
     } else {
         AdvanceCheckout::Never
     };
     let intent = match queue.plan_follow(advance).map_err(Fault::of)? {
-        FollowPlan::End(end) => return Ok(ended(end)),
+        FollowPlan::End(end) => return Ok(end),
         FollowPlan::Go(intent) => intent,
     };
     let bytes = serde_json::to_vec(&intent)
@@ -41,11 +70,7 @@ pub(super) fn follow(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> 
     let end = longhaul_acts::around("engine.queue.follow", || queue.follow(&intent));
     let end = end.map_err(Fault::of)?;
     forget(&journal)?;
-    Ok(ended(end))
-}
-
-const fn ended(end: FollowEnd) -> QueueNews {
-    QueueNews::Followed { end }
+    Ok(end)
 }
 
 fn noted(journal: &Utf8Path) -> Result<Option<FollowIntent>, Fault> {

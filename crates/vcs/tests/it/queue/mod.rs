@@ -6,6 +6,7 @@ pub(crate) mod crashes;
 mod following;
 mod landing;
 mod predicting;
+mod pushing;
 mod random;
 mod replay;
 mod rework;
