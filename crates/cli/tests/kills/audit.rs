@@ -11,6 +11,7 @@ use longhaul_hosts::{Bundle, BundleState, JobLog, LogRead, Stream};
 use longhaul_store::{Chain, Reader as _, SqliteReader, TaskFilter};
 use longhaul_testkit::world::World;
 
+use crate::landing::INTEGRATION;
 use crate::scene::{Scene, git};
 
 /// How long the last processes may take to go once no daemon is left.
@@ -20,8 +21,10 @@ const QUIET: Duration = Duration::from_secs(15);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checkout {
     head: String,
+    commit: String,
     status: String,
     index: String,
+    staged: String,
     stash: String,
     content: String,
 }
@@ -32,12 +35,14 @@ impl Checkout {
     pub(crate) fn of(world: &World, repo: &Path) -> Self {
         Self {
             head: read_head(repo),
+            commit: git(world, repo, &["rev-parse", "HEAD"]),
             status: git(
                 world,
                 repo,
                 &["status", "--porcelain=v1", "--untracked-files=all"],
             ),
             index: git(world, repo, &["ls-files", "--stage"]),
+            staged: git(world, repo, &["diff", "--cached"]),
             stash: git(world, repo, &["stash", "list"]),
             content: git(world, repo, &["diff", "HEAD"]),
         }
@@ -79,9 +84,26 @@ impl Scene {
         self.starts_are_unique();
         self.git(&["fsck", "--full", "--strict", "--no-dangling"]);
         if let Some(before) = self.before() {
-            assert_eq!(before, &Checkout::of(&self.world, &self.repo));
+            self.expect_kept(before);
         }
         self.world.expect_quiet(QUIET);
+    }
+
+    /// The checkout is as it was; or it was advanced to what has landed, and what is the user's own in it is
+    /// as it was (L14).
+    #[track_caller]
+    fn expect_kept(&self, before: &Checkout) {
+        let now = Checkout::of(&self.world, &self.repo);
+        if now.commit == before.commit {
+            assert_eq!(before, &now);
+            return;
+        }
+        for (from, to) in [(&before.commit, "HEAD"), (&now.commit, INTEGRATION)] {
+            self.git(&["merge-base", "--is-ancestor", from, to]);
+        }
+        let own =
+            |c: &Checkout| [&c.head, &c.status, &c.staged, &c.stash, &c.content].map(Clone::clone);
+        assert_eq!(own(before), own(&now));
     }
 
     /// Every session's bundle has its attempt, is over, and its log is whole.

@@ -14,6 +14,7 @@ mod crash;
 mod fakes;
 mod in_place;
 mod landing;
+mod landing_kills;
 mod operator;
 mod outside;
 mod power;

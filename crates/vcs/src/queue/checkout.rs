@@ -60,14 +60,37 @@ impl<'r> Checkout<'r> {
         if let Some(why) = self.unfit(&changes)? {
             return Ok(Some(why));
         }
-        if let Some(path) = self.staged(&intent.from, &changes)?.into_iter().next() {
+        let why = self.in_danger(intent, &changes)?;
+        if why.is_none() {
+            return Ok(None);
+        }
+        // What is there already, staged too, is not written. The user may have committed in the moment in
+        // which a fast-forward had written all but the branch.
+        let staged = self.staged(&intent.to, &changes)?;
+        let unlike = self.unlike(&changes, |c| c.new.as_ref())?;
+        let mut left = Vec::new();
+        for change in changes {
+            let written = match change.new {
+                Some(_) => !unlike.contains(&change.path),
+                None => !self.is_there(&change.path)?,
+            };
+            if !written || staged.contains(&change.path) {
+                left.push(change);
+            }
+        }
+        self.in_danger(intent, &left)
+    }
+
+    /// What of the user's would be lost by writing these, in a sentence.
+    fn in_danger(
+        &self,
+        intent: &FollowIntent,
+        changes: &[Change],
+    ) -> Result<Option<String>, GitError> {
+        if let Some(path) = self.staged(&intent.from, changes)?.into_iter().next() {
             return Ok(Some(format!("{path} has staged changes")));
         }
-        if let Some(path) = self
-            .unlike(&changes, |c| c.old.as_ref())?
-            .into_iter()
-            .next()
-        {
+        if let Some(path) = self.unlike(changes, |c| c.old.as_ref())?.into_iter().next() {
             return Ok(Some(format!("{path} is modified")));
         }
         let gone: BTreeSet<&RepoPath> = changes

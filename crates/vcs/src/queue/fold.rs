@@ -9,7 +9,7 @@ use crate::oid::Oid;
 use crate::site::{NewCommit, Site};
 
 use super::integration::Position;
-use super::trial::{CandidateCommit, EntryEnd, Maker, TrialEntry, report};
+use super::trial::{CandidateCommit, EntryEnd, Maker, TrialEntry, is_whole, report};
 
 /// The tip with the first entries that merged.
 struct Prefix {
@@ -88,7 +88,10 @@ impl<'a> Fold<'a> {
         }
         let merged = match merge(site, between(&tip.commit, commit)) {
             Ok(merged) => merged,
-            Err(error) => return never(site, &tip.commit, commit, error).map(Err),
+            Err(error) => {
+                let landed = &self.prefixes[0].at.commit;
+                return never(site, landed, commit, error).map(Err);
+            }
         };
         if !merged.clean {
             return self.conflict(commit, merged).map(Err);
@@ -179,6 +182,7 @@ pub(super) const fn between<'s>(ours: &'s Oid, theirs: &'s Oid) -> Sides<'s> {
 }
 
 /// What a failed merge says about its entry, if the entry is what is wrong: the others go on.
+/// Asked of what has landed, not of an entry before it: what was made of those is on no ref yet.
 fn never(site: &Site<'_>, onto: &Oid, commit: &Oid, error: GitError) -> Result<EntryEnd, GitError> {
     if !matches!(error, GitError::Failed { code: Some(_), .. }) {
         return Err(error);
@@ -190,12 +194,7 @@ fn never(site: &Site<'_>, onto: &Oid, commit: &Oid, error: GitError) -> Result<E
     let detail = if base.code == Some(1) {
         "it has no history in common with the base branch".to_owned()
     } else {
-        let whole = site
-            .call()
-            .args(["rev-list", "--quiet", "--objects", commit.as_str()])
-            .arg(format!("^{onto}"))
-            .output()?;
-        if whole.code == Some(0) {
+        if is_whole(site, commit, onto)? {
             return Err(error);
         }
         "objects of it are missing from the repository".to_owned()

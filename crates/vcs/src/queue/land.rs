@@ -6,6 +6,7 @@ use crate::oid::Oid;
 use crate::site::Site;
 
 use super::integration::Position;
+use super::trial::is_whole;
 use super::{Queue, QueueError};
 
 /// How a landing ended.
@@ -13,7 +14,8 @@ use super::{Queue, QueueError};
 pub enum LandEnd {
     /// The integration ref holds the candidate, by this call or an earlier one. It is on the disk.
     Landed,
-    /// The ref is not what the trial used. Nothing was moved: the trial is to be made again.
+    /// The ref is not what the trial used, or somebody collected a part of what was made. Nothing was
+    /// moved: the trial is to be made again.
     Moved {
         /// Where it stands; none if it is gone.
         now: Option<Position>,
@@ -28,6 +30,10 @@ impl Queue<'_> {
     pub fn land(&self, candidate: &Position, onto: &Oid) -> Result<LandEnd, QueueError> {
         let site = self.site()?;
         check(&site, candidate, onto)?;
+        if !self.keep(&site, &candidate.commit, onto)? {
+            let now = self.refs(&site)?.tip;
+            return Ok(LandEnd::Moved { now });
+        }
         let name = self.integration_ref();
         if !site.move_ref(&name, &candidate.commit, Some(onto), "longhaul: land")? {
             let now = self.refs(&site)?.tip;
@@ -43,6 +49,26 @@ impl Queue<'_> {
         // git flushes what it writes, but not the names.
         fsx::flush_disk_of(self.repo.common_dir())?;
         Ok(LandEnd::Landed)
+    }
+
+    /// Packs what a candidate adds; false if a part of it is gone. A `git prune` takes single objects that
+    /// no ref held when it began, and the user's may have begun before the candidate was pinned: the
+    /// integration ref would name what is no more. It takes no packs, and a repacking that does has seen
+    /// the pin.
+    fn keep(&self, site: &Site<'_>, candidate: &Oid, onto: &Oid) -> Result<bool, QueueError> {
+        let packed = site
+            .call()
+            .args(["pack-objects", "--revs", "--quiet", "--window=0"])
+            .arg(self.repo.common_dir().join("objects/pack/pack"))
+            .stdin(format!("{candidate}\n^{onto}\n"))
+            .output()?;
+        if packed.code == Some(0) {
+            return Ok(true);
+        }
+        if packed.code.is_some() && !is_whole(site, candidate, onto)? {
+            return Ok(false);
+        }
+        Err(packed.failure().into())
     }
 }
 

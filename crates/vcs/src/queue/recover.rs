@@ -140,7 +140,7 @@ impl Checkout<'_> {
     }
 
     /// There is a file or link at that very path: none of its folders is a link or file.
-    fn is_there(&self, path: &RepoPath) -> Result<bool, GitError> {
+    pub(super) fn is_there(&self, path: &RepoPath) -> Result<bool, GitError> {
         let bytes = path.as_bytes();
         let slashes = bytes.iter().enumerate().filter(|(_, b)| **b == b'/');
         for (at, _) in slashes {

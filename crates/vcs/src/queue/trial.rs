@@ -2,6 +2,8 @@
 //! merged becomes one candidate (L8, L11; decision 007). The same request gives the same commit, so a
 //! repetition after a crash is harmless (I4).
 
+use std::time::Duration;
+
 use longhaul_core::queue::{ConflictPath, ConflictReport, MergeStyle};
 
 use crate::git::GitError;
@@ -18,6 +20,11 @@ use super::{Queue, QueueError, git_date, pin_ref, reproduce};
 const HUNKS_LIMIT: usize = 16 << 10;
 /// The most paths of a conflict that are listed.
 const PATHS_LISTED: usize = 200;
+
+/// How often a trial is begun anew where git failed.
+const TRIES: u32 = 4;
+/// Wait before that.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is tried.
 pub struct TrialRequest<'a> {
@@ -110,9 +117,24 @@ impl Queue<'_> {
     /// [`QueueError`]; what becomes of single entries is told in [`Trial::ends`].
     pub fn trial(&self, request: &TrialRequest<'_>) -> Result<Trial, QueueError> {
         let site = self.site()?;
-        let (tip, stand) = self.bring_up_in(&site)?;
+        let mut again = 0..TRIES;
+        loop {
+            match self.try_once(&site, request) {
+                // Perhaps a `git prune` of the user's took away what was just made and not pinned yet.
+                Err(QueueError::Git(GitError::Failed { code: Some(_), .. }))
+                    if again.next().is_some() =>
+                {
+                    std::thread::sleep(PAUSE);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_once(&self, site: &Site<'_>, request: &TrialRequest<'_>) -> Result<Trial, QueueError> {
+        let (tip, stand) = self.bring_up_in(site)?;
         let maker = Maker {
-            site: &site,
+            site,
             request,
             date: git_date(request.date),
         };
@@ -125,6 +147,9 @@ impl Queue<'_> {
         };
         if let Some(candidate) = &candidate {
             maker.pin(&candidate.at.commit)?;
+            if !is_whole(site, &candidate.at.commit, &tip.commit)? {
+                return Err(missing().into());
+            }
         }
         Ok(Trial {
             tip,
@@ -142,6 +167,29 @@ impl Queue<'_> {
         let call = site.call().args(["update-ref", "--no-deref", "-d"]);
         call.arg(pin_ref(pin)).ok()?;
         Ok(())
+    }
+}
+
+/// Whether every object that a commit has and another has not is there. A collection that began before
+/// the commit was pinned may have taken some.
+pub(super) fn is_whole(site: &Site<'_>, commit: &Oid, beside: &Oid) -> Result<bool, GitError> {
+    let output = site
+        .call()
+        .args(["rev-list", "--quiet", "--objects", commit.as_str()])
+        .arg(format!("^{beside}"))
+        .output()?;
+    match output.code {
+        Some(0) => Ok(true),
+        Some(_) => Ok(false),
+        None => Err(output.failure()),
+    }
+}
+
+fn missing() -> GitError {
+    GitError::Failed {
+        command: "rev-list".to_owned(),
+        code: Some(128),
+        stderr: "objects of the candidate were collected as it was made".to_owned(),
     }
 }
 

@@ -80,8 +80,11 @@ impl Driver {
             std::fs::create_dir(scene.world.path(below)).unwrap();
         }
         (play.prepare)(&scene);
-        let gate = scene.wait_for("go");
-        scene.tasks(&play.tasks.replace("GATE", &gate));
+        let mut tasks = play.tasks.to_owned();
+        for gate in ["both", "one", "two"] {
+            tasks = tasks.replace(&format!("GATE-{gate}"), &scene.wait_for(gate));
+        }
+        scene.tasks(&tasks.replace("GATE", &scene.wait_for("go")));
         Self {
             scene,
             play,
@@ -278,15 +281,15 @@ impl Driver {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// At most one snapshot and one commit of Longhaul's for each attempt.
+    /// At most one commit of Longhaul's for each attempt; the queue's own merges name the task, too.
     #[track_caller]
     fn seals(&self, name: &str, id: longhaul_core::ids::TaskId, attempts: u32) {
-        let commits = self.scene.git(&[
-            "log",
-            "--all",
-            "--format=%H %T %P",
-            &format!("--grep=Longhaul-Task: {id}"),
-        ]);
+        let of = format!("--grep=Longhaul-Task: {id}");
+        let mut log = vec!["log", "--all", "--format=%H %T %P", &of];
+        if self.play.lands {
+            log.push("--no-merges");
+        }
+        let commits = self.scene.git(&log);
         let distinct: BTreeSet<_> = commits.lines().collect();
         assert!(
             distinct.len() <= attempts as usize,

@@ -4,7 +4,8 @@
 //!
 //! A scenario is first recorded: which points it passes, how often. In CI each point's first passage is
 //! swept, in the cheapest scenario that has it; `LONGHAUL_SWEEP=all` sweeps every passage in every
-//! scenario, `LONGHAUL_SWEEP=scenario/point:n/second` repeats one case.
+//! scenario, `LONGHAUL_SWEEP=scenario` what that scenario alone has, `LONGHAUL_SWEEP=scenario/point:n/second`
+//! repeats one case.
 
 #![expect(
     clippy::print_stderr,
@@ -127,6 +128,10 @@ fn cases(recorded: &BTreeMap<&'static str, Recording>, asked: Option<&str>) -> V
                     .flat_map(move |(point, most)| (1..=*most).map(move |n| case(play, point, n)))
             })
             .collect(),
+        Some(own) if PLAYS.iter().any(|play| play.name == own) => firsts(recorded)
+            .filter(|(play, _)| play.name == own)
+            .map(|(play, point)| case(play, &point, 1))
+            .collect(),
         Some(one) => {
             let mut parts = one.split('/');
             let name = parts.next().unwrap();
@@ -138,17 +143,22 @@ fn cases(recorded: &BTreeMap<&'static str, Recording>, asked: Option<&str>) -> V
             }
             vec![case]
         }
-        None => {
-            let mut seen = BTreeSet::new();
-            // The plays stand in order of their price.
-            PLAYS
-                .iter()
-                .flat_map(|play| recorded[play.name].passages.keys().map(move |p| (play, p)))
-                .filter(|(_, point)| seen.insert((*point).clone()))
-                .map(|(play, point)| case(play, point, 1))
-                .collect()
-        }
+        None => firsts(recorded)
+            .map(|(play, point)| case(play, &point, 1))
+            .collect(),
     }
+}
+
+/// Every point with the cheapest play that has it; the plays stand in order of their price.
+fn firsts(
+    recorded: &BTreeMap<&'static str, Recording>,
+) -> impl Iterator<Item = (&'static Play, String)> {
+    let mut seen = BTreeSet::new();
+    PLAYS
+        .iter()
+        .flat_map(|play| recorded[play.name].passages.keys().map(move |p| (play, p)))
+        .filter(move |(_, point)| seen.insert((*point).clone()))
+        .map(|(play, point)| (play, point.clone()))
 }
 
 /// The registry: label → why the sweep does not pass it, if it does not.

@@ -5,6 +5,7 @@ use longhaul_core::task::StateWord;
 use longhaul_testkit::world::{read, write};
 
 use super::driver::Driver;
+use crate::landing::INTEGRATION;
 use crate::scene::Scene;
 
 /// One of them.
@@ -14,6 +15,8 @@ pub(super) struct Play {
     pub(super) tasks: &'static str,
     pub(super) prepare: fn(&Scene),
     pub(super) act: fn(&Driver),
+    /// Its tasks land: commits of the queue name them, too.
+    pub(super) lands: bool,
     pub(super) ends: &'static [(&'static str, StateWord)],
 }
 
@@ -59,6 +62,7 @@ run = "grep -q a a.txt && test -e setup.txt"
 "#,
         prepare: included,
         act: hand_in,
+        lands: false,
         ends: &[("once", StateWord::Done)],
     },
     // A check that fails first, a limit, what depends on two branches, a setup that never works.
@@ -111,6 +115,7 @@ run = "false"
 "#,
         prepare: |_| {},
         act: hand_in,
+        lands: false,
         ends: &[
             ("left", StateWord::Done),
             ("right", StateWord::Done),
@@ -198,6 +203,7 @@ done
             });
             assert!(kept, "work.txt is in no snapshot");
         },
+        lands: false,
         ends: &[
             ("stopped", StateWord::Done),
             ("gone", StateWord::Cancelled),
@@ -205,7 +211,118 @@ done
             ("tidied", StateWord::Done),
         ],
     },
+    // Two branches that land together, two that conflict, and one taken back, while the user works in a
+    // checkout of the base branch that follows.
+    Play {
+        name: "lands",
+        tasks: r#"
+[[task]]
+name = "left"
+land = true
+max_restarts = 50
+prompt = '''
+run echo $LONGHAUL_SESSION >> starts.txt
+run GATE-both
+write left.txt left
+done
+'''
+[[task.check]]
+name = "left"
+run = "test ! -e left.txt || grep -q left left.txt"
+
+[[task]]
+name = "right"
+land = true
+max_restarts = 50
+prompt = '''
+run echo $LONGHAUL_SESSION >> starts.txt
+run GATE-both
+write right.txt right
+done
+'''
+[[task.check]]
+name = "right"
+run = "test ! -e right.txt || grep -q right right.txt"
+
+[[task]]
+name = "one"
+land = true
+max_restarts = 50
+prompt = '''
+run echo $LONGHAUL_SESSION >> starts.txt
+run GATE-one
+write f.txt ONE
+done
+'''
+[[task.check]]
+name = "one"
+run = "grep -q -e ONE -e base f.txt"
+
+[[task]]
+name = "two"
+land = true
+max_restarts = 50
+prompt = '''
+run echo $LONGHAUL_SESSION >> starts.txt
+run GATE-two
+run grep -q ONE f.txt && printf 'ONE\nTWO\n' > f.txt || echo TWO > f.txt
+done
+'''
+[[task.check]]
+name = "two"
+run = "grep -q -e TWO -e ONE -e base f.txt"
+"#,
+        prepare: |scene| {
+            scene.config("[queue]\nadvance_checkout = \"clean\"\n");
+            write(&scene.repo.join(".gitignore"), "starts.txt\n.env\n").unwrap();
+            write(&scene.repo.join("f.txt"), "base\n").unwrap();
+            write(&scene.repo.join("own.txt"), "own\n").unwrap();
+            scene.git(&["add", "."]);
+            scene.git(&["commit", "-qm", "Have files"]);
+            scene.git(&["tag", "begin"]);
+            write(&scene.repo.join(".env"), "A=1\n").unwrap();
+            scene.append("own.txt", "in the middle of something\n");
+        },
+        act: lands,
+        lands: true,
+        ends: &[
+            ("left", StateWord::Done),
+            ("right", StateWord::Done),
+            ("one", StateWord::Done),
+            ("two", StateWord::Done),
+        ],
+    },
 ];
+
+fn lands(driver: &Driver) {
+    let names = ["left", "right", "one", "two"];
+    hand_in(driver);
+    driver.until("all sessions", |scene| {
+        names.iter().all(|name| said(scene, name, "starts.txt"))
+    });
+    driver.scene.open("both");
+    driver.until_state("left", StateWord::Done);
+    driver.until_state("right", StateWord::Done);
+    driver.scene.open("one");
+    driver.until_state("one", StateWord::Done);
+    driver.scene.open("two");
+    // What is to come, while it is made.
+    driver.order(&["queue"], &[0]);
+    driver.until_state("two", StateWord::Done);
+    driver.order(&["queue", "undo", "left"], &[0, 7]);
+    driver.until("what is taken back, in the checkout", |scene| {
+        let landed = scene.git(&["ls-tree", "--name-only", INTEGRATION]);
+        !landed.contains("left.txt")
+            && scene.git(&["rev-parse", "main"]) == scene.git(&["rev-parse", INTEGRATION])
+    });
+    let file = |name: &str| read(&driver.scene.repo.join(name));
+    assert_eq!(file("f.txt"), "ONE\nTWO\n");
+    assert_eq!(file("right.txt"), "right\n");
+    assert_eq!(file("left.txt"), "");
+    assert_eq!(file(".env"), "A=1\n");
+    assert_eq!(file("own.txt"), "own\nin the middle of something\n");
+    crate::landing::audit(&driver.scene, "begin");
+}
 
 /// Whether the file of a task's session is there: its work has begun.
 fn said(scene: &Scene, name: &str, file: &str) -> bool {

@@ -137,6 +137,32 @@ fn l14_a_clean_advance_keeps_everything_else_of_the_user() {
 }
 
 #[test]
+fn l14_a_commit_in_the_moment_of_an_advance_is_not_stood_in_the_way_of() {
+    let bench = landed();
+    let repo = bench.world.repo_path();
+    let git = |args: &[&str]| bench.world.git(&repo, args);
+    // The advance has written the files and the index; before it moves the branch, the user commits.
+    let tip = "refs/longhaul/integration/main";
+    git(&["read-tree", "-u", "-m", "HEAD", tip]);
+    write(&repo, "other", "mine\n");
+    git(&["commit", "-qm", "Mine", "--", "other"]);
+    assert!(git(&["status", "--porcelain"]).contains("A  new/file"));
+    // What the user has staged beside it stays in the way.
+    write(&repo, "README", "mine\n");
+    git(&["add", "README"]);
+    bench.land(&[]);
+    assert_eq!(bench.why(), "README has staged changes");
+    write(&repo, "README", "landed\n");
+    git(&["add", "README"]);
+    assert_eq!(bench.follow(), FollowEnd::There);
+    assert_eq!(git(&["status", "--porcelain", "-uno"]), "");
+    assert_eq!(bench.at("main"), bench.at(tip));
+    assert_eq!(fs::read_to_string(repo.join("other")).unwrap(), "mine\n");
+    assert!(!repo.join("deleted").exists());
+    bench.world.fsck();
+}
+
+#[test]
 fn l14_whatever_is_in_the_way_is_named_and_not_touched() {
     type Make = fn(&Bench, &Path);
     let git = |bench: &Bench, args: &[&str]| {

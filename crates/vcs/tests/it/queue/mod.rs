@@ -4,6 +4,7 @@ mod catching_up;
 mod costs;
 pub(crate) mod crashes;
 mod following;
+mod interference;
 mod landing;
 mod predicting;
 mod pushing;
