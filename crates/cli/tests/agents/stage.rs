@@ -2,48 +2,17 @@
 //! their own for them. Each task talks to a mock session of its own name.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use longhaul_testkit::home::{AgentHome, FAKE_KEY};
+use longhaul_testkit::home::{AgentHome, FAKE_KEY, installed_agents};
 use longhaul_testkit::provider::{MockProvider, Step};
 use longhaul_testkit::world::{Ran, Repo, Running, World, wait_until};
 use serde_json::Value;
 
 /// How long a whole run may take on a busy machine.
 pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(90);
-
-/// Paths of the installed agents; `None`, loudly, where they are not installed, and an error in CI.
-#[expect(clippy::print_stderr, reason = "a skip is loud")]
-fn installed() -> Option<BTreeMap<String, PathBuf>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if !root.join("target/agents/.installed").exists() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "the real agents are missing: run scripts/agents/install first"
-        );
-        eprintln!("SKIPPED: the real agents are not installed; run scripts/agents/install");
-        return None;
-    }
-    let listed = Command::new(root.join("scripts/agents/install"))
-        .output()
-        .unwrap();
-    assert!(
-        listed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&listed.stderr)
-    );
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let paths = listed.lines().filter_map(|line| line.split_once('\t'));
-    Some(
-        paths
-            .map(|(name, path)| (name.to_owned(), PathBuf::from(path)))
-            .collect(),
-    )
-}
 
 /// The agents that are driven here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +47,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// A world with this agent installed under its own name; `None` (loudly) where it is not there.
     pub(crate) fn new(agent: Agent) -> Option<Self> {
-        let program = installed()?.remove(agent.name()).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let program = installed_agents(&root)?.remove(agent.name()).unwrap();
         Some(Self::with(agent, &program))
     }
 
