@@ -9,9 +9,9 @@ use longhaul_hosts::{
 
 use crate::world::{World, all_gone, end_of, exit_of, identities, kill, wait_for};
 
-/// A grandchild in a session of its own with all descriptors closed, which no process group or
-/// pipe could find; and its plain parent.
-const STRAY: &str = "setsid sh -c 'exec 0<&- 1>&- 2>&-; echo $$ >> $W/pids; exec sleep 600' & \
+/// An orphan in a session of its own with all descriptors closed, which no process group, pipe or chain
+/// of parents could find once the shim is gone; and the plain program.
+const STRAY: &str = "(setsid sh -c 'exec 0<&- 1>&- 2>&-; echo $$ >> $W/pids; exec sleep 600' &); \
                      echo $$ >> $W/pids; sleep 600";
 
 #[test]
