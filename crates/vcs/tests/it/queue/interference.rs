@@ -271,7 +271,6 @@ impl Lander<'_> {
         };
         match end {
             Ok(FollowEnd::There | FollowEnd::Diverged) => {}
-            Ok(end @ FollowEnd::Rejected) => panic!("nothing is pushed here: {end:?}"),
             Ok(FollowEnd::Waits { why }) => self.said(why),
             Ok(FollowEnd::Rejected) => panic!("nothing is pushed here"),
             Err(error) => self.said(error.to_string()),
