@@ -60,7 +60,7 @@ fn l18_a_daemon_killed_at_any_step_of_the_queue_lands_everything_once() {
         std::fs::create_dir(&folder).unwrap();
         let mut start = scene
             .world
-            .longhaul_in(&scene.repo, &["run", "tasks.toml", "--detach"]);
+            .longhaul_in(&scene.repo, ["run", "tasks.toml", "--detach"]);
         start.env(CRASH_DIR, &folder);
         start.env(CRASH_POINT, format!("{point}:1"));
         scene.world.run_within(LIMIT, start).expect_code(0);
