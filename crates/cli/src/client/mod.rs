@@ -305,7 +305,6 @@ impl Client {
         self.post(routes::ORDERS, request)
     }
 
-    /// Sends text to a task's agent.
     /// Passes a word for the merge queue on.
     pub(crate) fn queue(&self, request: &QueueRequest) -> Result<Acknowledged, Failure> {
         self.post(routes::QUEUE, request)
