@@ -13,6 +13,8 @@ pub(crate) struct Through {
     pub(crate) url: &'static str,
     /// The variable that its key is taken from.
     token: &'static str,
+    /// The variable that comes before any key for its own tool: whoever sets it means it.
+    pub(crate) before_keys: Option<&'static str>,
     /// Further credentials of its own; they must not be there beside the token.
     pub(crate) others: &'static [&'static str],
 }
@@ -24,18 +26,21 @@ pub(crate) const fn through(agent: Builtin) -> Option<Through> {
             provider: Provider::Anthropic,
             url: "ANTHROPIC_BASE_URL",
             token: "ANTHROPIC_AUTH_TOKEN",
+            before_keys: Some("ANTHROPIC_AUTH_TOKEN"),
             others: &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"],
         }),
         Builtin::Codex => Some(Through {
             provider: Provider::Openai,
             url: "OPENAI_BASE_URL",
             token: "LONGHAUL_GATEWAY_TOKEN",
+            before_keys: None,
             others: &["OPENAI_API_KEY", "CODEX_API_KEY"],
         }),
         Builtin::Gemini => Some(Through {
             provider: Provider::Gemini,
             url: "GOOGLE_GEMINI_BASE_URL",
             token: "GEMINI_API_KEY",
+            before_keys: None,
             others: &["GOOGLE_API_KEY"],
         }),
         Builtin::Opencode | Builtin::Script => None,
@@ -73,5 +78,40 @@ impl Through {
                 .insert("ENABLE_TOOL_SEARCH".to_owned(), "true".to_owned());
         }
         plan.token_in = Some(self.token.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::registry::Registry;
+
+    #[test]
+    fn a8_whoever_sends_an_agent_somewhere_himself_is_left_to_that() {
+        let registry = Registry::builtin();
+        let env = |names: &[&str]| -> BTreeMap<String, String> {
+            names
+                .iter()
+                .map(|n| ((*n).to_owned(), "x".to_owned()))
+                .collect()
+        };
+        let goes = |harness: &str, task: &[&str], daemon: &[&str]| {
+            let harness = registry.resolve(harness).unwrap();
+            harness.goes_its_own_way(&env(task), &env(daemon))
+        };
+        assert!(!goes(
+            "claude",
+            &["PATH"],
+            &["ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"]
+        ));
+        assert!(goes("claude", &["ANTHROPIC_BASE_URL"], &[]));
+        assert!(goes("claude", &["ANTHROPIC_API_KEY"], &[]));
+        assert!(goes("claude", &[], &["ANTHROPIC_AUTH_TOKEN"]));
+        assert!(!goes("codex", &[], &["OPENAI_API_KEY"]));
+        assert!(goes("codex", &["OPENAI_BASE_URL"], &[]));
+        assert!(!goes("gemini", &[], &["GEMINI_API_KEY"]));
+        assert!(goes("gemini", &["GEMINI_API_KEY"], &[]));
+        assert!(goes("opencode", &[], &[]) && goes("script", &[], &[]));
     }
 }

@@ -166,15 +166,22 @@ impl Harness {
     }
 
     /// Whether the user's own variables, the task's or the configuration's, send its sessions somewhere or give
-    /// them a key: they are left to that.
+    /// them a key, or the daemon's hold what its own tool takes before any key: they are left to that.
     #[must_use]
-    pub fn goes_its_own_way(&self, environment: &BTreeMap<String, String>) -> bool {
+    pub fn goes_its_own_way(
+        &self,
+        environment: &BTreeMap<String, String>,
+        daemon: &BTreeMap<String, String>,
+    ) -> bool {
         let Kind::Builtin(agent) = &self.kind else {
             return true;
         };
         through(*agent).is_none_or(|through| {
             let mut ways = through.own_ways();
-            ways.any(|name| environment.contains_key(name) || self.env.contains_key(name))
+            let named =
+                ways.any(|name| environment.contains_key(name) || self.env.contains_key(name));
+            let before = through.before_keys.and_then(|name| daemon.get(name));
+            named || before.is_some_and(|value| !value.is_empty())
         })
     }
 

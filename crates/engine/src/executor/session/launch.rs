@@ -310,7 +310,7 @@ fn door(
     let Some(provider) = harness.provider() else {
         return Ok(None);
     };
-    if harness.goes_its_own_way(environment) || !desk.accounts.serve(provider) {
+    if harness.goes_its_own_way(environment, &desk.environment) || !desk.accounts.serve(provider) {
         return Ok(None);
     }
     let guest = Guest {
