@@ -384,7 +384,15 @@ const fn is_live(task: &Task) -> bool {
 }
 
 fn stop_live(task: &Task, why: Halt, cause: Cause, now: Now) -> Outcome {
-    if !is_live(task) {
+    // What a session said before its start was recorded counts: it may be over before that ever is, and a wrong mode
+    // must not pass for it (T23).
+    let launching = matches!(
+        task.state,
+        State::Assigned {
+            step: AssignStep::Launch
+        }
+    ) && matches!(why, Halt::ModeMismatch { .. });
+    if !is_live(task) && !launching {
         return Outcome::Ignore("its session is over");
     }
     if task.halt.is_some() {

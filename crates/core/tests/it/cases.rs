@@ -68,6 +68,38 @@ fn t25_refused_writes_stay_with_the_attempt_however_it_ended() {
     assert_eq!(read.refused_writes, []);
 }
 
+/// Found by the simulator in a million seeds: the start of a session could not be written while the disk was full,
+/// and it had ended by the time it could.
+#[test]
+fn t23_a_wrong_mode_counts_though_the_start_was_never_recorded() {
+    let launching = in_state(State::Assigned {
+        step: AssignStep::Launch,
+    });
+    let wrong = News::ModeMismatch {
+        wanted: "edits".into(),
+        got: "bypass".into(),
+    };
+    let stopping = step(&launching, &news(&launching, wrong));
+    let ended = News::SessionEnded {
+        end: completed(),
+        usage: usage(1),
+        conversation_usage: None,
+        refused_writes: Vec::new(),
+    };
+    let over = step(&stopping, &news(&stopping, ended));
+    let State::Running {
+        step: RunStep::Sealing { end },
+    } = &over.state
+    else {
+        panic!("{:?}", over.state);
+    };
+    let why = Halt::ModeMismatch {
+        wanted: "edits".into(),
+        got: "bypass".into(),
+    };
+    assert_eq!(*end, AttemptEnd::Halted { why });
+}
+
 #[test]
 fn a_task_goes_through_its_whole_life() {
     let t = step(&fresh(), &Fact::SlotGranted);
