@@ -112,13 +112,7 @@ pub(super) fn add(context: &Context, add: &Add) -> Outcome {
 }
 
 pub(super) fn remove(context: &Context, name: &str, yes: bool) -> Outcome {
-    context.person_only()?;
-    let (settings, mut text) = read(context)?;
-    let all = known(context)?;
-    let account = named(&all, name)?;
-    if !account.configured {
-        return Err(not_written(account));
-    }
+    let (settings, mut text, account) = written_down(context, name)?;
     let question = format!("Forget the account {name}? Its key stays where it is.");
     if !yes && !context.printer.confirm(&question, "--yes")? {
         context.printer.say("nothing was changed");
@@ -129,17 +123,11 @@ pub(super) fn remove(context: &Context, name: &str, yes: bool) -> Outcome {
     }
     text.remove(&["account", name]);
     write(context, &text)?;
-    told(context, account, "is forgotten")
+    told(context, &account, "is forgotten")
 }
 
 pub(super) fn enable(context: &Context, name: &str, yes: bool) -> Outcome {
-    context.person_only()?;
-    let (settings, mut text) = read(context)?;
-    let all = known(context)?;
-    let account = named(&all, name)?;
-    if !account.configured {
-        return Err(not_written(account));
-    }
+    let (settings, mut text, account) = written_down(context, name)?;
     if !yes && settings.accounts.only.as_deref() == Some(name) {
         text.remove(&["accounts", "use"]);
     }
@@ -148,9 +136,26 @@ pub(super) fn enable(context: &Context, name: &str, yes: bool) -> Outcome {
     write(context, &text)?;
     told(
         context,
-        account,
+        &account,
         if yes { "is enabled" } else { "is disabled" },
     )
+}
+
+/// An account that the file names, for a person who changes that.
+fn written_down(
+    context: &Context,
+    name: &str,
+) -> Result<(Settings, SettingsText, Account), Failure> {
+    context.person_only()?;
+    let (settings, text) = read(context)?;
+    let mut all = known(context)?;
+    named(&all, name)?;
+    all.retain(|account| account.name == name);
+    let account = all.swap_remove(0);
+    if !account.configured {
+        return Err(not_written(&account));
+    }
+    Ok((settings, text, account))
 }
 
 pub(super) fn only(context: &Context, name: Option<&str>) -> Outcome {

@@ -60,7 +60,7 @@ fn settled(
             ));
             if matches!(detail.task.state, TaskState::Done) {
                 lines.push(
-                    "its checks passed before this: they have not seen what the branch holds now"
+                    "it was done before this: its checks, if it has any, have not seen what the branch holds now"
                         .to_owned(),
                 );
             }
