@@ -307,6 +307,7 @@ fn attempt(task: &Task) -> Attempt {
         ended_at: None,
         pid: None,
         conversation: None,
+        account: None,
         resumed: false,
         usage: Usage::default(),
         refused_writes: Vec::new(),

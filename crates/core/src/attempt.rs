@@ -26,6 +26,9 @@ pub struct Attempt {
     pub pid: Option<u32>,
     /// The agent's conversation id, once known.
     pub conversation: Option<String>,
+    /// The account home that its session used, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// True if it continued an earlier conversation.
     pub resumed: bool,
     /// What it was found to have used.

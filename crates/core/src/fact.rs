@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{AttemptEnd, BootMs, RefusedWrite, Sealed};
+use crate::home::MoveReason;
 use crate::ids::Fence;
 use crate::limit::LimitNotice;
 use crate::queue::LandNews;
@@ -22,6 +23,13 @@ pub enum Fact {
     },
     /// All dependencies are done.
     DependenciesMet,
+    /// The account home that its sessions use from here on; `None` = its agent's own login, or keys (A3, A23).
+    Account {
+        /// Its name.
+        account: Option<String>,
+        /// Why it is another one.
+        why: MoveReason,
+    },
     /// The scheduler gives it a slot.
     SlotGranted,
     /// The time it waits for has come.
@@ -98,6 +106,8 @@ pub enum Release {
     Thaw,
     /// A person says that the limit it waits for is over.
     Limit,
+    /// An account home can serve it (A3).
+    Account,
 }
 
 /// News of an attempt.

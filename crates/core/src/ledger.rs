@@ -62,6 +62,8 @@ causes! {
     Submitted = "submitted",
     /// All dependencies are done.
     DependenciesMet = "dependencies_met",
+    /// Its sessions use another account home from here on (A23).
+    AccountChosen = "account_chosen",
     /// A slot was given.
     Assigned = "assigned",
     /// A slot was given for checks that were cut short: no new attempt.

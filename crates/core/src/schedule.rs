@@ -60,6 +60,7 @@ pub struct Load {
     repos: HashMap<String, u32>,
     harnesses: HashMap<String, u32>,
     folders: HashMap<String, u32>,
+    accounts: HashMap<String, u32>,
     workspaces: u32,
 }
 
@@ -72,6 +73,9 @@ impl Load {
         *self.harnesses.entry(terms.harness.clone()).or_default() += 1;
         if let Some(folder) = &terms.exclusive_folder {
             *self.folders.entry(folder.clone()).or_default() += 1;
+        }
+        if let Some(account) = &task.carry.account {
+            *self.accounts.entry(account.clone()).or_default() += 1;
         }
     }
 
@@ -93,12 +97,26 @@ impl Load {
                 self.folders.remove(folder);
             }
         }
+        if let Some(account) = &task.carry.account
+            && let Some(n) = self.accounts.get_mut(account)
+        {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.accounts.remove(account);
+            }
+        }
     }
 
     /// Whether an active task works in a folder that only one may use.
     #[must_use]
     pub fn works_in(&self, folder: &str) -> bool {
         self.folders.contains_key(folder)
+    }
+
+    /// Sessions of an account home that hold a slot.
+    #[must_use]
+    pub fn of_account(&self, account: &str) -> u32 {
+        self.accounts.get(account).copied().unwrap_or(0)
     }
 
     /// Sets the number of workspaces that are live or hold unlanded work.
@@ -166,8 +184,8 @@ pub enum Hindrance {
     },
 }
 
-/// Gate of a scope at a given time, with the time it rests until.
-pub type GateOf<'a> = dyn Fn(&str) -> (Gate, Option<UnixMs>) + 'a;
+/// Gate of what a task's sessions would use at a given time, with the time it rests until.
+pub type GateOf<'a> = dyn Fn(&Task) -> (Gate, Option<UnixMs>) + 'a;
 
 /// Says why a task cannot start now, or `None` if it can.
 #[must_use]
@@ -190,7 +208,7 @@ pub fn hindrance(
         return Some(Hindrance::NotBefore { at });
     }
     let terms = &task.terms;
-    match gate(&terms.harness) {
+    match gate(task) {
         (Gate::Open, _) => {}
         // Checks that go on start no session of the harness.
         _ if task.carry.resume_checks.is_some() => {}
@@ -244,6 +262,9 @@ struct Class {
     harness: String,
     folder: Option<String>,
     has_workspace: bool,
+    /// What decides on its account home: one that rests must not hide those behind it.
+    account: Option<String>,
+    variables: Vec<String>,
 }
 
 impl Queue {
@@ -258,6 +279,8 @@ impl Queue {
             harness: task.terms.harness.clone(),
             folder: task.terms.exclusive_folder.clone(),
             has_workspace: task.carry.workspace.is_some(),
+            account: task.carry.account.clone(),
+            variables: task.terms.variables.clone(),
         };
         let key = arrival_key(task.terms.priority, since);
         self.classes

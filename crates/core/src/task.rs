@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, AttemptEnd, Halt};
+use crate::home;
 use crate::ids::{Fence, TaskId};
 use crate::limit::LimitClass;
 use crate::queue::ConflictReport;
@@ -77,6 +78,9 @@ pub struct Terms {
     /// Landing after the checks.
     #[serde(default)]
     pub land: Land,
+    /// Names of the variables that the task itself sets: it may bring its own login.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
 }
 
 impl Terms {
@@ -103,6 +107,7 @@ impl Terms {
             on_drift: spec.on_drift,
             flaky_reruns: spec.checks.iter().map(|c| c.retry_flaky).collect(),
             land: spec.land,
+            variables: spec.env.keys().chain(&spec.env_pass).cloned().collect(),
         }
     }
 }
@@ -159,6 +164,9 @@ pub struct Carry {
     pub conversation: Option<String>,
     /// What that conversation used, for agents that count over the whole of it.
     pub conversation_usage: Option<Usage>,
+    /// The account home that its sessions use; `None` = its agent's own login, or keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Tree of the workspace when the last attempt ended: a later difference is drift.
     pub end_tree: Option<String>,
     /// Why there is another attempt.
@@ -586,6 +594,22 @@ impl State {
 }
 
 impl Task {
+    /// What its sessions' limits rest: their account home, or the harness (A4).
+    #[must_use]
+    pub fn limit_scope(&self) -> String {
+        let account = self.carry.account.as_deref();
+        account.map_or_else(|| self.terms.harness.clone(), home::scope)
+    }
+
+    /// Whether a limit of this scope rests its sessions.
+    #[must_use]
+    pub fn rests_with(&self, scope: &str) -> bool {
+        match &self.carry.account {
+            Some(account) => home::of_scope(scope) == Some(account),
+            None => self.terms.harness == scope,
+        }
+    }
+
     /// A task just accepted: pending if it has dependencies, ready otherwise. Version 1.
     #[must_use]
     pub fn accept(id: TaskId, name: String, terms: Terms, at: UnixMs) -> Self {

@@ -2,6 +2,7 @@
 
 use longhaul_core::effect::Effect;
 use longhaul_core::fact::{Fact, News};
+use longhaul_core::home::Homes;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::queue::{LineId, QueueEffect, QueueFact};
 
@@ -57,6 +58,11 @@ pub enum Event {
     Floors {
         /// What is missing.
         lacking: Option<String>,
+    },
+    /// The account homes there are from here on.
+    Homes {
+        /// Them.
+        homes: Homes,
     },
     /// Time went by.
     Tick,

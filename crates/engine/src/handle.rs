@@ -183,6 +183,15 @@ pub struct RestingScope {
     pub probing: bool,
 }
 
+/// How much of its fullest window an account home has used, as one of its sessions told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomeUse {
+    /// In thousandths; may be more than all of it.
+    pub permille: u32,
+    /// When that window starts anew.
+    pub reset_at: Option<UnixMs>,
+}
+
 /// What the sensors know of a live session; lost at a restart and rebuilt from its log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveSession {
@@ -198,6 +207,8 @@ pub struct LiveSession {
     pub question: Option<String>,
     /// The agent waits to try again after a provider's refusal, until this time.
     pub retrying_until: Option<UnixMs>,
+    /// How much of its account home's window is used.
+    pub home_use: Option<HomeUse>,
     /// Why the task does not start, for ready tasks.
     pub hindrance: Option<String>,
     /// Folder with the session's log files.

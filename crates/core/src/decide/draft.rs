@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Change, Outcome};
 use crate::attempt::{Attempt, AttemptEnd, Halt};
+use crate::home;
 use crate::ledger::{Actor, Cause, LedgerEntry};
+use crate::limit::LimitNotice;
 use crate::policy::{Policy, backoff, spread};
 use crate::spec::Land;
 use crate::task::{DoneBasis, Need, NeedKind, ParkCause, RetryReason, State, StateWord, Task};
@@ -73,6 +75,7 @@ impl Draft {
             ended_at: None,
             pid: None,
             conversation: None,
+            account: self.task.carry.account.clone(),
             resumed: false,
             usage: Usage::default(),
             refused_writes: Vec::new(),
@@ -99,6 +102,22 @@ impl Draft {
             since,
         };
         self
+    }
+
+    /// An account home that only a person can mend rests until that person did (A7). A harness does not: whether
+    /// its own login is back shows when the task is tried again.
+    pub(super) fn broken(&mut self, notice: &LimitNotice, scope: &str, what: &str) {
+        if home::of_scope(scope).is_none() {
+            return;
+        }
+        self.window = Some(Window {
+            scope: scope.to_owned(),
+            class: notice.class,
+            name: Some(what.to_owned()),
+            until: home::UNTIL_MENDED,
+            seen_at: self.now.wall,
+            seen_by: self.task.id,
+        });
     }
 
     /// Into the queue, or to its dependencies if it never ran.

@@ -7,6 +7,7 @@ use super::draft::Draft;
 use super::verify;
 use crate::allow::{allow_lines, runs_commands};
 use crate::attempt::{AttemptEnd, Denial, Halt, LostWhy, Sealed};
+use crate::home;
 use crate::ledger::{Actor, Cause};
 use crate::limit::{LimitClass, LimitNotice};
 use crate::policy::{Policy, backoff};
@@ -278,8 +279,8 @@ fn limited(mut draft: Draft, notice: &LimitNotice, policy: &Policy) -> Outcome {
             notice: notice.clone(),
         },
     });
-    let harness = draft.task.terms.harness.clone();
-    rest(draft, notice, &harness, policy)
+    let scope = draft.task.limit_scope();
+    rest(draft, notice, &scope, policy)
 }
 
 /// The reset that was told, as far as it can be believed: one in the far future is cut to the longest
@@ -301,6 +302,7 @@ pub(super) fn rest(
     let told = believed(notice, now, policy);
     let until = match notice.class {
         LimitClass::Auth => {
+            draft.broken(notice, scope, "login");
             return draft.need(
                 NeedKind::LoggedOut,
                 format!(
@@ -311,10 +313,16 @@ pub(super) fn rest(
             );
         }
         LimitClass::Billing => {
+            draft.broken(notice, scope, "credit");
             return draft.need(
                 NeedKind::Billing,
                 format!("the provider refuses for billing: {}", notice.snippet),
-                "settle it with the provider, then `longhaul retry`",
+                &match home::of_scope(scope) {
+                    Some(account) => format!(
+                        "settle it with the provider, then `longhaul account enable {account}`"
+                    ),
+                    None => "settle it with the provider, then `longhaul retry`".to_owned(),
+                },
             );
         }
         LimitClass::Quota => {
@@ -361,7 +369,7 @@ pub(super) fn rest(
     let wake = until.plus(draft.jitter(policy.reset_jitter));
     let data = json!({
         "class": notice.class, "until": wake, "window": notice.window, "snippet": notice.snippet,
-        "told": notice.reset_at,
+        "told": notice.reset_at, "scope": harness,
     });
     let cause = ParkCause::Limit {
         class: notice.class,
@@ -374,6 +382,11 @@ pub(super) fn rest(
 }
 
 fn login_remedy(harness: &str) -> String {
+    if let Some(account) = home::of_scope(harness) {
+        return format!(
+            "log in again in its home (`longhaul account show {account}` tells how), then `longhaul account enable {account}`"
+        );
+    }
     let command = match harness {
         "claude" => "claude /login",
         "codex" => "codex login",

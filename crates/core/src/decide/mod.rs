@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::attempt::AttemptEnd;
 use crate::fact::{Fact, News, Release};
+use crate::home::MoveReason;
 use crate::ledger::{Actor, Cause, LedgerEntry};
 use crate::policy::Policy;
 use crate::task::{AssignStep, NeedKind, ParkCause, State, Task};
@@ -58,6 +59,7 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
             ),
             _ => Outcome::Ignore("does not wait for dependencies"),
         },
+        Fact::Account { account, why } => home(task, account.as_deref(), why, now),
         Fact::SlotGranted => slot(task, now),
         Fact::Due => match &task.state {
             State::Parked {
@@ -95,6 +97,18 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
             ) => Draft::new(task, now)
                 .queue()
                 .change(Cause::Woke, Actor::Operator, json!({})),
+            (
+                State::Parked {
+                    cause: ParkCause::Limit { .. },
+                    ..
+                },
+                Release::Account,
+            ) => by_account(task, now),
+            (State::NeedsHuman { need }, Release::Account)
+                if matches!(need.kind, NeedKind::LoggedOut | NeedKind::Billing) =>
+            {
+                by_account(task, now)
+            }
             _ => Outcome::Ignore("does not wait for this"),
         },
         Fact::Landing { fence, news } => landing::decide(task, *fence, news, now, policy),
@@ -110,8 +124,44 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
     }
 }
 
-/// The scope's limit became known while the workspace was made: no session starts inside it (I15).
+/// A home can serve what waits for the limit or the login of one.
+fn by_account(task: &Task, now: Now) -> Outcome {
+    if task.carry.account.is_none() {
+        return Outcome::Ignore("uses no account home");
+    }
+    let data = json!({ "account": true });
+    Draft::new(task, now)
+        .queue()
+        .change(Cause::Woke, Actor::Daemon, data)
+}
+
+/// Its next session uses another account home: recorded before anything starts there (A23).
+fn home(task: &Task, account: Option<&str>, why: &MoveReason, now: Now) -> Outcome {
+    if !matches!(task.state, State::Ready { .. }) {
+        return Outcome::Ignore("not ready");
+    }
+    if task.carry.account.as_deref() == account {
+        return Outcome::Ignore("it uses that one already");
+    }
+    let mut draft = Draft::new(task, now);
+    draft.task.carry.account = account.map(str::to_owned);
+    let data = json!({
+        "from": task.carry.account, "to": account, "reason": why, "conversation": task.carry.conversation,
+    });
+    draft.change(Cause::AccountChosen, Actor::Daemon, data)
+}
+
+/// The scope's limit became known while the workspace was made: no session starts inside it (I15). What is parked
+/// for a later one wakes with the soonest of its homes (A4).
 fn rests(task: &Task, window: &Window, now: Now, policy: &Policy) -> Outcome {
+    if let State::Parked {
+        cause: ParkCause::Limit { .. },
+        until: Some(until),
+    } = &task.state
+        && window.until < *until
+    {
+        return park_until(Draft::new(task, now), window, policy);
+    }
     let launches = task.state
         == State::Assigned {
             step: AssignStep::Launch,
@@ -121,17 +171,20 @@ fn rests(task: &Task, window: &Window, now: Now, policy: &Policy) -> Outcome {
     }
     let mut draft = Draft::new(task, now);
     draft.end_attempt(AttemptEnd::LaunchFailed {
-        detail: "its harness rests until a limit is over".to_owned(),
+        detail: "its harness or account rests until a limit is over".to_owned(),
         permanent: false,
     });
+    park_until(draft, window, policy)
+}
+
+fn park_until(draft: Draft, window: &Window, policy: &Policy) -> Outcome {
     let wake = window.until.plus(draft.jitter(policy.reset_jitter));
     let cause = ParkCause::Limit {
         class: window.class,
         scope: window.scope.clone(),
         window: window.name.clone(),
     };
-    let data =
-        json!({ "class": window.class, "until": wake, "window": window.name, "rests": true });
+    let data = json!({ "class": window.class, "until": wake, "window": window.name, "scope": window.scope, "rests": true });
     draft
         .park(cause, Some(wake))
         .change(Cause::Limit, Actor::Daemon, data)

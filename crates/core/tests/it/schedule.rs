@@ -89,14 +89,14 @@ fn i15_only_one_probe_runs_when_a_limit_is_over() {
     let t = task(1, 0, Priority::Normal);
     let mut load = Load::default();
     let capacity = Capacity::default();
-    let probe = |_: &str| (Gate::OneProbe, Some(UnixMs(5)));
+    let probe = |_: &Task| (Gate::OneProbe, Some(UnixMs(5)));
     assert_eq!(hindrance(&t, &load, &capacity, &probe, UnixMs(9)), None);
     load.take(&task(2, 0, Priority::Normal));
     assert_eq!(
         hindrance(&t, &load, &capacity, &probe, UnixMs(9)),
         Some(Hindrance::Probe)
     );
-    let resting = |_: &str| (Gate::Resting, Some(UnixMs(50)));
+    let resting = |_: &Task| (Gate::Resting, Some(UnixMs(50)));
     assert_eq!(
         hindrance(&t, &Load::default(), &capacity, &resting, UnixMs(9)),
         Some(Hindrance::Resting { until: UnixMs(50) })
@@ -111,7 +111,7 @@ fn tasks_of_one_folder_never_run_together() {
     b.id = TaskId::new(1, [2; 10]);
     let mut load = Load::default();
     load.take(&a);
-    let open = |_: &str| (Gate::Open, None);
+    let open = |_: &Task| (Gate::Open, None);
     let got = hindrance(&b, &load, &Capacity::default(), &open, UnixMs(0));
     assert_eq!(got, Some(Hindrance::Folder));
     // An approval can put a second one there for the time it seals; the first to end frees nothing.

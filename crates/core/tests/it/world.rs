@@ -3,6 +3,7 @@
 use longhaul_core::attempt::{AttemptEnd, BootMs, Denial, Halt, LostWhy, Sealed};
 use longhaul_core::decide::{Outcome, decide};
 use longhaul_core::fact::{Fact, News, Order, Refusal, Release, WorkspaceFault};
+use longhaul_core::home::MoveReason;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::policy::Policy;
@@ -48,6 +49,7 @@ pub(crate) fn terms() -> Terms {
         on_drift: OnDrift::Ask,
         flaky_reruns: vec![0, 1],
         land: Land::No,
+        variables: Vec::new(),
     }
 }
 
@@ -258,6 +260,10 @@ pub(crate) fn states() -> Vec<(&'static str, Task)> {
         scope: "claude".into(),
         window: None,
     };
+    let at_home = |mut t: Task| {
+        t.carry.account = Some("work".into());
+        t
+    };
     let mut pending = fresh();
     pending.terms.depends_on = vec![TaskId::new(1, [9; 10])];
     pending.state = State::Pending;
@@ -365,6 +371,21 @@ pub(crate) fn states() -> Vec<(&'static str, Task)> {
                 cause: limit(LimitClass::Quota),
                 until: Some(UnixMs(5)),
             }),
+        ),
+        (
+            "parked/limit of a home",
+            at_home(in_state(State::Parked {
+                cause: ParkCause::Limit {
+                    class: LimitClass::Quota,
+                    scope: "account work".into(),
+                    window: None,
+                },
+                until: Some(UnixMs(9_000_000)),
+            })),
+        ),
+        (
+            "needs/login of a home",
+            at_home(in_state(need(NeedKind::LoggedOut))),
         ),
         (
             "parked/stopped",
@@ -521,6 +542,13 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
         ("drain", order(Order::Drain)),
         ("estop", order(Order::Estop)),
         ("dependencies met", Fact::DependenciesMet),
+        (
+            "another home",
+            Fact::Account {
+                account: Some("spare".into()),
+                why: MoveReason::Strategy,
+            },
+        ),
         ("slot", Fact::SlotGranted),
         ("due", Fact::Due),
         (
@@ -544,6 +572,12 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
         ),
         ("thaw", Fact::Released { by: Release::Thaw }),
         ("limit cleared", Fact::Released { by: Release::Limit }),
+        (
+            "home free",
+            Fact::Released {
+                by: Release::Account,
+            },
+        ),
         (
             "workspace ready",
             n(News::WorkspaceReady {

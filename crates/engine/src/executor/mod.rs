@@ -281,6 +281,7 @@ mod tests {
             on_drift: longhaul_core::spec::OnDrift::Ask,
             flaky_reruns: vec![],
             land: longhaul_core::spec::Land::No,
+            variables: Vec::new(),
         };
         let mut task = Task::accept(TaskId::new(1, [1; 10]), "a".into(), terms, UnixMs(0));
         task.state = State::Assigned {

@@ -3,7 +3,7 @@
 use longhaul_agents::AgentEvent;
 use longhaul_core::time::UnixMs;
 
-use crate::handle::LiveSession;
+use crate::handle::{HomeUse, LiveSession};
 
 /// Characters of an activity line.
 const ACTIVITY_CHARS: usize = 120;
@@ -47,6 +47,16 @@ pub(crate) fn see(live: &mut LiveSession, event: &AgentEvent, now: UnixMs) {
         }
         // A question is answered when the agent goes on; a mere heartbeat is no answer (T15).
         AgentEvent::ToolEnded { .. } | AgentEvent::TurnEnded { .. } => live.question = None,
+        AgentEvent::LimitWarning {
+            utilization: Some(share),
+            reset_at,
+            ..
+        } => {
+            live.home_use = Some(HomeUse {
+                permille: (share.clamp(0.0, 10.0) * 1000.0) as u32,
+                reset_at: *reset_at,
+            });
+        }
         AgentEvent::Started { .. }
         | AgentEvent::Limit(_)
         | AgentEvent::LimitWarning { .. }

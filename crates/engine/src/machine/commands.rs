@@ -99,8 +99,12 @@ impl<S: Store> Machine<S> {
                 "what it left uncommitted would be committed now, and another task works in its folder; approve it when that one has ended".to_owned(),
             );
         }
+        let retry = matches!(order, Order::Retry { .. });
         match self.fact(id, &Fact::Operator { order }, now) {
             Outcome::Change(change) => {
+                if retry {
+                    self.mended_home(&change.task);
+                }
                 let word = change.task.state.word();
                 OrderResult::Done(match &change.task.halt {
                     Some(halt) => format!("{word}, stopping ({})", halt.word()),

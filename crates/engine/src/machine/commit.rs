@@ -113,6 +113,7 @@ impl<S: Store> Machine<S> {
             }
         }
         step.effects.sort_by_key(|d| d.effect.task);
+        step.needs.extend(edit.broken_homes);
         step.needs.sort_unstable_by_key(|asking| asking.task);
         self.index.forget_final(edit.before.keys().copied());
         self.repeat_postponed(now, &mut step);
@@ -209,6 +210,7 @@ impl<S: Store> Machine<S> {
         if let Some(windows) = edit.windows_before {
             self.windows = windows;
         }
+        self.look_at_homes();
         if let Some(switches) = edit.switches_before {
             self.switches = switches;
         }

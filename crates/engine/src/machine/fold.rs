@@ -103,6 +103,9 @@ impl<S: Store> Machine<S> {
             return None;
         }
         let usage = live.usage;
+        if let Some(told) = live.home_use {
+            self.note_use(task, told);
+        }
         let changed = self
             .live
             .get(&task)

@@ -8,6 +8,7 @@ mod commands;
 mod commit;
 mod entry;
 mod fold;
+mod homes;
 mod index;
 mod lines;
 mod queue_orders;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 use crate::event::Event;
 use crate::handle::{LiveSession, Reply};
+use homes::HomeWatch;
 use index::Index;
 use lines::Lines;
 
@@ -116,6 +118,7 @@ pub struct Machine<S> {
     lines: Lines,
     live: HashMap<TaskId, (Fence, LiveSession)>,
     windows: HashMap<String, Window>,
+    homes: HomeWatch,
     switches: Switches,
     lacking: Option<String>,
     /// Facts whose commit failed.
@@ -159,6 +162,8 @@ struct Edit {
     switches_before: Option<Switches>,
     /// Tasks that joined the live set and have to look at their dependencies.
     settled: BTreeSet<TaskId>,
+    /// Whose login is gone while their tasks go on elsewhere: a person is told.
+    broken_homes: Vec<Asking>,
 }
 
 impl<S: Store> Machine<S> {
@@ -181,6 +186,7 @@ impl<S: Store> Machine<S> {
             lines: Lines::default(),
             live: HashMap::new(),
             windows: HashMap::new(),
+            homes: HomeWatch::default(),
             switches: Switches::default(),
             lacking: None,
             backlog: Vec::new(),
@@ -213,6 +219,7 @@ impl<S: Store> Machine<S> {
             index.put(task.id, Some(task));
         }
         self.index = index;
+        self.look_at_homes();
         self.load_lines()?;
         self.windows = windows.into_iter().map(|w| (w.scope.clone(), w)).collect();
         self.switches = switches;
@@ -290,12 +297,14 @@ impl<S: Store> Machine<S> {
                     }
                     self.lacking = lacking;
                 }
+                Event::Homes { homes } => self.use_homes(homes),
                 Event::Tick => {}
                 Event::Stop => stop = true,
             }
         }
         step.shutdown |= stop;
         self.release_strays(now);
+        self.follow_homes(now);
         self.rest_launches(now);
         self.wake_due(now);
         self.enter_waiting(now);
@@ -331,7 +340,8 @@ impl<S: Store> Machine<S> {
                 | Event::Again { .. }
                 | Event::Line { .. }
                 | Event::LineAgain { .. }
-                | Event::Floors { .. } => {
+                | Event::Floors { .. }
+                | Event::Homes { .. } => {
                     self.backlog.push(event);
                 }
                 Event::Tick => {}
@@ -349,6 +359,7 @@ impl<S: Store> Machine<S> {
             .next_due()
             .into_iter()
             .chain(self.lines.next_due())
+            .chain(self.homes.next_due())
             .min()
     }
 

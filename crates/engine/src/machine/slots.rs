@@ -25,7 +25,7 @@ impl<S: Store> Machine<S> {
         if let Some(reason) = self.holding() {
             return Some(Hindrance::Held { reason });
         }
-        let gate = |scope: &str| self.gate_of(scope, now);
+        let gate = |task: &Task| self.gate_of_task(task, now);
         hindrance(task, self.index.load(), &self.limits.capacity, &gate, now)
     }
 
@@ -41,6 +41,7 @@ impl<S: Store> Machine<S> {
                     .map_or(Some(Hindrance::Paused), |t| self.hindrance(t, now.wall))
             });
             let Some(id) = next else { return };
+            self.take_seat(id, now);
             if !matches!(self.fact(id, &Fact::SlotGranted, now), Outcome::Change(_)) {
                 tracing::error!(task = %id, "a task that could start did not");
                 return;

@@ -52,7 +52,7 @@ impl<S: Store> Machine<S> {
                 continue;
             }
             let task = self.index.get(id).filter(launch);
-            let window = task.and_then(|t| self.windows.get(&t.terms.harness));
+            let window = task.and_then(|t| self.windows.get(&t.limit_scope()));
             if let Some(window) = window.filter(|w| w.until > now.wall).cloned() {
                 let _outcome = self.fact(id, &Fact::ScopeRests { window }, now);
             }

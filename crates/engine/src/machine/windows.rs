@@ -1,5 +1,6 @@
 //! Limit windows: opened by a refusal, never shortened, closed by a session that works (A4, A5, I15).
 
+use longhaul_core::home::of_scope;
 use longhaul_core::task::Task;
 use longhaul_core::time::UnixMs;
 use longhaul_core::window::{Gate, Window, gate};
@@ -17,15 +18,19 @@ impl<S: Store> Machine<S> {
             .entry(window.scope.clone())
             .or_insert_with(|| window.clone());
         // A known far reset is never shortened (A5).
+        let home = of_scope(&window.scope).is_some();
         if window.until >= slot.until {
             *slot = window;
         }
         self.edit.writes.push(Write::Window(slot.clone()));
+        if home {
+            self.look_at_homes();
+        }
     }
 
     /// A session that started after the reset does real work: the wake is verified (A4).
     pub(super) fn close_window_if_working(&mut self, task: &Task) {
-        let scope = &task.terms.harness;
+        let scope = &task.limit_scope();
         let Some(window) = self.windows.get(scope) else {
             return;
         };
@@ -44,6 +49,9 @@ impl<S: Store> Machine<S> {
             .windows_before
             .get_or_insert_with(|| self.windows.clone());
         self.windows.remove(scope);
+        if of_scope(scope).is_some() {
+            self.look_at_homes();
+        }
         self.edit.writes.push(Write::ClearWindow {
             scope: scope.to_owned(),
         });
@@ -66,7 +74,7 @@ impl<S: Store> Machine<S> {
     fn probes(&self, scope: &str, reset: UnixMs) -> bool {
         self.index.tasks().any(|t| {
             t.state.word().is_active()
-                && t.terms.harness == scope
+                && t.rests_with(scope)
                 && t.attempt.as_ref().is_some_and(|a| a.assigned_at >= reset)
         })
     }

@@ -9,6 +9,7 @@ use longhaul_core::attempt::{AttemptEnd, BootMs, LostWhy, Sealed};
 use longhaul_core::effect::Act;
 use longhaul_core::fact::{News, WorkspaceFault};
 use longhaul_core::ids::TaskId;
+use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::spec::{
     CheckKind, CheckSpec, CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox,
     TaskSpec, WorkspaceKind,
@@ -104,6 +105,10 @@ pub(crate) struct Pretend {
     pub(crate) scripts: BTreeMap<TaskId, Script>,
     pub(crate) most_live: u32,
     pub(crate) launches: Vec<(TaskId, u64)>,
+    /// The account home of each launch.
+    pub(crate) seats: Vec<(TaskId, Option<String>)>,
+    /// Account homes that refuse, and until when.
+    pub(crate) refusing: BTreeMap<String, (LimitClass, i64)>,
     pub(crate) todo: Vec<Dispatch>,
 }
 
@@ -124,6 +129,8 @@ impl Pretend {
             scripts: BTreeMap::new(),
             most_live: 0,
             launches: vec![],
+            seats: vec![],
+            refusing: BTreeMap::new(),
             todo: vec![],
         }
     }
@@ -174,6 +181,11 @@ impl Pretend {
         panic!("does not settle");
     }
 
+    /// What carrying out an effect tells.
+    pub(crate) fn carry(&mut self, d: &Dispatch) -> Vec<Event> {
+        self.carry_out(d)
+    }
+
     /// Carries out one effect; false if there is none.
     pub(crate) fn one(&mut self) -> bool {
         let Some(d) = self.todo.pop() else {
@@ -211,24 +223,37 @@ impl Pretend {
             }),
             Act::Launch => {
                 self.launches.push((task, fence.0));
+                self.seats.push((task, d.task.carry.account.clone()));
                 news(News::SessionStarted {
                     pid: 1,
                     mono: BootMs {
                         boot: "b".into(),
                         ms: self.now.mono_ms,
                     },
-                    resumed: false,
-                    conversation: None,
+                    resumed: d.task.carry.conversation.is_some(),
+                    conversation: Some(format!("conversation of {task}")),
                 })
             }
             Act::Attend => {
-                let end = if script.lost_sessions > 0 {
+                let refusing = d.task.carry.account.as_ref();
+                let refusing = refusing.and_then(|a| self.refusing.get(a));
+                let refusing = refusing.filter(|(_, until)| self.now.wall.0 < *until);
+                let end = if let Some((class, until)) = refusing {
+                    AttemptEnd::Limited {
+                        notice: LimitNotice {
+                            class: *class,
+                            reset_at: Some(UnixMs(*until)),
+                            window: Some("five_hour".into()),
+                            snippet: "limit".into(),
+                        },
+                    }
+                } else if script.lost_sessions > 0 {
                     script.lost_sessions -= 1;
                     AttemptEnd::Lost { why: LostWhy::Shim }
                 } else if let Some(until) = script.quota_until.take() {
                     AttemptEnd::Limited {
-                        notice: longhaul_core::limit::LimitNotice {
-                            class: longhaul_core::limit::LimitClass::Quota,
+                        notice: LimitNotice {
+                            class: LimitClass::Quota,
                             reset_at: Some(UnixMs(until)),
                             window: None,
                             snippet: "limit".into(),

@@ -1,5 +1,6 @@
 //! What a ledger row says, in a sentence.
 
+use longhaul_core::home::MoveReason;
 use longhaul_core::ledger::{Cause, LedgerEntry};
 use longhaul_core::task::StateWord;
 use longhaul_core::time::UnixMs;
@@ -32,6 +33,7 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
             |n| format!("attempt {n} begins"),
             "an attempt begins",
         ),
+        Cause::AccountChosen => chosen(&data, p, now),
         Cause::ChecksResumed => "its checks go on; no new attempt".to_owned(),
         Cause::EffectBroke => data.detail("Longhaul itself broke at it"),
         Cause::WorkspaceReady => {
@@ -197,6 +199,28 @@ impl Data<'_> {
     }
 }
 
+/// `its account is spare now: work is at its limit until 15:00`.
+fn chosen(data: &Data<'_>, p: &Phrasing, now: UnixMs) -> String {
+    let to = data.with(
+        "to",
+        |to| format!("its account is {to} now"),
+        "its agent's own login is used now",
+    );
+    let Some(from) = data.text("from") else {
+        return to;
+    };
+    let reason = data.value.get("reason");
+    let reason = reason.and_then(|r| serde_json::from_value::<MoveReason>(r.clone()).ok());
+    let Some(reason) = reason else {
+        return format!("{to}; it was {from}");
+    };
+    let until = match &reason {
+        MoveReason::Limit { until, .. } => format!(" until {}", p.at(*until, now)),
+        _ => String::new(),
+    };
+    format!("{to}; {from} is {}{until}", reason.words())
+}
+
 #[cfg(test)]
 mod tests {
     use longhaul_core::ids::{Fence, TaskId};
@@ -213,7 +237,7 @@ mod tests {
             "resumed": true, "id": "c-1", "percent": 81, "end": "timed_out", "changed_files": 3,
             "check": "tests", "reason": "exit 1", "why": "check failed", "retry": 1, "restart": 2,
             "of": 3, "return": 1, "until": 60_000, "snippet": "limit", "need": "logged_out", "note": "look",
-            "stopping": true,
+            "stopping": true, "from": "work", "to": "spare",
         });
         let (p, now) = (Phrasing::default(), UnixMs(0));
         let say = |cause, data: &Value| {

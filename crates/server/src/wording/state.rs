@@ -2,6 +2,7 @@
 
 use longhaul_api::NeedView;
 use longhaul_core::attempt::AttemptEnd;
+use longhaul_core::home::{UNTIL_MENDED, of_scope};
 use longhaul_core::limit::LimitClass;
 use longhaul_core::task::{
     AssignStep, DoneBasis, ParkCause, RetryReason, RunStep, State, StateWord, Task,
@@ -351,7 +352,11 @@ pub(crate) fn resting_line(
 ) -> String {
     let scope = p.line(scope);
     let window = window.map_or_else(String::new, |w| format!(" ({})", p.line(w)));
-    if until > now {
+    if until >= UNTIL_MENDED {
+        // It rests for a person, not for a time (A7).
+        let account = of_scope(&scope).unwrap_or_default();
+        format!("{scope} is broken{window}; mend it, then `longhaul account enable {account}`")
+    } else if until > now {
         format!("{scope} rests until {}{window}", p.at(until, now))
     } else {
         format!("{scope}: one session proves that its limit is over{window}")

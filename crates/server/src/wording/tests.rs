@@ -32,6 +32,7 @@ fn task(state: State) -> Task {
         on_drift: OnDrift::Ask,
         flaky_reruns: vec![0, 2],
         land: longhaul_core::spec::Land::No,
+        variables: Vec::new(),
     };
     let mut task = Task::accept(TaskId::new(1, [0; 10]), "a".to_owned(), terms, NOW);
     task.state = state;
@@ -45,6 +46,7 @@ fn task(state: State) -> Task {
         ended_at: None,
         pid: None,
         conversation: None,
+        account: None,
         resumed: false,
         usage: Usage::default(),
         refused_writes: Vec::new(),

@@ -130,6 +130,7 @@ pub(crate) fn terms(depends_on: Vec<TaskId>) -> Terms {
         on_drift: OnDrift::Warn,
         flaky_reruns: vec![0, 2],
         land: Land::No,
+        variables: Vec::new(),
     }
 }
 
@@ -214,6 +215,7 @@ pub(crate) fn attempt(number: u32, fence: Fence, at: UnixMs) -> Attempt {
         ended_at: None,
         pid: Some(4_000_000_000),
         conversation: None,
+        account: None,
         resumed: false,
         usage: usage(7, Some(70)),
         refused_writes: Vec::new(),
