@@ -44,7 +44,7 @@ pub const PLAIN: [&str; 12] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 39] = [
+pub const SETTINGS: [(&str, &str); 41] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -84,6 +84,11 @@ pub const SETTINGS: [(&str, &str); 39] = [
     ),
     ("LONGHAUL_ACCOUNTS_DISCOVER", "accounts.discover"),
     ("LONGHAUL_ACCOUNTS_GATEWAY", "accounts.gateway"),
+    ("LONGHAUL_ACCOUNTS_PROBE", "accounts.probe"),
+    (
+        "LONGHAUL_ACCOUNTS_PROBE_INTERVAL",
+        "accounts.probe_interval",
+    ),
     ("LONGHAUL_ACCOUNTS_STRATEGY", "accounts.strategy"),
     ("LONGHAUL_ACCOUNTS_THRESHOLD", "accounts.threshold"),
     ("LONGHAUL_ACCOUNTS_USE", "accounts.use"),

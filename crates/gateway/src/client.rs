@@ -1,19 +1,18 @@
-//! A small blocking client of the control socket, for the daemon's threads and for verbs. Not to be called
-//! from within an async runtime.
+//! A small blocking client of the control socket, for the daemon's threads and for verbs: one connection, one
+//! exchange, no runtime.
 
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{AccountsRequest, CONTROL_VERSION, Problem, ReportsPage, SessionSpec, StatusView};
+use crate::api::{
+    AccountsRequest, CONTROL_VERSION, CheckView, Problem, ReportsPage, SessionSpec, StatusView,
+};
 
 /// How long an answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -126,6 +125,16 @@ impl Client {
         self.call(Method::POST, &target, None::<&()>)
     }
 
+    /// Asks a provider for an account's windows by one cheap call, unless traffic told of them within
+    /// `older_than_ms`.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; there is no such account.
+    pub fn check(&self, account: &str, older_than_ms: u64) -> Result<CheckView, ClientError> {
+        let target = format!("check/{account}?older_than_ms={older_than_ms}");
+        self.call(Method::POST, &target, None::<&()>)
+    }
+
     /// Ends the gateway, after the answers that are on their way or ten seconds.
     ///
     /// # Errors
@@ -140,70 +149,104 @@ impl Client {
         target: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| ClientError::Broken(e.into()))?;
-        let exchange = self.exchange(method, target, body);
-        runtime.block_on(async {
-            tokio::time::timeout(ANSWER_TIME, exchange)
-                .await
-                .map_err(|_| ClientError::Silent)?
-        })
-    }
-
-    async fn exchange<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        target: &str,
-        body: Option<&impl Serialize>,
-    ) -> Result<T, ClientError> {
-        fn broken(e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
-            ClientError::Broken(e.into())
-        }
         let body = match body {
-            Some(body) => serde_json::to_vec(body).map_err(broken)?,
+            Some(body) => serde_json::to_vec(body).map_err(|e| ClientError::Broken(e.into()))?,
             None => Vec::new(),
         };
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/v{CONTROL_VERSION}/{target}"))
-            .header(HOST, "gateway")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(broken)?;
-        let stream = tokio::net::UnixStream::connect(&self.socket).await;
-        let stream = stream.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::Absent {
-                socket: self.socket.clone(),
-                source,
-            },
-            _ => broken(source),
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-        // Ends with the sender; what went wrong is seen in the answer.
-        let connection = tokio::spawn(async move { drop(connection.await) });
-        let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_MAX)
-            .collect()
-            .await
-            .map_err(broken)?
-            .to_bytes();
-        connection.abort();
-        if status == StatusCode::NO_CONTENT || status.is_success() && body.is_empty() {
-            return serde_json::from_str("null").map_err(broken);
+        let mut request = format!(
+            "{method} /v{CONTROL_VERSION}/{target} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        request.extend(body);
+        let answer = self.exchange(&request)?;
+        let (status, body) =
+            read_answer(&answer).map_err(|what| ClientError::Broken(what.into()))?;
+        if (200..300).contains(&status) {
+            let body = if body.is_empty() { b"null" } else { body };
+            return serde_json::from_slice(body).map_err(|e| ClientError::Broken(e.into()));
         }
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(broken);
-        }
-        let message = serde_json::from_slice::<Problem>(&body)
+        let message = serde_json::from_slice::<Problem>(body)
             .map_or_else(|_| "no reason given".to_owned(), |problem| problem.error);
-        Err(ClientError::Refused {
-            status: status.as_u16(),
-            message,
-        })
+        Err(ClientError::Refused { status, message })
+    }
+
+    /// All that is answered until the other end closes.
+    fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, ClientError> {
+        let deadline = Instant::now() + ANSWER_TIME;
+        let mut stream =
+            UnixStream::connect(&self.socket).map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::Absent {
+                    socket: self.socket.clone(),
+                    source,
+                },
+                _ => ClientError::Broken(source.into()),
+            })?;
+        let silent = |e: io::Error| match e.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Silent,
+            _ => ClientError::Broken(e.into()),
+        };
+        stream
+            .set_write_timeout(Some(ANSWER_TIME))
+            .map_err(silent)?;
+        longhaul_acts::files::write_all("gateway.order", &mut stream, request).map_err(silent)?;
+        let (mut answer, mut piece) = (Vec::new(), vec![0; 64 << 10]);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ClientError::Silent);
+            }
+            stream.set_read_timeout(Some(left)).map_err(silent)?;
+            // One read at a time: the time that is left is looked at in between.
+            match stream.read(&mut piece) {
+                Ok(0) => return Ok(answer),
+                Ok(n) => answer.extend_from_slice(&piece[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(silent(e)),
+            }
+            if answer.len() > BODY_MAX {
+                return Err(ClientError::Broken("it is too long".into()));
+            }
+        }
+    }
+}
+
+/// The status and the body of an answer that came whole.
+fn read_answer(answer: &[u8]) -> Result<(u16, &[u8]), &'static str> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n");
+    let (head, body) = answer.split_at(end.ok_or("it has no head")? + 4);
+    let head = std::str::from_utf8(head).map_err(|_| "its head is no text")?;
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1));
+    let status = status.and_then(|s| s.parse().ok());
+    let status = status.ok_or("it has no status")?;
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    });
+    if length.is_some_and(|length| length != body.len()) {
+        return Err("it broke off");
+    }
+    Ok((status, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_taken_whole_or_not_at_all() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(read_answer(whole), Ok((200, &b"{}"[..])));
+        assert_eq!(
+            read_answer(b"HTTP/1.1 204 No Content\r\n\r\n"),
+            Ok((204, &b""[..]))
+        );
+        for cut in 0..whole.len() {
+            assert!(read_answer(&whole[..cut]).is_err(), "{cut}");
+        }
+        assert!(read_answer(b"HTTP/1.1 x\r\n\r\n").is_err());
     }
 }

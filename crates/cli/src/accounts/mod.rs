@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use longhaul_config::accounts::{Found, FoundAt, discover};
 use longhaul_config::settings::{AccountSettings, KeySource};
 use longhaul_core::account::Provider;
-use longhaul_gateway::api::{AccountSpec, AccountsRequest, Key, Policy};
+use longhaul_gateway::api::{AccountSpec, AccountsRequest, Key, Policy, Token};
 
 use crate::env::Env;
 use crate::failure::Failure;
@@ -28,6 +28,7 @@ pub(crate) struct Account {
     pub(crate) priority: u32,
     pub(crate) base_url: Option<String>,
     pub(crate) max_concurrent: Option<u32>,
+    pub(crate) check_model: Option<String>,
     /// The key, or why it cannot be read.
     pub(crate) key: Result<Key, String>,
     /// An account before this one has the same key.
@@ -55,6 +56,7 @@ pub(crate) fn roster(settings: &AccountSettings, env: &Env, home: &Utf8Path) -> 
             priority: table.priority,
             base_url: table.base_url.clone(),
             max_concurrent: table.max_concurrent,
+            check_model: table.check_model.clone(),
             key: if table.enabled {
                 reader.key(&table.key)
             } else {
@@ -67,7 +69,10 @@ pub(crate) fn roster(settings: &AccountSettings, env: &Env, home: &Utf8Path) -> 
         let variables = env.all_text();
         let found = discover(variables.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         for each in &found {
-            all.extend(discovered(each, &reader, &variables));
+            let of_variable = discovered(each, &reader, &variables);
+            // A shell that was sent to the gateway holds its tokens where keys stand.
+            let ours = |a: &Account| a.key.as_ref().is_ok_and(|k| Token::is_one(k.expose()));
+            all.extend(of_variable.into_iter().filter(|a| !ours(a)));
         }
     }
     tell_twins(&mut all);
@@ -85,6 +90,8 @@ fn discovered(
     };
     let base_url = base_url_variable(found.provider);
     let several = found.at == FoundAt::File;
+    // Then the base URL is the gateway's, too.
+    let through_us = variables.values().any(|value| Token::is_one(value));
     let account = |(n, key)| Account {
         name: if several {
             format!("{}-{}", found.name, n + 1)
@@ -102,9 +109,10 @@ fn discovered(
         priority: 0,
         base_url: variables
             .get(base_url)
-            .filter(|url| !url.is_empty())
+            .filter(|url| !url.is_empty() && !through_us)
             .cloned(),
         max_concurrent: None,
+        check_model: None,
         key,
         same_as: None,
     };
@@ -164,13 +172,20 @@ pub(crate) fn request(
                 base_url: a.base_url.clone(),
                 priority: a.priority,
                 max_concurrent: a.max_concurrent,
+                check_model: a.check_model.clone(),
                 generation,
             })
         });
     AccountsRequest {
+        giver: String::new(),
         accounts: accounts.collect(),
         policy: Policy {
             threshold_pct: settings.threshold_pct,
+            check_every_ms: if settings.probe {
+                settings.probe_interval.0
+            } else {
+                0
+            },
             ..Policy::default()
         },
     }
@@ -208,6 +223,7 @@ mod tests {
             key,
             base_url: None,
             max_concurrent: None,
+            check_model: None,
             enabled: true,
             priority: 0,
         }
@@ -251,6 +267,10 @@ mod tests {
             ]
         );
         assert_eq!(all[2].base_url.as_deref(), Some("http://127.0.0.1:1"));
+        let env = env.with(&[("GEMINI_API_KEY", Token::generate().unwrap().expose())]);
+        let through_us = roster(&settings, &env, Utf8Path::new("/home/x"));
+        assert_eq!(through_us.len(), all.len());
+        assert_eq!(through_us[2].base_url, None);
         assert!(
             all[0]
                 .key

@@ -139,9 +139,7 @@ impl Gatekeeper {
             }
             Err(_) => return,
         };
-        if !status.ready
-            && let Err(why) = self.give(&client, &status)
-        {
+        if let Err(why) = self.give(&client, &status) {
             tracing::error!(%why, "the gateway has no accounts");
         }
         if status.spool.last > status.spool.acknowledged {
@@ -370,6 +368,7 @@ impl Accounts for Gatekeeper {
                 tokens: guest.tokens,
             },
             waits: false,
+            holds: false,
         };
         let put = client.put_session(session.as_str(), &spec);
         put.map_err(|e| words(&e))?;

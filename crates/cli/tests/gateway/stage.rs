@@ -45,6 +45,7 @@ impl Stage {
             strategy: Default::default(),
             budget: Default::default(),
             waits: false,
+            holds: false,
         };
         stage.client().put_session(SESSION, &session).unwrap();
         stage
@@ -84,9 +85,11 @@ impl Stage {
             base_url: Some(self.provider.url(id)),
             priority: 0,
             max_concurrent: None,
+            check_model: None,
             generation: 0,
         });
         let request = AccountsRequest {
+            giver: String::new(),
             accounts: accounts.into(),
             policy: Policy::default(),
         };

@@ -117,6 +117,8 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
                 .and_then(|n| u8::try_from(n).ok())
                 .unwrap_or(95),
             only: map.text("accounts.use"),
+            probe: map.flag("accounts.probe").unwrap_or(false),
+            probe_interval: map.span("accounts.probe_interval"),
         },
     }
 }
@@ -311,6 +313,7 @@ fn accounts(map: &Map, sink: &mut Sink) -> BTreeMap<String, AccountTable> {
             key,
             base_url: map.text(&at("base_url")),
             max_concurrent: map.count(&at("max_concurrent")),
+            check_model: map.text(&at("check_model")),
             enabled: map.flag(&at("enabled")).unwrap_or(true),
             priority: map.count(&at("priority")).unwrap_or_default(),
         };

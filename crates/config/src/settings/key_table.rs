@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 91] = [
+pub const SETTING_KEYS: [SettingKey; 94] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -106,6 +106,8 @@ pub const SETTING_KEYS: [SettingKey; 91] = [
     key("judge.NAME.key.command", Kind::Text, None, Guard::Sends, "the command that prints its key"),
     key("accounts.discover", Kind::Bool, Some("true"), Guard::Machine, "whether keys in the daemon's environment (`ANTHROPIC_API_KEY`, `…_2`, `…_KEYS`, `…_KEYS_FILE` and the like) are accounts too"),
     key("accounts.gateway", Kind::Bool, Some("true"), Guard::Machine, "whether sessions of accounts with a key go through the gateway; without it they get the key of your environment themselves"),
+    key("accounts.probe", Kind::Bool, Some("false"), Guard::Machine, "whether the gateway asks about accounts that no traffic tells about, by the cheapest call that carries their limits; each call costs a few tokens"),
+    key("accounts.probe_interval", Kind::Duration, Some("\"60s\""), Guard::Machine, "with `accounts.probe`: how old what is known of an account may become"),
     key("accounts.strategy", Kind::Word(&["sticky", "least_used", "soonest_reset", "round_robin", "priority"]), Some("\"sticky\""), Guard::Machine, "how an account is picked among those that are equally well"),
     key("accounts.threshold", Kind::Count { least: 1, most: 100 }, Some("95"), Guard::Machine, "percent of a window of an hour or more from which an account counts as near its limit"),
     key("accounts.use", Kind::Argument, None, Guard::Machine, "the only account of its provider that is used; `longhaul account use` sets it"),
@@ -115,6 +117,7 @@ pub const SETTING_KEYS: [SettingKey; 91] = [
     key("account.NAME.key.command", Kind::Text, None, Guard::Machine, "the command that prints the key, such as your keyring's"),
     key("account.NAME.base_url", Kind::Url, None, Guard::Machine, "another place than the provider's own"),
     key("account.NAME.max_concurrent", ONE_UP, None, Guard::Machine, "requests at the same time (default 64)"),
+    key("account.NAME.check_model", Kind::Argument, None, Guard::Machine, "the model that checks of its limits ask (default: the provider's cheapest); limits may be a model's own"),
     key("account.NAME.enabled", Kind::Bool, None, Guard::Machine, "whether it may be used (default true)"),
     key("account.NAME.priority", Kind::Count { least: 0, most: 10_000 }, None, Guard::Machine, "with the strategy `priority`: lower goes first (default 0)"),
 ];

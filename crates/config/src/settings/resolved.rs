@@ -143,6 +143,10 @@ pub struct AccountSettings {
     pub threshold_pct: u8,
     /// The only account of its provider that is used.
     pub only: Option<String>,
+    /// Whether idle accounts are asked about (A10).
+    pub probe: bool,
+    /// How old what is known of them may become.
+    pub probe_interval: SpanMs,
 }
 
 /// Paths that sessions may write to besides their workspace (T25).

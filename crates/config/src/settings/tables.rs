@@ -107,6 +107,8 @@ pub struct AccountTable {
     pub base_url: Option<String>,
     /// Requests at the same time, at most.
     pub max_concurrent: Option<u32>,
+    /// The model that checks of its limits ask.
+    pub check_model: Option<String>,
     /// Whether it may be used.
     pub enabled: bool,
     /// With the strategy `priority`: lower goes first.

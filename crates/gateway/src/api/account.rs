@@ -58,18 +58,39 @@ pub struct AccountSpec {
     /// Requests at the same time, at most; `None` = 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
+    /// The model that checks of it ask; `None` = the provider's cheapest that this program knows. Limits may be a
+    /// model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_model: Option<String>,
     /// Grows whenever the user says that the account is to be tried again (enabled, tested, changed): what
     /// the gateway had found against it (a refused key, no credit, a rest) is then forgotten.
     #[serde(default)]
     pub generation: u64,
 }
 
-/// `PUT /v1/accounts`: all accounts there are. Those that are missing are gone.
+impl AccountSpec {
+    /// The model that checks of it ask.
+    #[must_use]
+    pub fn check_model(&self) -> &str {
+        let cheapest = match self.provider {
+            Provider::Anthropic => "claude-haiku-4-5",
+            Provider::Openai => "gpt-5-nano",
+            Provider::Gemini => "gemini-2.5-flash-lite",
+        };
+        self.check_model.as_deref().unwrap_or(cheapest)
+    }
+}
+
+/// `PUT /v1/accounts`: all accounts that one giver has. Those of the same giver that are missing are gone; those of
+/// others stay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AccountsRequest {
+    /// Who gives them; empty = the daemon. Where two give one name, the daemon's counts, then the first by name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub giver: String,
     /// The accounts, in the user's order.
     pub accounts: Vec<AccountSpec>,
-    /// How they are used.
+    /// How they are used. The daemon's counts; without one, the last that was given.
     #[serde(default)]
     pub policy: Policy,
 }
@@ -84,6 +105,10 @@ pub struct Policy {
     /// How often, at most, an exhausted account that nothing else can stand in for is asked whether its window
     /// has started anew early; 0 = never.
     pub probe_every_ms: u64,
+    /// How often an account that no traffic tells about is checked by a cheap call of the gateway's own (A10);
+    /// 0 = never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub check_every_ms: u64,
     /// Prices that the user sets, by model, before the bundled ones (A11).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<String, Price>,
@@ -94,9 +119,15 @@ impl Default for Policy {
         Self {
             threshold_pct: 95,
             probe_every_ms: 15 * 60 * 1000,
+            check_every_ms: 0,
             prices: BTreeMap::new(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What a million tokens cost, in US dollars.

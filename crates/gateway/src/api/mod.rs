@@ -11,7 +11,9 @@ mod status;
 pub use account::{AccountSpec, AccountsRequest, Key, Policy, Price};
 pub use report::{AccountCondition, Report, ReportBody, ReportsPage, WindowView};
 pub use session::{AccountChoice, Budget, SessionSpec, Token, TokenHash};
-pub use status::{AccountView, Problem, SessionView, SpoolView, StatusView};
+pub use status::{
+    AccountView, CheckOutcome, CheckView, Problem, SessionView, SpoolView, StatusView,
+};
 
 /// The version of the control protocol, in the path of every route: `/v1/…`.
 pub const CONTROL_VERSION: u32 = 1;

@@ -35,6 +35,12 @@ impl Token {
         Self(text)
     }
 
+    /// Whether a text has the form of a token, so that it is no provider's key.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        text.strip_prefix("lh-").and_then(unhex).is_some()
+    }
+
     /// The text.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -158,6 +164,10 @@ pub struct SessionSpec {
     /// trying again helps (`x-should-retry`).
     #[serde(default)]
     pub waits: bool,
+    /// A request that finds every account at its limit is kept until one is not, instead of being refused:
+    /// whoever made the session pauses the client meanwhile (A15).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub holds: bool,
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub struct StatusView {
     pub ready: bool,
     /// The accounts.
     pub accounts: Vec<AccountView>,
+    /// Who gave accounts since its start; empty = the daemon.
+    #[serde(default)]
+    pub givers: Vec<String>,
     /// The sessions.
     pub sessions: Vec<SessionView>,
     /// Reports that wait.
@@ -75,6 +78,38 @@ pub struct SessionView {
     pub provider: Provider,
     /// What it used so far.
     pub total: Usage,
+    /// The account that served it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Requests that are kept until an account can serve.
+    #[serde(default)]
+    pub held: u32,
+}
+
+/// What came of `POST /v1/check/NAME?older_than_ms=N`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// The account, as it is now.
+    pub account: AccountView,
+    /// How that is known.
+    pub outcome: CheckOutcome,
+}
+
+/// How an account's check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "check", rename_all = "snake_case")]
+pub enum CheckOutcome {
+    /// Not asked: its traffic told enough a moment ago.
+    Fresh,
+    /// Not asked: it rests, or its key was refused (I15).
+    Out,
+    /// Asked.
+    Asked {
+        /// The status of the answer.
+        status: u16,
+    },
+    /// The provider did not answer.
+    Silent,
 }
 
 /// Reports that wait to be acknowledged.

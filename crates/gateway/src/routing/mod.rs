@@ -94,6 +94,8 @@ pub struct Target {
 #[derive(Debug, Default)]
 pub struct Router {
     policy: Policy,
+    /// What each giver gave; the daemon's, whose name is empty, comes first.
+    given: BTreeMap<String, Vec<AccountSpec>>,
     accounts: Vec<Account>,
     /// What is known of accounts that nobody gave since the start.
     remembered: BTreeMap<String, Learned>,
@@ -129,14 +131,33 @@ impl Router {
         std::mem::take(&mut self.reports)
     }
 
-    /// Puts all accounts in place of those there were. What was learned is kept by name and key.
+    /// Who gave accounts since the start.
+    pub fn givers(&self) -> impl Iterator<Item = &String> {
+        self.given.keys()
+    }
+
+    /// Puts all accounts of a giver in place of those that it gave before. What was learned is kept by name and key.
     pub fn put_accounts(&mut self, request: AccountsRequest) {
+        let daemons = request.giver.is_empty();
+        if daemons || !self.given.contains_key("") {
+            self.policy = request.policy;
+        }
+        if daemons || !request.accounts.is_empty() {
+            self.given.insert(request.giver, request.accounts);
+        } else {
+            self.given.remove(&request.giver);
+        }
+        let mut specs: Vec<AccountSpec> = Vec::new();
+        for spec in self.given.values().flatten() {
+            if specs.iter().all(|s| s.id != spec.id) {
+                specs.push(spec.clone());
+            }
+        }
         let mut before: BTreeMap<String, Account> = std::mem::take(&mut self.accounts)
             .into_iter()
             .map(|account| (account.spec.id.clone(), account))
             .collect();
-        self.policy = request.policy;
-        for spec in request.accounts {
+        for spec in specs {
             let old = before.remove(&spec.id);
             let learned = match &old {
                 Some(old) => Some(old.learned.clone()),
@@ -249,6 +270,25 @@ impl Router {
         Choice::Use(target(&account.spec))
     }
 
+    /// An account that is to be checked by a call of its own, which is counted as on its way; `None` if it is out,
+    /// or there is none of this name.
+    pub fn check(&mut self, now: UnixMs, id: &str) -> Option<(AccountSpec, Target)> {
+        let n = self.place_of(id)?;
+        let account = &mut self.accounts[n];
+        let model = account.spec.check_model();
+        if account.health(Some(model), now, &self.policy) > Health::NearLimit {
+            return None;
+        }
+        account.in_flight += 1;
+        Some((account.spec.clone(), target(&account.spec)))
+    }
+
+    /// How often idle accounts are to be checked, in milliseconds; 0 = never.
+    #[must_use]
+    pub fn check_every_ms(&self) -> u64 {
+        self.policy.check_every_ms
+    }
+
     fn exhausted(&mut self, ask: &Ask<'_>, best: Option<Health>) -> Choice {
         let (class, until) = match best {
             None => return Choice::NoAccount,
@@ -279,6 +319,9 @@ impl Router {
     ) {
         self.learn(now, ask, account, headers, false);
         self.change(now, account, |a| a.served(ask.model));
+        if let Some(session) = self.sessions.get_mut(ask.session) {
+            session.account = Some(account.to_owned());
+        }
         let sticky = self
             .sessions
             .get(ask.session)

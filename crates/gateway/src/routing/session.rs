@@ -24,6 +24,9 @@ pub struct Session {
     pub spec: SessionSpec,
     /// What it used so far.
     pub total: Usage,
+    /// The account that served it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// Whether a request may be sent.
@@ -97,15 +100,20 @@ pub(super) fn put(
     id: &str,
     spec: SessionSpec,
 ) -> Result<(), TooMany> {
-    let total = match sessions.get(id) {
+    let (total, account) = match sessions.remove(id) {
         Some(before) => {
             by_token.remove(&before.spec.token_hash);
-            before.total
+            (before.total, before.account)
         }
         None if sessions.len() >= MAX_SESSIONS => return Err(TooMany),
-        None => Usage::default(),
+        None => Default::default(),
     };
     by_token.insert(spec.token_hash, id.to_owned());
-    sessions.insert(id.to_owned(), Session { spec, total });
+    let session = Session {
+        spec,
+        total,
+        account,
+    };
+    sessions.insert(id.to_owned(), session);
     Ok(())
 }

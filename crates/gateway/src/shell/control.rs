@@ -57,6 +57,7 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
             let accounts: AccountsRequest = read(body).await?;
             check_accounts(&accounts)?;
             shared.route(|router, _| router.put_accounts(accounts));
+            shared.changed.send_replace(());
             keep(shared).await
         }
         (&Method::PUT, Some(("sessions", id))) => {
@@ -65,10 +66,12 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
             shared
                 .route(|router, _| router.put_session(id, spec))
                 .map_err(|e| Refused::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
+            shared.changed.send_replace(());
             keep(shared).await
         }
         (&Method::DELETE, Some(("sessions", id))) => {
             shared.route(|router, _| router.delete_session(id));
+            shared.changed.send_replace(());
             keep(shared).await
         }
         (&Method::GET, None) if path == "reports" => {
@@ -78,6 +81,12 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
         (&Method::POST, Some(("reports", "acknowledged"))) => {
             let through = number(query, "through")?;
             blocking(move || shared.spool().acknowledge(through)).await
+        }
+        (&Method::POST, Some(("check", account))) => {
+            let older = number(query, "older_than_ms")?;
+            let found = super::check::check(&shared, account, older).await;
+            let none = || Refused::new(StatusCode::NOT_FOUND, "there is no such account");
+            Ok(json(StatusCode::OK, &found.ok_or_else(none)?))
         }
         (&Method::POST, None) if path == "shutdown" => {
             shared.stop.notify_one();

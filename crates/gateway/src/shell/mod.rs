@@ -1,6 +1,7 @@
 //! The gateway as a process: sockets, files and clocks around `routing`, `signals` and `meter`.
 
 mod body;
+mod check;
 mod control;
 mod place;
 mod proxy;
@@ -128,6 +129,7 @@ async fn serve(
     let clients = tokio::spawn(clients);
     let orders = tokio::spawn(accept_orders(Arc::clone(shared), control, may_control));
     let keeper = tokio::spawn(keep_on(Arc::clone(shared)));
+    let checker = tokio::spawn(check::check_idle(Arc::clone(shared)));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     // Both arms are cancel-safe: nothing is taken by waiting.
     tokio::select! {
@@ -138,6 +140,7 @@ async fn serve(
     clients.abort();
     orders.abort();
     keeper.abort();
+    checker.abort();
     // Idle connections are closed at once, others after the answer that is on its way.
     drop(end);
     let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);

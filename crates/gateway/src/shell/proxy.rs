@@ -10,10 +10,12 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use longhaul_core::limit::LimitClass;
+use longhaul_core::time::{SpanMs, UnixMs};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::body::{NotTaken, Outgoing, Passing, Taken, read_error, take};
-use super::shared::{Asking, Flight, Shared, now};
+use super::shared::{Asking, Flight, HeldBack, Shared, now};
 use super::upstream::Unanswered;
 use crate::api::{Provider, TokenHash};
 use crate::meter::{Dialect, Meter};
@@ -23,6 +25,9 @@ use crate::routing::{Admission, Attempt, Choice, Failure, Next, Target};
 
 /// Requests larger than this are sent once and kept no longer.
 const REPLAY_BYTES: usize = 8 << 20;
+
+/// Between two looks at the clock while a request is kept.
+const HOLD_STEP: Duration = Duration::from_secs(5);
 
 /// Headers of answers that are about the way to the provider and not for the client.
 const NOT_RETURNED: [&str; 2] = ["set-cookie", "alt-svc"];
@@ -89,6 +94,7 @@ pub(super) async fn answer(
         headers: parts.headers,
         taken,
         waits: session.waits,
+        holds: session.holds,
     };
     Ok(call.serve().await)
 }
@@ -100,6 +106,7 @@ struct Caller {
     task: Option<longhaul_core::ids::TaskId>,
     fence: longhaul_core::ids::Fence,
     waits: bool,
+    holds: bool,
 }
 
 fn find_session(shared: &Shared, headers: &HeaderMap, query: Option<&str>) -> Option<Caller> {
@@ -113,6 +120,7 @@ fn find_session(shared: &Shared, headers: &HeaderMap, query: Option<&str>) -> Op
             task: session.spec.task,
             fence: session.spec.fence,
             waits: session.spec.waits,
+            holds: session.spec.holds,
         })
     })
 }
@@ -152,16 +160,29 @@ struct Call {
     headers: HeaderMap,
     taken: Taken,
     waits: bool,
+    holds: bool,
 }
 
 impl Call {
     async fn serve(self) -> Response<Outgoing> {
-        let deadline = Instant::now() + self.shared.times.waiting;
+        let mut deadline = Instant::now() + self.shared.times.waiting;
         let mut attempt = Attempt::default();
         let mut kept = Vec::new();
+        // From before the first look on, so that no change is missed.
+        let mut changes = self.shared.changed.subscribe();
         loop {
             let target = match self.choose(&mut attempt, deadline).await {
                 Ok(target) => target,
+                Err(Why::Exhausted(LimitClass::Quota, until))
+                    if self.holds && self.asking.movable =>
+                {
+                    self.hold(until, &mut changes).await;
+                    // As if it had just come: what refused it before may serve it now.
+                    deadline = Instant::now() + self.shared.times.waiting;
+                    attempt = Attempt::default();
+                    kept.clear();
+                    continue;
+                }
                 Err(why) => return self.give_up(why, kept),
             };
             let next = match self.send(&attempt, &target).await {
@@ -216,6 +237,27 @@ impl Call {
             }
             if tokio::time::timeout_at(deadline, freed).await.is_err() {
                 return Err(Why::Busy);
+            }
+        }
+    }
+
+    /// Keeps the request until the reset, or until something was changed from outside. By the wall clock: the
+    /// machine may sleep meanwhile.
+    async fn hold(&self, until: Option<UnixMs>, changes: &mut watch::Receiver<()>) {
+        let _held = HeldBack::new(&self.shared, &self.asking.session);
+        let until = until.unwrap_or_else(|| now().plus(SpanMs::from_secs(60)));
+        loop {
+            let left = Duration::from_millis(until.since(now()).0);
+            if left.is_zero() {
+                return;
+            }
+            let changed = changes.changed();
+            // Cancel-safe: what changed meanwhile is seen the next time.
+            if tokio::time::timeout(left.min(HOLD_STEP), changed)
+                .await
+                .is_ok()
+            {
+                return;
             }
         }
     }

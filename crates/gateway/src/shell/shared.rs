@@ -1,12 +1,13 @@
 //! What all connections share: the router behind a lock that is held for moments only, the spool, the way to the
 //! providers.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::time::UnixMs;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::place::Place;
 use super::spool::Spool;
@@ -59,6 +60,10 @@ pub(super) struct Shared {
     pub(super) held: Arc<Semaphore>,
     /// A request left an account.
     pub(super) freed: Notify,
+    /// Accounts or sessions were changed from outside.
+    pub(super) changed: watch::Sender<()>,
+    /// Requests that are kept until an account can serve, by session.
+    held_back: Mutex<BTreeMap<String, u32>>,
     /// The state changed in a way that is to be kept at once.
     pub(super) urgent: Notify,
     /// The gateway is to end.
@@ -85,6 +90,8 @@ impl Shared {
             times,
             held: Arc::new(Semaphore::new(HELD_KIB)),
             freed: Notify::new(),
+            changed: watch::Sender::new(()),
+            held_back: Mutex::default(),
             urgent: Notify::new(),
             stop: Notify::new(),
         }
@@ -110,6 +117,11 @@ impl Shared {
         done
     }
 
+    fn held_back(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        let held = self.held_back.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,6 +134,7 @@ impl Shared {
 
     pub(super) fn status(&self) -> StatusView {
         let spool = self.spool().view();
+        let held_back = self.held_back().clone();
         self.route(|router, now| StatusView {
             control: CONTROL_VERSION,
             version: self.version.clone(),
@@ -129,6 +142,7 @@ impl Shared {
             port: self.port,
             started_at: self.started_at,
             ready: router.is_ready(),
+            givers: router.givers().cloned().collect(),
             accounts: router.accounts().iter().map(|a| a.view(now)).collect(),
             sessions: router
                 .sessions()
@@ -138,6 +152,8 @@ impl Shared {
                     fence: session.spec.fence,
                     provider: session.spec.provider,
                     total: session.total,
+                    account: session.account.clone(),
+                    held: held_back.get(id).copied().unwrap_or(0),
                 })
                 .collect(),
             spool,
@@ -177,6 +193,34 @@ impl Asking {
             conversation: self.conversation,
             movable: self.movable,
             repeatable: self.repeatable,
+        }
+    }
+}
+
+/// A request that is kept until an account can serve; seen in the status until this is dropped.
+pub(super) struct HeldBack {
+    shared: Arc<Shared>,
+    session: String,
+}
+
+impl HeldBack {
+    pub(super) fn new(shared: &Arc<Shared>, session: &str) -> Self {
+        *shared.held_back().entry(session.to_owned()).or_default() += 1;
+        Self {
+            shared: Arc::clone(shared),
+            session: session.to_owned(),
+        }
+    }
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        let mut held = self.shared.held_back();
+        if let Some(count) = held.get_mut(&self.session) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.session);
+            }
         }
     }
 }

@@ -98,6 +98,7 @@ fn i10_a_budget_in_money_needs_a_price() {
         cache_write: None,
     };
     let request = AccountsRequest {
+        giver: String::new(),
         accounts: vec![account("k1", Provider::Openai, &mock.url("k1"))],
         policy: Policy {
             prices: [("brand-new".to_owned(), price)].into(),

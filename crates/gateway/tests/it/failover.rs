@@ -213,7 +213,11 @@ fn a9_a_refused_key_is_not_used_again_until_it_is_changed() {
     let accounts = vec![first];
     let policy = Policy::default();
     gate.control
-        .put_accounts(&AccountsRequest { accounts, policy })
+        .put_accounts(&AccountsRequest {
+            giver: String::new(),
+            accounts,
+            policy,
+        })
         .unwrap();
     assert!(gate.ask().body.contains("well again"));
     assert_eq!(condition(&gate, "k1"), AccountCondition::Serving);

@@ -109,6 +109,7 @@ impl Gate {
             .iter()
             .map(|(id, place)| account(id, provider, place));
         let request = AccountsRequest {
+            giver: String::new(),
             accounts: accounts.collect(),
             policy,
         };
@@ -259,6 +260,7 @@ pub(crate) fn account(id: &str, provider: Provider, place: &str) -> AccountSpec 
         base_url: Some(place.to_owned()),
         priority: 0,
         max_concurrent: None,
+        check_model: None,
         generation: 0,
     }
 }
@@ -273,6 +275,7 @@ pub(crate) fn session(provider: Provider) -> SessionSpec {
         strategy: Default::default(),
         budget: Default::default(),
         waits: false,
+        holds: false,
     }
 }
 

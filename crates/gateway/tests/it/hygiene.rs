@@ -276,6 +276,7 @@ fn i12_no_secret_is_on_the_disk_in_the_status_or_in_an_error() {
     seen.push_str(&format!("{:?}", gate.reports()));
     // A control request that cannot be read names no key.
     let mut wrong = AccountsRequest {
+        giver: String::new(),
         accounts: vec![account("k1", Provider::Anthropic, "not a url")],
         policy: Policy::default(),
     };

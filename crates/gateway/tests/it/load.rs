@@ -55,7 +55,11 @@ fn i16_a_thousand_streams_at_once_come_to_their_end() {
     let accounts = vec![first];
     let policy = Policy::default();
     gate.control
-        .put_accounts(&AccountsRequest { accounts, policy })
+        .put_accounts(&AccountsRequest {
+            giver: String::new(),
+            accounts,
+            policy,
+        })
         .unwrap();
     gate.session(SESSION, TOKEN, session(Provider::Anthropic));
     let mut slow = Step::text("one of a thousand");
@@ -90,7 +94,11 @@ fn a12_no_more_than_it_may_are_on_their_way_to_an_account() {
     let accounts = narrow.to_vec();
     let policy = Policy::default();
     gate.control
-        .put_accounts(&AccountsRequest { accounts, policy })
+        .put_accounts(&AccountsRequest {
+            giver: String::new(),
+            accounts,
+            policy,
+        })
         .unwrap();
     gate.session(SESSION, TOKEN, session(Provider::Anthropic));
     for id in ["k1", "k2"] {

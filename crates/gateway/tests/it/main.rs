@@ -10,6 +10,7 @@ mod budgets;
 mod failover;
 mod faults;
 mod gate;
+mod held;
 mod hygiene;
 mod life;
 mod load;

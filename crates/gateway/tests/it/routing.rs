@@ -63,6 +63,7 @@ fn router(accounts: usize, strategy: Strategy, policy: Policy) -> Router {
     let accounts =
         (0..accounts).map(|n| account(&format!("k{n}"), Provider::Anthropic, "http://127.0.0.1:1"));
     router.put_accounts(AccountsRequest {
+        giver: String::new(),
         accounts: accounts.collect(),
         policy,
     });

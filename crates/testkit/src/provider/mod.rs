@@ -2,7 +2,8 @@
 //! Chat Completions, Gemini generateContent, each session under `/s/<session>/…`.
 //!
 //! Agents ask more than the conversation: titles, routing, quota probes, token counts. Those are
-//! recognised, answered, recorded as [`RequestKind::Side`], and never take a step.
+//! recognised, answered, recorded as [`RequestKind::Side`], and never take a step; a script for `NAME.side` says what
+//! those of the session `NAME` are answered.
 
 mod anthropic;
 mod gemini;

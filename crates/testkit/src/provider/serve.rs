@@ -95,6 +95,9 @@ fn next_step(sessions: &Sessions, session: &str, vendor: Vendor, record: &mut Re
         record.kind = RequestKind::Side {
             why: why.to_owned(),
         };
+        if let Some((_, step)) = sessions.take(&format!("{session}.side")) {
+            return step;
+        }
         let text = match vendor {
             Vendor::Anthropic => anthropic::side_text(&record.body),
             Vendor::Responses => openai_responses::side_text(&record.body),
