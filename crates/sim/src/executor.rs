@@ -136,20 +136,6 @@ impl Sim {
             }
             return;
         }
-        if thread.place.fence < self.fence_of(thread.place.task)
-            && thread.place.kind == WorkKind::Session
-            && thread.watches.is_none()
-            && thread.dispatch.effect.act == Act::Launch
-        {
-            self.violate(
-                "I2",
-                format!(
-                    "a start of an older fence is carried out: {:?}",
-                    thread.place
-                ),
-            );
-            return;
-        }
         match &thread.dispatch.effect.act {
             Act::PrepareWorkspace => self.prepare_workspace(epoch, id, thread),
             Act::Launch | Act::Attend => self.attend(epoch, id, thread),

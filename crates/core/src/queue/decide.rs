@@ -424,8 +424,15 @@ fn round(mut draft: Draft<'_>, news: &QueueNews) -> Outcome {
                 check,
                 run,
             },
-            QueueNews::CheckLost { detail },
-        ) => check_lost(draft, candidate, (subject, check, run), detail),
+            QueueNews::CheckLost {
+                subject: s,
+                check: c,
+                run: r,
+                detail,
+            },
+        ) if (*s, *c, *r) == (subject, check, run) => {
+            check_lost(draft, candidate, (subject, check, run), detail)
+        }
         (Stage::Land { candidate }, QueueNews::Landed) => landed(draft, &candidate),
         (Stage::Land { .. }, QueueNews::Moved { now }) => {
             draft.row(QueueCause::Moved, None, json!({ "now": now.commit }));

@@ -101,6 +101,12 @@ pub enum QueueNews {
     },
     /// A check's process was lost: no verdict.
     CheckLost {
+        /// What was judged.
+        subject: Subject,
+        /// Index of the check.
+        check: u16,
+        /// Which run.
+        run: u16,
         /// What is known.
         detail: String,
     },

@@ -245,6 +245,9 @@ impl World {
                 self.checks_run += 1;
                 if self.rng.percent(3) {
                     return QueueNews::CheckLost {
+                        subject: *subject,
+                        check: *check,
+                        run: *run,
                         detail: "its shim was killed".to_owned(),
                     };
                 }
@@ -680,6 +683,22 @@ fn l11_one_red_run_is_no_verdict_and_is_recorded_as_flaky() {
     };
     assert_eq!(landing.point, candidate.point);
     assert_eq!(landing.flaky, ["test"]);
+}
+
+#[test]
+fn l18_that_an_earlier_run_was_lost_says_nothing_of_the_one_that_is_at_work() {
+    let (mut world, _) = checking();
+    judge(&mut world, Subject::Candidate, 0, false);
+    let at_work = world.line.clone();
+    let round = at_work.round;
+    let news = QueueNews::CheckLost {
+        subject: Subject::Candidate,
+        check: 0,
+        run: 0,
+        detail: "its process was lost".to_owned(),
+    };
+    world.say(&QueueFact::Round { round, news });
+    assert_eq!(world.line, at_work);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use longhaul_hosts::{
     BundleState, ExitRecord, Frame, JobSpec, LaunchErrorClass, ShimHandle, SweepOutcome,
 };
@@ -50,8 +51,14 @@ pub(crate) fn run(desk: &Desk, spec: &JobSpec, deadline: Duration) -> JobEnd {
 pub(crate) fn follow(desk: &Desk, key: &str, state: BundleState, deadline: Duration) -> JobEnd {
     match state {
         BundleState::Live(shim) => watch(desk, key, &shim, deadline),
-        state => settle(state, false),
+        state => settle(state, overdue(desk, key).exists()),
     }
+}
+
+/// Noted beside the bundle of a job before it is stopped at its deadline, so that its end means the same to
+/// whoever looks at it again.
+fn overdue(desk: &Desk, key: &str) -> Utf8PathBuf {
+    desk.dirs.jobs().join(key).join("overdue")
 }
 
 fn watch(desk: &Desk, key: &str, shim: &ShimHandle, deadline: Duration) -> JobEnd {
@@ -65,11 +72,17 @@ fn watch(desk: &Desk, key: &str, shim: &ShimHandle, deadline: Duration) -> JobEn
         let wait = if timed_out { LOOK } else { left.min(LOOK) };
         match watch.next_frame(wait) {
             Ok(Frame::Grew { .. } | Frame::Quiet) => {}
-            Ok(Frame::Ended(state)) => return settle(state, timed_out),
+            Ok(Frame::Ended(state)) => {
+                return settle(state, timed_out || overdue(desk, key).exists());
+            }
             Err(error) => return JobEnd::Unsettled(chain(&error)),
         }
         if !told && end_by <= Instant::now() {
             timed_out = true;
+            let note = overdue(desk, key);
+            if let Err(error) = write_whole(&note, b"") {
+                tracing::debug!(%error, %note, "that a job is past its deadline is not noted");
+            }
             // Told until it was heard: a job past its deadline must not live on.
             match shim.stop(desk.practice.stop_grace) {
                 Ok(_) => told = true,

@@ -103,7 +103,7 @@ impl<S: Store> Machine<S> {
                 self.live.remove(id);
             }
         }
-        self.line_effects(&edit.lines_before, now, &mut step);
+        self.line_effects(&edit, now, &mut step);
         if std::mem::take(&mut self.reask) {
             step.lines = self.recover_lines();
             for d in self.recover() {
@@ -117,6 +117,7 @@ impl<S: Store> Machine<S> {
         step.needs.sort_unstable_by_key(|asking| asking.task);
         self.index.forget_final(edit.before.keys().copied());
         self.repeat_postponed(now, &mut step);
+        self.repeat_lines(now, &mut step);
         step
     }
 
@@ -206,7 +207,7 @@ impl<S: Store> Machine<S> {
         for (id, before) in edit.before {
             self.index.put(id, before);
         }
-        self.lines.put_back(edit.lines_before);
+        self.lines.put_back(edit.lines_before, edit.watch_before);
         if let Some(windows) = edit.windows_before {
             self.windows = windows;
         }

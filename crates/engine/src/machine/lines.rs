@@ -15,7 +15,7 @@ use longhaul_core::task::{State, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_store::{LineStep, Store, StoreError, TreeVerdict, Write};
 
-use super::{Machine, Step};
+use super::{Edit, Machine, Step};
 
 /// An effect of a line together with the line as it was committed.
 #[derive(Clone, Debug)]
@@ -30,10 +30,16 @@ pub struct LineDispatch {
 #[derive(Default)]
 pub(super) struct Lines {
     all: BTreeMap<LineId, Line>,
-    /// Up to when what falls due of a line was looked at.
-    looked: HashMap<LineId, UnixMs>,
     /// Effects that came to no result yet, by the monotonic time of their next try.
     again: BTreeMap<u64, Vec<QueueEffect>>,
+    watch: Watch,
+}
+
+/// What is still to be looked at. A step that is not stored has looked at nothing.
+#[derive(Clone, Default)]
+pub(super) struct Watch {
+    /// Up to when what falls due of a line was looked at.
+    looked: HashMap<LineId, UnixMs>,
     /// Tasks that land and have no entry yet.
     waiting: BTreeSet<TaskId>,
     /// Nothing new was tried when this was last looked at.
@@ -62,7 +68,7 @@ impl Lines {
     }
 
     fn due(&self, line: &Line) -> Option<UnixMs> {
-        line.due_after(self.looked.get(&line.id).copied())
+        line.due_after(self.watch.looked.get(&line.id).copied())
     }
 
     pub(super) fn next_due(&self) -> Option<UnixMs> {
@@ -83,8 +89,11 @@ impl Lines {
     }
 
     /// Puts back what a step changed.
-    pub(super) fn put_back(&mut self, before: BTreeMap<LineId, Option<Line>>) {
-        for (id, line) in before {
+    pub(super) fn put_back(&mut self, lines: BTreeMap<LineId, Option<Line>>, watch: Option<Watch>) {
+        if let Some(watch) = watch {
+            self.watch = watch;
+        }
+        for (id, line) in lines {
             match line {
                 Some(line) => self.all.insert(id, line),
                 None => self.all.remove(&id),
@@ -121,8 +130,8 @@ impl<S: Store> Machine<S> {
     /// Takes the lines anew from the store; tasks and entries that lost each other find back.
     pub(super) fn load_lines(&mut self) -> Result<(), StoreError> {
         let mut lines = Lines::new(self.store.lines()?);
-        lines.held = true;
-        lines.waiting = self
+        lines.watch.held = true;
+        lines.watch.waiting = self
             .index
             .tasks()
             .filter(|t| matches!(t.state, State::Landing { .. }) && lines.holds(t.id).is_none())
@@ -130,6 +139,13 @@ impl<S: Store> Machine<S> {
             .collect();
         self.lines = lines;
         Ok(())
+    }
+
+    /// To change what is looked at in this step.
+    fn watch(&mut self) -> &mut Watch {
+        let watch = &mut self.lines.watch;
+        self.edit.watch_before.get_or_insert_with(|| watch.clone());
+        watch
     }
 
     fn queue_policy(&self) -> QueuePolicy {
@@ -158,6 +174,9 @@ impl<S: Store> Machine<S> {
         let id = before.id.clone();
         let stored = (before.version > 0).then(|| before.clone());
         self.edit.lines_before.entry(id.clone()).or_insert(stored);
+        if change.line.effort.not_before.is_some() {
+            self.edit.lines_failed.insert(id.clone());
+        }
         self.edit.writes.push(Write::Line(Box::new(LineStep {
             expect_version: before.version,
             line: change.line.clone(),
@@ -190,11 +209,11 @@ impl<S: Store> Machine<S> {
     /// What follows for the queue when a task changed.
     pub(super) fn queue_follows(&mut self, before: &Task, task: &Task, now: Now) {
         if !matches!(task.state, State::Landing { .. }) {
-            self.lines.waiting.remove(&task.id);
+            self.watch().waiting.remove(&task.id);
             return;
         }
         if !matches!(before.state, State::Landing { .. }) {
-            self.lines.waiting.insert(task.id);
+            self.watch().waiting.insert(task.id);
         } else if before.hold != task.hold
             && let Some(line) = self.lines.holds(task.id).map(|l| l.id.clone())
         {
@@ -210,7 +229,10 @@ impl<S: Store> Machine<S> {
 
     /// Brings tasks that land into their lines. One whose specification cannot be read waits.
     pub(super) fn enter_waiting(&mut self, now: Now) {
-        for id in std::mem::take(&mut self.lines.waiting) {
+        if self.lines.watch.waiting.is_empty() {
+            return;
+        }
+        for id in std::mem::take(&mut self.watch().waiting) {
             let Some(task) = self
                 .index
                 .get(id)
@@ -224,7 +246,7 @@ impl<S: Store> Machine<S> {
                 Ok(None) => continue,
                 Err(error) => {
                     tracing::error!(task = %id, %error, "a task's specification cannot be read; it waits to land");
-                    self.lines.waiting.insert(id);
+                    self.watch().waiting.insert(id);
                     continue;
                 }
             };
@@ -237,8 +259,10 @@ impl<S: Store> Machine<S> {
     /// Looks at the lines whose time has come, and at all of them when work may start again.
     pub(super) fn tick_lines(&mut self, now: Now, step: &mut Step) {
         let held = self.holding().is_some();
-        let lifted = self.lines.held && !held;
-        self.lines.held = held;
+        let lifted = self.lines.watch.held && !held;
+        if held != self.lines.watch.held {
+            self.watch().held = held;
+        }
         let due: Vec<LineId> = self
             .lines
             .all()
@@ -246,7 +270,7 @@ impl<S: Store> Machine<S> {
             .map(|l| l.id.clone())
             .collect();
         for id in due {
-            self.lines.looked.insert(id.clone(), now.wall);
+            self.watch().looked.insert(id.clone(), now.wall);
             let Some(line) = self.lines.get(&id) else {
                 continue;
             };
@@ -258,15 +282,24 @@ impl<S: Store> Machine<S> {
                 step.lines.extend(dispatch(line));
             }
         }
-        while let Some(entry) = self
-            .lines
-            .again
-            .first_entry()
-            .filter(|e| *e.key() <= now.mono_ms)
-        {
+    }
+
+    /// What came to no result and is to be tried again by now; after the commit, or a step that failed would
+    /// forget it.
+    pub(super) fn repeat_lines(&mut self, now: Now, step: &mut Step) {
+        let again = &mut self.lines.again;
+        while let Some(entry) = again.first_entry().filter(|e| *e.key() <= now.mono_ms) {
             for effect in entry.remove() {
-                let current = self.lines.all.get(&effect.line).and_then(dispatch);
-                step.lines.extend(current.filter(|d| d.effect == effect));
+                let line = self.lines.all.get(&effect.line);
+                let waits = |l: &&Line| l.effort.not_before.is_some_and(|at| at > now.wall);
+                // What the line needs *now*, as with tasks: the effect that followed in the same round may have
+                // been passed over while this one was at work.
+                let current = line.filter(|l| !waits(l)).and_then(dispatch);
+                if let Some(d) = current.filter(|d| d.effect.round == effect.round)
+                    && !step.lines.iter().any(|e| e.effect == d.effect)
+                {
+                    step.lines.push(d);
+                }
             }
         }
     }
@@ -280,20 +313,16 @@ impl<S: Store> Machine<S> {
     }
 
     /// The effects that follow from a step that was committed.
-    pub(super) fn line_effects(
-        &self,
-        before: &BTreeMap<LineId, Option<Line>>,
-        now: Now,
-        step: &mut Step,
-    ) {
-        for (id, before) in before {
+    pub(super) fn line_effects(&self, edit: &Edit, now: Now, step: &mut Step) {
+        for (id, before) in &edit.lines_before {
             let Some(line) = self.lines.get(id) else {
                 continue;
             };
             let waits = line.effort.not_before.is_some_and(|at| at > now.wall);
-            // What had failed and waited is not being done by anybody: it is asked for again, whatever ended
-            // the wait.
-            let failed = |l: &&Line| l.effort.not_before.is_some();
+            // What had failed and waited, if only for a moment of this step, is not being done by anybody: it
+            // is asked for again, whatever ended the wait.
+            let failed =
+                |l: &&Line| l.effort.not_before.is_some() || edit.lines_failed.contains(id);
             let was = before.as_ref().filter(|l| !failed(l)).and_then(outstanding);
             step.lines.retain(|d| d.effect.line != *id);
             step.lines

@@ -158,6 +158,9 @@ struct Edit {
     before: HashMap<TaskId, Option<Task>>,
     /// Lines as they were before the step; `None` = there was none.
     lines_before: BTreeMap<LineId, Option<Line>>,
+    /// Lines whose effect ended in a failure during the step.
+    lines_failed: BTreeSet<LineId>,
+    watch_before: Option<lines::Watch>,
     windows_before: Option<HashMap<String, Window>>,
     switches_before: Option<Switches>,
     /// Tasks that joined the live set and have to look at their dependencies.

@@ -2,11 +2,17 @@
 
 use longhaul_core::effect::Act;
 use longhaul_core::fact::Order;
+use longhaul_core::queue::{
+    Candidate, Entry, EntryId, LandCheck, LineId, MergeStyle, Origin, Point, QueueAct, QueueEffect,
+    QueueFact, QueueNews, QueueOrder, Subject, TrialEnd, TrialReport, outstanding,
+};
 use longhaul_core::schedule::Capacity;
+use longhaul_core::spec::Priority;
 use longhaul_core::task::StateWord;
+use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_engine::event::Event;
 use longhaul_engine::handle::{Command, OrderResult, RefusalClass, Reply};
-use longhaul_engine::machine::Limits;
+use longhaul_engine::machine::{Limits, Step};
 use longhaul_store::Store;
 
 use crate::moody::{Mood, Moody};
@@ -276,6 +282,140 @@ fn t18_a_session_whose_watcher_broke_is_watched_again_although_it_runs_by_now() 
     assert_eq!(w.todo.last().map(|d| &d.effect.act), Some(&Act::Attend));
     w.settle();
     assert_eq!(state(&mut w, 1), StateWord::Done);
+}
+
+/// An entry with one check, by hand.
+fn entry() -> Entry {
+    let id = EntryId(uuid::Uuid::from_u128(7));
+    Entry {
+        id,
+        origin: Origin::Branch { name: "b".into() },
+        title: "b".into(),
+        commit: "1".into(),
+        priority: Priority::Normal,
+        since: UnixMs(1_000),
+        style: MergeStyle::Merge,
+        checks: vec![LandCheck {
+            name: "test".into(),
+            command: "true".into(),
+            timeout: SpanMs::from_secs(60),
+            key: "k".into(),
+            of: id,
+        }],
+        land_unverified: false,
+        held: false,
+        wait: None,
+    }
+}
+
+fn line() -> LineId {
+    LineId {
+        repo: "/repo".into(),
+        base: "main".into(),
+    }
+}
+
+fn line_event(fact: QueueFact) -> Event {
+    Event::Line { line: line(), fact }
+}
+
+fn line_news(news: QueueNews) -> Event {
+    line_event(QueueFact::Round { round: 1, news })
+}
+
+/// A line whose check is asked for.
+fn checking() -> (Moody, Pretend) {
+    let store = Moody::default();
+    let mut w = Pretend::new(store.clone(), Limits::default());
+    let entry = Box::new(entry());
+    let ends = vec![(entry.id, TrialEnd::Merged)];
+    let point = |name: &str| Point {
+        commit: name.into(),
+        tree: format!("tree of {name}"),
+    };
+    let candidate = Candidate {
+        point: point("merged"),
+        onto: point("tip"),
+        entries: vec![entry.id],
+        checks: vec![],
+        flaky: vec![],
+        red: None,
+    };
+    w.step(vec![line_event(QueueFact::Enter { entry })]);
+    let step = w.step(vec![line_news(QueueNews::Tried {
+        report: Box::new(TrialReport {
+            tip: point("tip"),
+            ends,
+            candidate: Some(candidate),
+        }),
+    })]);
+    asks_for_the_check(&step);
+    (store, w)
+}
+
+#[track_caller]
+fn asks_for_the_check(step: &Step) {
+    let asked: Vec<_> = step.lines.iter().map(|d| &d.effect.act).collect();
+    assert!(
+        matches!(asked[..], [QueueAct::Check { .. }]),
+        "nobody is at the check: {asked:?}"
+    );
+}
+
+#[test]
+fn l18_a_check_that_was_lost_is_asked_for_again_although_the_wait_ended_in_the_same_step() {
+    let (_store, mut w) = checking();
+    // Both came while the store could not write, so one step takes both.
+    let step = w.step(vec![
+        line_news(QueueNews::CheckLost {
+            subject: Subject::Candidate,
+            check: 0,
+            run: 0,
+            detail: "its process was lost".into(),
+        }),
+        line_event(QueueFact::Order {
+            order: QueueOrder::Resume,
+        }),
+    ]);
+    asks_for_the_check(&step);
+}
+
+#[test]
+fn l18_an_effect_that_falls_due_in_a_step_that_fails_is_asked_for_in_the_next() {
+    let (store, mut w) = checking();
+    let (round, act) = (
+        1,
+        w.machine.line(&line()).and_then(outstanding).unwrap().act,
+    );
+    let line = line();
+    w.step(vec![Event::LineAgain {
+        effect: QueueEffect { line, round, act },
+        after_ms: 3_000,
+        why: "its shim is still starting".into(),
+    }]);
+    w.now.mono_ms += 3_000;
+    store.next([Mood::Full]);
+    let paused = line_event(QueueFact::Order {
+        order: QueueOrder::Pause,
+    });
+    let step = w.step(vec![paused]);
+    assert!(step.store_trouble.is_some() && step.lines.is_empty());
+    asks_for_the_check(&w.step(vec![Event::Tick]));
+}
+
+#[test]
+fn l18_what_falls_due_of_a_line_in_a_step_that_fails_falls_due_in_the_next() {
+    let (store, mut w) = checking();
+    w.step(vec![line_news(QueueNews::Failed {
+        detail: "no room".into(),
+        remedy: None,
+    })]);
+    let due = w.machine.next_due().expect("it is tried again");
+    w.now.wall = due;
+    store.next([Mood::Full]);
+    let reply = w.command(submit(&[(id(1), spec("a", &[]))]));
+    assert!(matches!(reply, Reply::Refused { .. }), "{reply:?}");
+    asks_for_the_check(&w.step(vec![Event::Tick]));
 }
 
 #[test]

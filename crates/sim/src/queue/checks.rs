@@ -1,6 +1,6 @@
 //! Checks of merged trees: jobs in the one slot of a line, as the real executor runs them.
 
-use longhaul_core::queue::{Judgement, LandCheck, LineId, QueueNews, Stage, Subject};
+use longhaul_core::queue::{Judgement, LandCheck, LineId, QueueNews, Stage, Subject, outstanding};
 
 use super::effects::LineThread;
 use super::{LineKind, depot};
@@ -32,6 +32,8 @@ pub(crate) struct SlotJob {
     pub(crate) tree: bool,
     pub(crate) exit: Option<bool>,
     pub(crate) stop_requested: bool,
+    /// Noted before it was stopped at its deadline.
+    pub(crate) overdue: bool,
     pub(crate) started_mono: u64,
     pub(crate) dies_in: u64,
     /// What the slot holds while it runs.
@@ -101,19 +103,28 @@ impl Sim {
                 evidence: None,
             }),
         };
-        let known = self.reader.tree_verdict(&point.tree, &wanted.key);
-        if known.ok().flatten().is_some() {
-            return self.line_ends_with(epoch, id, &thread, judged(true, true));
-        }
         let lost = QueueNews::CheckLost {
+            subject,
+            check,
+            run,
             detail: "its process was lost".to_owned(),
         };
         let open = self.is(Mutant::OpenLandCheck);
-        match self.see_slot(&slot) {
+        let seen = self.see_slot(&slot);
+        if matches!(seen, Some(Seen::Absent)) {
+            let known = self.reader.tree_verdict(&point.tree, &wanted.key);
+            if known.ok().flatten().is_some() {
+                return self.line_ends_with(epoch, id, &thread, judged(true, true));
+            }
+        }
+        match seen {
             None => self.line_again(epoch, id, "cannot survey"),
             Some(Seen::Absent) => {
                 if self.trouble() && self.rng.permille(200) {
                     return self.line_fails(epoch, id, "the slot cannot be made", false);
+                }
+                if !self.take_slot(&thread, &slot) {
+                    return self.line_again(epoch, id, "another check has the slot");
                 }
                 self.launch_in_slot(&slot, &point.tree, &wanted);
                 thread.watches = Some(slot);
@@ -123,13 +134,15 @@ impl Sim {
                 let started = self.slots.get(&slot).map_or(0, |j| j.started_mono);
                 let left = (started + wanted.timeout.0).saturating_sub(self.mono());
                 if left == 0 {
-                    thread.timed_out = true;
+                    if let Some(job) = self.slots.get_mut(&slot) {
+                        job.overdue = true;
+                    }
                     self.stop_slot(&slot);
                 }
                 thread.watches = Some(slot);
                 self.wait_for_slot(epoch, id, thread, left.max(500));
             }
-            Some(Seen::Exited { .. }) if thread.timed_out => {
+            Some(Seen::Exited { .. }) if self.slots.get(&slot).is_some_and(|j| j.overdue) => {
                 self.line_ends_with(epoch, id, &thread, judged(false, false));
             }
             Some(Seen::Exited { stopped: true, .. }) if !open => {
@@ -154,6 +167,26 @@ impl Sim {
     fn wait_for_slot(&mut self, epoch: u64, id: u64, thread: LineThread, at_most: u64) {
         self.keep_line(epoch, id, thread);
         self.at(at_most.max(1), Item::LineThread(epoch, id));
+    }
+
+    /// Whether the slot is free for a run that the stored line still asks for; who has it is asked to end.
+    fn take_slot(&mut self, thread: &LineThread, id: &SlotId) -> bool {
+        let stored = self.reader.line(&id.line).ok().flatten();
+        if stored.as_ref().and_then(outstanding).as_ref() != Some(&thread.dispatch.effect) {
+            return false;
+        }
+        let others = self.slots.iter();
+        let mut others = others.filter(|(o, job)| o.line == id.line && *o != id && job.tree);
+        let Some((other, shim)) = others.next().map(|(o, job)| (o.clone(), job.shim)) else {
+            return true;
+        };
+        if shim {
+            self.stop_slot(&other);
+        } else {
+            // By identity, as what a lost shim leaves.
+            self.slots.remove(&other);
+        }
+        false
     }
 
     fn launch_in_slot(&mut self, id: &SlotId, tree: &str, check: &LandCheck) {
@@ -188,6 +221,7 @@ impl Sim {
                 tree: true,
                 exit: None,
                 stop_requested: false,
+                overdue: false,
                 started_mono: self.mono(),
                 dies_in,
                 judges: tree.to_owned(),

@@ -23,7 +23,6 @@ pub(crate) struct LineThread {
     pub(crate) dispatch: LineDispatch,
     /// The check it waits for.
     pub(crate) watches: Option<SlotId>,
-    pub(crate) timed_out: bool,
 }
 
 /// Where base and what has landed stand to each other, after the integration ref took over what it can.
@@ -84,7 +83,6 @@ impl Sim {
             place,
             dispatch,
             watches: None,
-            timed_out: false,
         };
         daemon.line_threads.insert(id, thread);
         let delay = if self.trouble() && self.rng.permille(500) {

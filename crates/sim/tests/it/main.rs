@@ -47,10 +47,31 @@ fn seeds_that_found_defects_hold() {
             panic!("again: {what}\n{violation}");
         }
     }
-    let queue =
-        "a word of a person that ended the wait after a failure left the line at it for ever";
-    if let Err(violation) = run_twice(946, Options::default()) {
-        panic!("again: {queue}\n{violation}");
+    for (seed, what) in [
+        (
+            946,
+            "a word of a person that ended the wait after a failure left the line at it for ever",
+        ),
+        (
+            33_492,
+            "a failure and the word that ended its wait in one step left the line at it for ever",
+        ),
+        (
+            37_802,
+            "a remembered verdict was given while the check was at work in the slot",
+        ),
+        (
+            49_042,
+            "what fell due of a line in a step that was not stored never fell due again",
+        ),
+        (
+            107_801,
+            "a check that was stopped at its deadline was run again beside the next one",
+        ),
+    ] {
+        if let Err(violation) = run_twice(seed, Options::default()) {
+            panic!("again: {what}\n{violation}");
+        }
     }
 }
 

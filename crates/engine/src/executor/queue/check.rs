@@ -14,7 +14,7 @@ use super::super::desk::chain;
 use super::super::job::{self, JobEnd};
 use super::super::shell::{log_tail, outcome_words};
 use super::super::{Desk, seal, tidy};
-use super::{Fault, digest, oid, open, slot_job};
+use super::{Fault, digest, oid, open, slot_job, tenant};
 use crate::machine::LineDispatch;
 
 /// Tail kept in the verdict.
@@ -52,21 +52,31 @@ pub(super) fn check(
             evidence,
         }),
     };
-    // Only what passed is remembered; what failed is always seen again.
-    let known = desk
-        .read(|r| r.tree_verdict(&point.tree, &wanted.key))
-        .map_err(|error| Fault::unsettled(&format!("the verdicts cannot be read: {error}")))?;
-    if let Some(known) = known {
-        let j = known.judgement;
-        return Ok(judged(true, true, j.reason, j.tail, j.evidence));
-    }
     let work = Run {
         check: wanted,
         point,
         key: key(d, subject, check, run),
     };
-    let Some((pass, reason)) = run_in_slot(desk, d, &work)? else {
+    let bundle = desk.launcher.bundle(work.key.as_str());
+    let bundle = bundle.map_err(|e| Fault::unsettled(&chain(&e)))?;
+    let found = bundle.survey();
+    let found = found.map_err(|e| Fault::unsettled(&chain(&e)))?;
+    // A run that has begun is heard to its end, or it would live on in the slot under the next one.
+    if matches!(found, BundleState::Absent | BundleState::NotStarted) {
+        // Only what passed is remembered; what failed is always seen again.
+        let known = desk
+            .read(|r| r.tree_verdict(&point.tree, &wanted.key))
+            .map_err(|error| Fault::unsettled(&format!("the verdicts cannot be read: {error}")))?;
+        if let Some(known) = known {
+            let j = known.judgement;
+            return Ok(judged(true, true, j.reason, j.tail, j.evidence));
+        }
+    }
+    let Some((pass, reason)) = run_in_slot(desk, d, &work, found)? else {
         return Ok(QueueNews::CheckLost {
+            subject,
+            check,
+            run,
             detail: "its process was lost".to_owned(),
         });
     };
@@ -112,13 +122,12 @@ fn run_in_slot(
     desk: &Desk,
     d: &LineDispatch,
     work: &Run<'_>,
+    found: BundleState,
 ) -> Result<Option<(bool, String)>, Fault> {
     let unsettled = |why: String| Fault::unsettled(&why);
     let repo = open(desk, d)?;
     let path = super::folder(desk, d).join("slot");
-    let bundle = desk.launcher.bundle(work.key.as_str());
-    let bundle = bundle.map_err(|e| unsettled(chain(&e)))?;
-    let slot = match bundle.survey().map_err(|e| unsettled(chain(&e)))? {
+    let slot = match found {
         // It is at work there, or has been: what it left is looked at, not swept away.
         BundleState::Live(_) | BundleState::Starting | BundleState::Exited(_) => {
             let found = repo.worktree_at(path.as_std_path());
@@ -133,7 +142,14 @@ fn run_in_slot(
             forget(desk, &work.key)?;
             return Ok(None);
         }
-        BundleState::Absent | BundleState::NotStarted => prepare(&repo, &path, work)?,
+        BundleState::Absent | BundleState::NotStarted => {
+            if let Some(parent) = path.parent() {
+                files::create_dir_all("engine.queue.folder", parent)
+                    .map_err(|e| Fault::failed(format!("cannot make {parent}: {e}")))?;
+            }
+            tenant::take(desk, d, &stem(d), &work.key)?;
+            prepare(&repo, &path, work)?
+        }
     };
     let job = slot_job::of(desk, work, &path)?;
     let end = job::run(desk, &job, Duration::from_millis(work.check.timeout.0));
@@ -168,10 +184,6 @@ fn run_in_slot(
 
 /// A slot with exactly the tree in it.
 fn prepare(repo: &Repo, path: &Utf8Path, work: &Run<'_>) -> Result<Slot, Fault> {
-    if let Some(parent) = path.parent() {
-        files::create_dir_all("engine.queue.folder", parent)
-            .map_err(|e| Fault::failed(format!("cannot make {parent}: {e}")))?;
-    }
     let commit = oid(&work.point.commit)?;
     let plan = SlotPlan {
         path: path.as_std_path().to_owned(),

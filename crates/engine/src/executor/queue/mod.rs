@@ -5,6 +5,7 @@ mod check;
 mod follow;
 mod forecast;
 mod slot_job;
+mod tenant;
 mod trial;
 mod undo;
 mod watch;

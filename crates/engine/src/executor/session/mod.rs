@@ -9,7 +9,7 @@ mod reading;
 mod tail;
 
 use longhaul_core::attempt::{AttemptEnd, LostWhy};
-use longhaul_core::effect::Act;
+use longhaul_core::effect::{Act, outstanding};
 use longhaul_core::fact::News;
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::usage::Usage;
@@ -64,6 +64,12 @@ pub(super) fn attend(desk: &Desk, d: &Dispatch) -> Vec<Event> {
     };
     if matches!(state, BundleState::Absent | BundleState::NotStarted) && d.effect.act == Act::Launch
     {
+        // The store is ahead of every effect: what it no longer asks for is not started (I2, I4).
+        match desk.read(|r| r.task(d.effect.task)) {
+            Ok(Some(stored)) if outstanding(&stored.task).as_ref() == Some(&d.effect) => {}
+            Ok(_) => return vec![again(&d.effect, "its start is no longer asked for")],
+            Err(error) => return vec![again(&d.effect, &chain(&error))],
+        }
         state = match launch::launch(desk, d, &spec, harness, &key) {
             Ok(state) => state,
             Err(not) if not.unsettled => return vec![again(&d.effect, &not.detail)],
