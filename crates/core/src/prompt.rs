@@ -138,7 +138,11 @@ fn why(reason: &RetryReason, verdict: Option<&Verdict>) -> String {
         RetryReason::DependencyConflict { report } => format!(
             "This work builds on several branches whose changes conflict. The working tree holds the base branch; merge these, resolving the conflicts so that the intent of each is kept:\n\n{report}"
         ),
-        RetryReason::LandConflict { tip, report } => conflict(tip, report),
+        RetryReason::LandConflict {
+            tip,
+            report,
+            neutral,
+        } => conflict(tip, report, *neutral),
         RetryReason::LandRed {
             check,
             command,
@@ -161,10 +165,20 @@ fn why(reason: &RetryReason, verdict: Option<&Verdict>) -> String {
 }
 
 /// What an attempt has to know of a conflict with what has landed (L12).
-fn conflict(tip: &str, report: &ConflictReport) -> String {
-    let mut text = format!(
-        "Your work conflicts with what has landed on the base branch meanwhile. Merge {tip} into your branch (`git merge {tip}`), resolve the conflicts so that the intent of both sides is kept, and commit the merge. Do not undo the other side's work.\n\nConflicting paths:\n"
-    );
+fn conflict(tip: &str, report: &ConflictReport, neutral: bool) -> String {
+    let mut text = String::new();
+    if neutral {
+        text.push_str(
+            "You wrote neither side of what follows. The session that did this work has resolved one conflict already, and it conflicts again, so you are asked to integrate it and nothing else: read what each side was for, give neither an advantage, and change no more than the conflict needs.\n\n",
+        );
+    }
+    write!(
+        text,
+        "{} work conflicts with what has landed on the base branch meanwhile. Merge {tip} into {} branch (`git merge {tip}`), resolve the conflicts so that the intent of both sides is kept, and commit the merge. Do not undo the other side's work.\n\nConflicting paths:\n",
+        if neutral { "This task's" } else { "Your" },
+        if neutral { "its" } else { "your" },
+    )
+    .unwrap_or_default();
     for path in &report.paths {
         write!(text, "\n- {} ({})", path.path, path.kind.word()).unwrap_or_default();
     }

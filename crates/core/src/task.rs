@@ -269,6 +269,9 @@ pub enum RetryReason {
         tip: String,
         /// Where.
         report: ConflictReport,
+        /// A session without the conversation resolves it, because its own did once before (L12).
+        #[serde(default)]
+        neutral: bool,
     },
     /// The tree merged with what has landed failed a check that passed without it.
     LandRed {

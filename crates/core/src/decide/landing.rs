@@ -46,9 +46,16 @@ pub(super) fn decide(
         LandNews::Conflict { tip, report } => {
             let paths: Vec<&str> = report.paths.iter().map(|p| p.path.as_str()).collect();
             let detail = format!("conflicts with what has landed: {}", shown(&paths));
+            // Its own session first, which knows why; then one that takes no side (L12).
+            let neutral = task.tally.returns > 0;
+            if neutral && task.tally.returns < policy.max_land_returns {
+                draft.task.carry.conversation = None;
+                draft.task.carry.conversation_usage = None;
+            }
             let reason = RetryReason::LandConflict {
                 tip: tip.clone(),
                 report: report.clone(),
+                neutral,
             };
             send_back(draft, reason, Cause::LandConflict, detail, policy)
         }

@@ -1,15 +1,17 @@
 //! T7: what an attempt is told.
 
 use camino::Utf8PathBuf;
+use longhaul_core::fact::Fact;
 use longhaul_core::prompt::{EVIDENCE_BYTES, Material, compose};
+use longhaul_core::queue::LandNews;
 use longhaul_core::spec::{
     CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox, TaskSpec, WorkspaceKind,
 };
-use longhaul_core::task::{RetryReason, State};
-use longhaul_core::time::SpanMs;
+use longhaul_core::task::{RetryReason, State, StateWord, Task};
+use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_core::verdict::Grade;
 
-use crate::world::{in_state, verdict};
+use crate::world::{conflict_report, in_state, step, to_land, verdict};
 
 fn spec() -> TaskSpec {
     TaskSpec {
@@ -112,4 +114,49 @@ fn t7_the_tail_is_bounded() {
         },
     );
     assert!(text.len() < EVIDENCE_BYTES + 2048);
+}
+
+#[test]
+fn l12_a_conflict_goes_to_its_own_session_then_to_one_that_takes_no_side_then_to_a_person() {
+    let landing = State::Landing { since: UnixMs(0) };
+    let mut task = to_land(landing.clone());
+    task.carry.conversation = Some("its-own".into());
+    task.tally.returns = 0;
+    let conflict = |task: &Task| Fact::Landing {
+        fence: task.fence,
+        news: Box::new(LandNews::Conflict {
+            tip: "71b".into(),
+            report: conflict_report(),
+        }),
+    };
+    let told = |task: &Task| compose(task, &spec(), Material::default());
+
+    let mut owner = step(&task, &conflict(&task));
+    assert_eq!(owner.state.word(), StateWord::Ready);
+    assert_eq!(owner.carry.conversation.as_deref(), Some("its-own"));
+    assert!(
+        told(&owner).contains("Your work conflicts"),
+        "{}",
+        told(&owner)
+    );
+
+    owner.state = landing.clone();
+    let mut neutral = step(&owner, &conflict(&owner));
+    assert_eq!(neutral.state.word(), StateWord::Ready);
+    assert_eq!(neutral.carry.conversation, None);
+    assert!(
+        told(&neutral).contains("You wrote neither side"),
+        "{}",
+        told(&neutral)
+    );
+
+    neutral.state = landing;
+    neutral.carry.conversation = Some("neutral".into());
+    let person = step(&neutral, &conflict(&neutral));
+    assert!(
+        matches!(person.state, State::NeedsHuman { .. }),
+        "{:?}",
+        person.state
+    );
+    assert_eq!(person.carry.conversation.as_deref(), Some("neutral"));
 }

@@ -146,15 +146,18 @@ fn retry_note(scene: &Scene<'_>) -> Option<String> {
         RetryReason::DependencyConflict { .. } => {
             "the results it depends on conflict; the agent resolves that first".to_owned()
         }
-        RetryReason::LandConflict { report, .. } => {
+        RetryReason::LandConflict {
+            report, neutral, ..
+        } => {
             let first = report.paths.first().map_or("?", |p| p.path.as_str());
             let more = match report.paths.len().saturating_sub(1) {
                 0 => String::new(),
                 n => format!(" and {n} more"),
             };
             format!(
-                "conflicts with what has landed ({}{more}); its session merges it",
-                scene.phrasing.line(first)
+                "conflicts with what has landed ({}{more}); {} session merges it",
+                scene.phrasing.line(first),
+                if *neutral { "a new" } else { "its" }
             )
         }
         RetryReason::LandRed { check, .. } => format!(
