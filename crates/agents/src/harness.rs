@@ -190,6 +190,11 @@ impl Harness {
     /// # Errors
     /// Where the request asks for what the harness cannot or must not do; asking again gives the same.
     pub fn launch(&self, request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusal> {
+        if request.terminal && !matches!(self.kind, Kind::Builtin(Builtin::Claude)) {
+            return Err(LaunchRefusal::NoTerminal {
+                harness: self.name.clone(),
+            });
+        }
         let mut plan = match &self.kind {
             Kind::Builtin(Builtin::Claude) => claude::launch(request)?,
             Kind::Builtin(Builtin::Codex) => codex::launch(request)?,

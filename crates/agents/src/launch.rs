@@ -7,6 +7,7 @@ use longhaul_core::spec::{EnvValue, Permission};
 use longhaul_core::usage::MicroUsd;
 use thiserror::Error;
 
+use crate::screen::ScreenAgent;
 use crate::stream::sound_conversation;
 
 /// More than this of one text never goes into a command line (T7).
@@ -43,6 +44,8 @@ pub struct LaunchRequest {
     pub confined: bool,
     /// Whether the user said `sandboxed = true`: this machine is itself a sandbox.
     pub sandboxed: bool,
+    /// Whether it is to live in a terminal, where it is typed to, instead of running headless (A21).
+    pub terminal: bool,
     /// Where the gateway is, if the session goes through it: a URL without a path (A8).
     pub gateway: Option<String>,
     /// The session's environment as it will be before the plan's changes (`HOME`, `CLAUDE_CONFIG_DIR`,
@@ -85,8 +88,10 @@ pub struct LaunchPlan {
     pub token_in: Option<String>,
     /// Variables to take out of the environment before.
     pub env_remove: Vec<String>,
-    /// Bytes for stdin, which is closed after them.
+    /// Bytes for stdin, which is closed after them; in a terminal they are the prompt, to be pasted.
     pub stdin: Vec<u8>,
+    /// Whose screen it has, if it lives in a terminal (A21).
+    pub terminal: Option<ScreenAgent>,
     /// Files to place in the bundle folder, 0600, before the start.
     pub files: Vec<PlacedFile>,
     /// The conversation's id, where it is known before the agent says it.
@@ -155,6 +160,12 @@ pub enum LaunchRefusal {
         /// The harness.
         harness: String,
     },
+    /// A24: its screens are not known well enough.
+    #[error("{harness} cannot be driven in a terminal")]
+    NoTerminal {
+        /// The harness.
+        harness: String,
+    },
     /// The harness has no way to resume.
     #[error("{harness} cannot resume a conversation")]
     ResumeUnsupported {
@@ -192,6 +203,9 @@ impl LaunchRefusal {
         match self {
             Self::RootBypass | Self::AgentRefusesRootBypass { .. } => {
                 "run as another user, choose permission `edits`, or say `sandboxed = true` if this machine is itself a sandbox"
+            }
+            Self::NoTerminal { .. } => {
+                "use `host = \"headless\"`; only claude can be driven in a terminal"
             }
             Self::CostUnknown { .. } => "use `budget_tokens` instead of `budget_usd`",
             Self::ResumeUnsupported { .. } | Self::BadConversation { .. } => {

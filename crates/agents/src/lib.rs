@@ -23,6 +23,7 @@ mod record;
 mod refusal;
 mod refused_write;
 mod registry;
+pub mod screen;
 pub mod script;
 mod stream;
 mod tally;

@@ -39,6 +39,12 @@ fn main() -> ExitCode {
         Some(verb) if verb == longhaul_agents::script::VERB => {
             ExitCode::from(longhaul_script::main(args))
         }
+        Some(verb) if verb == longhaul_pool::DRIVE_VERB => {
+            ExitCode::from(longhaul_pool::drive_main())
+        }
+        Some(verb) if verb == longhaul_pool::PANE_VERB => {
+            ExitCode::from(longhaul_pool::pane_main(args))
+        }
         _ => app::main(),
     }
 }

@@ -113,6 +113,16 @@ impl Paths {
         self.runtime_dir.join("gateway.sock")
     }
 
+    /// The socket of Longhaul's own tmux server.
+    pub(crate) fn tmux_socket(&self) -> Utf8PathBuf {
+        self.runtime_dir.join("tmux.sock")
+    }
+
+    /// Notes about the pool's sessions.
+    pub(crate) fn pool_dir(&self) -> Utf8PathBuf {
+        self.state_dir.join("pool")
+    }
+
     /// What the gateway says.
     pub(crate) fn gateway_log(&self) -> Utf8PathBuf {
         self.state_dir.join("gateway.log")

@@ -44,7 +44,7 @@ pub const PLAIN: [&str; 12] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 41] = [
+pub const SETTINGS: [(&str, &str); 48] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -92,4 +92,11 @@ pub const SETTINGS: [(&str, &str); 41] = [
     ("LONGHAUL_ACCOUNTS_STRATEGY", "accounts.strategy"),
     ("LONGHAUL_ACCOUNTS_THRESHOLD", "accounts.threshold"),
     ("LONGHAUL_ACCOUNTS_USE", "accounts.use"),
+    ("LONGHAUL_POOL_PREFIX", "pool.prefix"),
+    ("LONGHAUL_POOL_START_INDEX", "pool.start_index"),
+    ("LONGHAUL_POOL_MIN", "pool.min"),
+    ("LONGHAUL_POOL_MAX", "pool.max"),
+    ("LONGHAUL_POOL_ACK_TIMEOUT", "pool.ack_timeout"),
+    ("LONGHAUL_POOL_SIGNAL", "pool.signal"),
+    ("LONGHAUL_POOL_TMUX", "pool.tmux"),
 ];

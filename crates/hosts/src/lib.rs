@@ -15,6 +15,7 @@ mod durable;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod identity;
+pub mod join;
 pub mod launch;
 pub mod limits;
 mod lock;

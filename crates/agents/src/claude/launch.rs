@@ -8,6 +8,7 @@ use crate::capabilities::{Capabilities, SpendingSeen, UsageCounts, names, permis
 use crate::launch::{
     ARGV_TEXT_LIMIT, Argv, ByFlag, LaunchPlan, LaunchRefusal, LaunchRequest, inline_prompt, value,
 };
+use crate::screen::ScreenAgent;
 
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities {
@@ -57,10 +58,14 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
             harness: "claude".to_owned(),
         });
     }
-    let mut argv = Argv::new(
-        &request.program,
-        &["-p", "--output-format", "stream-json", "--verbose"],
-    );
+    let mut argv = if request.terminal {
+        Argv::new(&request.program, &[])
+    } else {
+        Argv::new(
+            &request.program,
+            &["-p", "--output-format", "stream-json", "--verbose"],
+        )
+    };
     let conversation = match request.sound_resume()? {
         Some(id) => {
             argv.pair("--resume", "conversation", id)?;
@@ -86,7 +91,13 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
     if let Some(model) = &options.model {
         argv.pair("--model", "model", model)?;
     }
-    if let Some(budget) = options.max_budget {
+    if request.terminal && options.max_budget.is_some() {
+        // Its flag works headless only, and its transcript names no cost (I10).
+        return Err(LaunchRefusal::CostUnknown {
+            harness: "claude in a terminal".to_owned(),
+        });
+    }
+    if let Some(budget) = options.max_budget.filter(|_| !request.terminal) {
         let usd = format!("{}.{:06}", budget.0 / 1_000_000, budget.0 % 1_000_000);
         argv.pair("--max-budget-usd", "budget", &usd)?;
     }
@@ -147,6 +158,7 @@ pub(crate) fn launch(request: &LaunchRequest) -> Result<LaunchPlan, LaunchRefusa
             Some(_) => Vec::new(),
             None => request.home(".claude.json").into_iter().collect(),
         },
+        terminal: request.terminal.then_some(ScreenAgent::Claude),
         expected_mode: Some(mode.to_owned()),
         records: home(request).map(|home| home.join("projects")),
         ..LaunchPlan::default()

@@ -5,4 +5,6 @@ mod hostile;
 mod launch;
 mod refused;
 mod samples;
+mod screens;
+mod turns;
 mod world;

@@ -31,6 +31,8 @@ fn custom(name: &str, table: &HarnessTable) -> CustomHarness {
         args,
         base_args,
         aliases,
+        // Followed where sessions are started.
+        host: _,
         cwd_flag,
         session_name_flag,
         task_flag,

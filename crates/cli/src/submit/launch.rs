@@ -53,6 +53,7 @@ pub(super) fn possible(spec: &TaskSpec, practice: &Practice, env: &Env) -> Resul
         is_root: rustix::process::geteuid().is_root(),
         confined,
         sandboxed: practice.sandboxed,
+        terminal: practice.in_terminal(spec, harness.name()),
         gateway: None,
         env: spec.caller_env.clone(),
     };

@@ -23,6 +23,7 @@ mod ls;
 mod man;
 mod orders;
 mod pause;
+mod pool;
 mod queue;
 mod report;
 mod resume;
@@ -114,6 +115,7 @@ verbs! {
     Thaw => thaw,
     Account => account,
     Limits => limits,
+    Pool => pool,
     Doctor => doctor,
     Config => config,
     Trust => trust,

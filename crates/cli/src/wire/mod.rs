@@ -11,6 +11,7 @@ mod judge;
 pub(crate) mod logs;
 mod practice;
 mod single;
+pub(crate) mod terminals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ const FLOOR_LOOK: Duration = Duration::from_secs(5);
 const BASE_LOOK: Duration = Duration::from_secs(5);
 /// How often the gateway is asked what it has to tell.
 const REPORTS_LOOK: Duration = Duration::from_secs(2);
+/// How often the pool's missing sessions are made.
+const POOL_LOOK: Duration = Duration::from_secs(30);
 /// Children that end within so long of each other are waited for together.
 const REAP_PAUSE: Duration = Duration::from_millis(50);
 /// The daemon's version.
@@ -162,6 +165,7 @@ pub(crate) fn daemon_main(
         let gatekeeper = Arc::clone(&gatekeeper);
         move || gatekeeper.collect()
     });
+    let pool = keep_pool(paths, settings, env);
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
     let server = std::thread::Builder::new()
         .name("server".to_owned())
@@ -180,13 +184,39 @@ pub(crate) fn daemon_main(
     // What was asked too late is dropped with its way back, so that nobody waits for an answer.
     drop(inbox);
     tracing::info!("the daemon ends; sessions go on");
-    drop((watcher, bases, housekeeping, reports));
+    drop((watcher, bases, housekeeping, reports, pool));
     gatekeeper.leave();
     shutdown.send_replace(true);
     match server.join() {
         Ok(served) => served.map(|()| ExitCode::Done),
         Err(_) => Err(Failure::new("the server broke").help(format!("see {}", paths.daemon_log()))),
     }
+}
+
+/// Keeps the pool's sessions there, where any are wanted at all times (A19).
+fn keep_pool(paths: &Paths, settings: &Settings, env: &Env) -> Option<floors::Watcher> {
+    let terminals = match terminals::Terminals::of(paths, settings, env) {
+        Ok(terminals) if terminals.wanted() => terminals,
+        Ok(_) => return None,
+        Err(failure) => {
+            let wanted = settings.pool.min > 0 || !settings.pool.dedicated.is_empty();
+            if wanted {
+                tracing::warn!(why = failure.message(), "the pool's sessions are not kept");
+            }
+            return None;
+        }
+    };
+    let look = move || match terminals.ensure() {
+        Ok(done) if done == longhaul_pool::Ensured::default() => {}
+        Ok(done) => tracing::info!(made = ?done.made, revived = ?done.revived, "the pool"),
+        Err(failure) => tracing::warn!(why = %failure, "the pool's sessions are not kept"),
+    };
+    Some(floors::again_and_again(
+        "pool",
+        Duration::ZERO,
+        POOL_LOOK,
+        look,
+    ))
 }
 
 /// The tools of the daemon's effects for a verb that carries one out itself, in this process (the
@@ -224,6 +254,7 @@ fn dirs(paths: &Paths) -> Dirs {
     Dirs {
         state: paths.state_dir.clone(),
         config: paths.config_dir.clone(),
+        runtime: paths.runtime_dir.clone(),
     }
 }
 

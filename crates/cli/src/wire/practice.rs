@@ -10,6 +10,7 @@ use longhaul_core::queue::QueuePolicy;
 use longhaul_core::schedule::Capacity;
 use longhaul_engine::executor::{Judge, JudgeKey, JudgeKind, Practice, Profile};
 use longhaul_engine::machine::{Asking, Limits};
+use longhaul_pool::{Dedicated, PoolSettings};
 
 use crate::env::Env;
 use crate::failure::Failure;
@@ -128,11 +129,54 @@ pub(crate) fn practice(s: &Settings, env: &Env) -> Result<Practice, Failure> {
                     add_dirs: p.add_dirs.iter().map(at).collect(),
                     max_budget: p.max_budget_usd,
                     append_system_prompt: p.append_system_prompt.clone(),
+                    in_terminal: p.host.as_deref().map(in_terminal),
                 };
                 (name.clone(), profile)
             })
             .collect(),
+        in_terminals: s
+            .harnesses
+            .iter()
+            .filter(|(_, h)| h.host.as_deref().is_some_and(in_terminal))
+            .map(|(name, _)| name.clone())
+            .collect(),
+        pool: pool(s, env)?,
+        tmux: s.pool.tmux.clone(),
     })
+}
+
+/// The pool of terminals.
+///
+/// # Errors
+/// Names that cannot be, with what to do.
+pub(crate) fn pool(s: &Settings, env: &Env) -> Result<PoolSettings, Failure> {
+    let home = env.lossy("HOME");
+    let dedicated = s.pool.dedicated.iter();
+    let pool = PoolSettings {
+        prefix: s.pool.prefix.clone(),
+        start_index: s.pool.start_index,
+        min: s.pool.min,
+        max: s.pool.max,
+        ack_timeout_ms: s.pool.ack_timeout.0,
+        signal: s.pool.signal.clone(),
+        dedicated: dedicated
+            .map(|(name, dir)| Dedicated {
+                name: name.clone(),
+                dir: expand(dir, home),
+            })
+            .collect(),
+    };
+    // Settings of nobody's, as tests have them, name no prefix.
+    if pool.prefix.is_empty() && pool.max == 0 {
+        return Ok(PoolSettings::default());
+    }
+    pool.check().map(|()| pool).map_err(|e| {
+        Failure::usage(e.to_string()).help("correct `[pool]` or `[dedicated.NAME]` in the config")
+    })
+}
+
+fn in_terminal(host: &str) -> bool {
+    host == "tmux"
 }
 
 /// `~/x` below the user's home.

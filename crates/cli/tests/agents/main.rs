@@ -13,4 +13,5 @@ mod denied;
 mod killed;
 mod limits;
 mod planted;
+mod pool;
 mod stage;

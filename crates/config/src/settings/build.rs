@@ -9,6 +9,7 @@ use longhaul_core::time::SpanMs;
 use longhaul_core::usage::MicroUsd;
 
 use super::layers::Map;
+use super::pool::PoolTable;
 use super::profile::{BadDescent, inherit};
 use super::resolved::{
     AccountSettings, Limits, QueueSettings, RetryBackoff, SandboxPaths, Settings,
@@ -104,6 +105,7 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
         harnesses: harnesses(map, built_in_harnesses, sink),
         profiles: profiles(map, sink),
         judges,
+        pool: pool(map),
         accounts: AccountSettings {
             known: accounts(map, sink),
             discover: map.flag("accounts.discover").unwrap_or(true),
@@ -144,6 +146,7 @@ fn harnesses(map: &Map, built_in: &[&str], sink: &mut Sink) -> BTreeMap<String, 
             args: list("args"),
             base_args: list("base_args"),
             aliases: list("aliases"),
+            host: text("host"),
             cwd_flag: text("cwd_flag"),
             session_name_flag: text("session_name_flag"),
             task_flag: text("task_flag"),
@@ -199,6 +202,7 @@ fn profiles(map: &Map, sink: &mut Sink) -> BTreeMap<String, super::Profile> {
             max_budget_usd: map.money(&at("max_budget_usd")),
             token_budget: map.number(&at("token_budget")),
             append_system_prompt: map.text(&at("append_system_prompt")),
+            host: map.text(&at("host")),
         };
         tables.insert(name.to_owned(), table);
     }
@@ -320,6 +324,26 @@ fn accounts(map: &Map, sink: &mut Sink) -> BTreeMap<String, AccountTable> {
         all.insert(name.to_owned(), account);
     }
     all
+}
+
+fn pool(map: &Map) -> PoolTable {
+    let text = |key: &str| map.text(key).unwrap_or_default();
+    let count = |key: &str| map.count(key).unwrap_or_default();
+    let dir = |name: &str| map.text(&format!("dedicated.{name}.dir"));
+    PoolTable {
+        prefix: text("pool.prefix"),
+        start_index: count("pool.start_index"),
+        min: count("pool.min"),
+        max: count("pool.max"),
+        ack_timeout: map.span("pool.ack_timeout"),
+        signal: text("pool.signal"),
+        tmux: text("pool.tmux"),
+        dedicated: map
+            .names("dedicated")
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), dir(name)?)))
+            .collect(),
+    }
 }
 
 impl Map {

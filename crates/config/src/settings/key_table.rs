@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 94] = [
+pub const SETTING_KEYS: [SettingKey; 104] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -65,6 +65,7 @@ pub const SETTING_KEYS: [SettingKey; 94] = [
     key("harness.NAME.args", Kind::List, None, Guard::Runs, "arguments added to every start"),
     key("harness.NAME.base_args", Kind::List, None, Guard::Runs, "a custom harness: its first arguments"),
     key("harness.NAME.aliases", Kind::List, None, Guard::Runs, "other names of the same harness"),
+    key("harness.NAME.host", Kind::Word(&["headless", "tmux"]), None, Guard::Runs, "where its sessions live: without a terminal (the default), or in a session of the pool; `tmux` is for `claude` only"),
     key("harness.NAME.cwd_flag", Kind::Flag, None, Guard::Runs, "the flag for the working folder"),
     key("harness.NAME.session_name_flag", Kind::Flag, None, Guard::Runs, "the flag for the session's name"),
     key("harness.NAME.task_flag", Kind::Flag, None, Guard::Runs, "the flag for the prompt; without it the prompt is the standard input"),
@@ -96,6 +97,7 @@ pub const SETTING_KEYS: [SettingKey; 94] = [
     key("profile.NAME.add_dirs", Kind::List, None, Guard::Weakens, "further folders"),
     key("profile.NAME.max_budget_usd", Kind::Money, None, Guard::Weakens, "the `budget_usd` of tasks that name none, and the most for one session where the agent has a flag for it"),
     key("profile.NAME.token_budget", Kind::Tokens, None, Guard::Weakens, "the `budget_tokens` of tasks that name none"),
+    key("profile.NAME.host", Kind::Word(&["headless", "tmux"]), None, Guard::Weakens, "where sessions of the profile live, whatever their harness says"),
     key("profile.NAME.append_system_prompt", Kind::Text, None, Guard::Weakens, "system instructions"),
     key("judge.NAME.kind", Kind::Word(&["anthropic", "openai"]), None, Guard::Sends, "the style of the endpoint"),
     key("judge.NAME.url", Kind::Url, None, Guard::Sends, "its address; the vendor's own without it"),
@@ -120,4 +122,12 @@ pub const SETTING_KEYS: [SettingKey; 94] = [
     key("account.NAME.check_model", Kind::Argument, None, Guard::Machine, "the model that checks of its limits ask (default: the provider's cheapest); limits may be a model's own"),
     key("account.NAME.enabled", Kind::Bool, None, Guard::Machine, "whether it may be used (default true)"),
     key("account.NAME.priority", Kind::Count { least: 0, most: 10_000 }, None, Guard::Machine, "with the strategy `priority`: lower goes first (default 0)"),
+    key("pool.prefix", Kind::Argument, Some("\"lh-\""), Guard::Machine, "what the names of pool sessions begin with"),
+    key("pool.start_index", Kind::Count { least: 0, most: 10_000 }, Some("0"), Guard::Machine, "the number of the first pool session"),
+    key("pool.min", Kind::Count { least: 0, most: 100 }, Some("0"), Guard::Machine, "pool sessions that are kept ready"),
+    key("pool.max", Kind::Count { least: 0, most: 100 }, Some("4"), Guard::Machine, "pool sessions that there may be"),
+    key("pool.ack_timeout", Kind::Duration, Some("\"10s\""), Guard::Machine, "how long a prompt may stay unacknowledged after each of two Enters before its session counts as stuck"),
+    key("pool.signal", Kind::Text, Some("\".agent-queue/signals/{session}.done\""), Guard::Machine, "the file below the workspace by which a hook of yours may say that the turn is over; `{session}` is the session's name"),
+    key("pool.tmux", Kind::Text, Some("\"tmux\""), Guard::Machine, "tmux: a name looked up on PATH, or a path"),
+    key("dedicated.NAME.dir", Kind::Text, None, Guard::Machine, "a tmux session of yours, which is never given work: where its shell begins; `~/` is your home"),
 ];

@@ -6,6 +6,7 @@ mod docs;
 mod key_table;
 mod keys;
 mod layers;
+mod pool;
 mod profile;
 mod resolved;
 mod tables;
@@ -15,6 +16,7 @@ pub use docs::markdown;
 pub use key_table::SETTING_KEYS;
 pub use keys::{Guard, Kind, SettingKey};
 pub use layers::{FileLayer, FlagSetting, Ignored, Layer, Layers, resolve};
+pub use pool::PoolTable;
 pub use profile::Profile;
 pub use resolved::{
     AccountSettings, Limits, Resolved, RetryBackoff, SandboxPaths, SettingEntry, Settings,

@@ -22,6 +22,7 @@ pub struct Profile {
     pub max_budget_usd: Option<MicroUsd>,
     pub token_budget: Option<u64>,
     pub append_system_prompt: Option<String>,
+    pub host: Option<String>,
 }
 
 /// What is wrong with a line of descent.
@@ -79,6 +80,7 @@ impl Profile {
         }
         over(&mut self.model, &child.model);
         over(&mut self.agent, &child.agent);
+        over(&mut self.host, &child.host);
         over(&mut self.permission_mode, &child.permission_mode);
         over(&mut self.max_budget_usd, &child.max_budget_usd);
         over(&mut self.token_budget, &child.token_budget);

@@ -9,6 +9,7 @@ use longhaul_core::time::SpanMs;
 use serde::Serialize;
 
 use super::layers::Ignored;
+use super::pool::PoolTable;
 use super::profile::Profile;
 use super::tables::{AccountTable, HarnessTable, JudgeTable};
 use super::value::{Origin, SettingValue};
@@ -100,6 +101,8 @@ pub struct Settings {
     pub judges: BTreeMap<String, JudgeTable>,
     /// Accounts, and how they are used.
     pub accounts: AccountSettings,
+    /// `[pool]` and `[dedicated.NAME]` (A19).
+    pub pool: PoolTable,
 }
 
 impl Settings {

@@ -17,6 +17,8 @@ pub struct HarnessTable {
     pub args: Vec<String>,
     pub base_args: Vec<String>,
     pub aliases: Vec<String>,
+    /// `tmux`: its sessions live in the pool.
+    pub host: Option<String>,
     pub cwd_flag: Option<String>,
     pub session_name_flag: Option<String>,
     pub task_flag: Option<String>,
@@ -57,6 +59,7 @@ pub struct ProfileTable {
     pub max_budget_usd: Option<MicroUsd>,
     pub token_budget: Option<u64>,
     pub append_system_prompt: Option<String>,
+    pub host: Option<String>,
 }
 
 /// The style of a judge's endpoint.

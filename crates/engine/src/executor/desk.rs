@@ -1,6 +1,6 @@
 //! The tools that effects work with: folders, programs, settings, the way back to the dispatcher.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,7 @@ use longhaul_core::spec::TaskSpec;
 use longhaul_core::time::UnixMs;
 use longhaul_core::usage::MicroUsd;
 use longhaul_hosts::{BootId, Launcher};
+use longhaul_pool::PoolSettings;
 use longhaul_store::{ErrorClass as StoreErrorClass, Reader, StoreError};
 use longhaul_vcs::{Git, OpenError, Repo};
 
@@ -29,6 +30,8 @@ pub struct Dirs {
     pub state: Utf8PathBuf,
     /// The config folder: closed to sessions.
     pub config: Utf8PathBuf,
+    /// Where sockets are.
+    pub runtime: Utf8PathBuf,
 }
 
 impl Dirs {
@@ -54,6 +57,18 @@ impl Dirs {
     #[must_use]
     pub fn task(&self, id: TaskId) -> Utf8PathBuf {
         self.state.join("tasks").join(id.to_string())
+    }
+
+    /// Notes about the sessions of the pool.
+    #[must_use]
+    pub fn pool(&self) -> Utf8PathBuf {
+        self.state.join("pool")
+    }
+
+    /// The socket of Longhaul's own tmux server.
+    #[must_use]
+    pub fn tmux_socket(&self) -> Utf8PathBuf {
+        self.runtime.join("tmux.sock")
     }
 
     /// Leased port ranges.
@@ -94,6 +109,12 @@ pub struct Practice {
     pub default_judge: Option<String>,
     /// Profiles by name, resolved.
     pub profiles: BTreeMap<String, Profile>,
+    /// Harnesses whose sessions live in terminals.
+    pub in_terminals: BTreeSet<String>,
+    /// The pool of terminals.
+    pub pool: PoolSettings,
+    /// tmux: a name, or a path.
+    pub tmux: String,
 }
 
 /// What a profile adds to a launch (S12).
@@ -111,9 +132,19 @@ pub struct Profile {
     pub max_budget: Option<MicroUsd>,
     /// Added to the system prompt.
     pub append_system_prompt: Option<String>,
+    /// Whether its sessions live in terminals, whatever their harness says.
+    pub in_terminal: Option<bool>,
 }
 
 impl Practice {
+    /// Whether a task's sessions live in a terminal (A21).
+    #[must_use]
+    pub fn in_terminal(&self, spec: &TaskSpec, harness: &str) -> bool {
+        let profile = spec.profile.as_ref().and_then(|p| self.profiles.get(p));
+        let own = profile.and_then(|p| p.in_terminal);
+        own.unwrap_or_else(|| self.in_terminals.contains(harness))
+    }
+
     /// What a session of a task may do: its profile, overridden by the task (S12). `model` and `left`,
     /// the money that may still be spent, are this session's.
     ///

@@ -14,7 +14,8 @@ pub(super) fn lines(run: &mut Run, told: &Told) -> io::Result<Vec<Value>> {
             let line = stamp(
                 run,
                 json!({"type": "user", "message": {"role": "user", "content": run.prompt},
-                    "cwd": run.folder, "version": run.launch.version}),
+                    "cwd": run.folder, "version": run.launch.version,
+                    "permissionMode": run.launch.mode}),
             );
             run.store.append(&run.conversation, &run.folder, &line)?;
             vec![stamp(

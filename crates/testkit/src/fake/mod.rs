@@ -7,7 +7,9 @@
 //!
 //! - `%mode WORD` reports another permission mode than the one asked for (T23);
 //! - `%deaf` never reads standard input;
-//! - `%version WORD` reports another version.
+//! - `%version WORD` reports another version;
+//! - `%trust`, `%swallow N`, `%ask QUESTION`, `%slow MS` change its terminal interface (Claude's only, without `-p`): it
+//!   asks whether the folder is trusted, ignores N Enters, asks before it works, is slow to show its prompt.
 //!
 //! `@attempt N` counts the starts of the program with this script, so that it also works where the
 //! supervisor cannot be asked for the attempt. Every start and the prompt it got are recorded in the
@@ -22,6 +24,7 @@ mod opencode;
 mod record;
 mod store;
 mod translate;
+mod tui;
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -86,12 +89,15 @@ fn start(agent: Agent, words: &[String], path: &Path) -> io::Result<u8> {
     let store = Store::new(agent);
     let record = Record::new(&store, path);
     let attempt = record.start(words)?;
-    let prompt = if traits.deaf {
+    let in_terminal = agent == Agent::Claude && tui::wanted(words);
+    let prompt = if traits.deaf || in_terminal {
         String::new()
     } else {
         prompt(&launch)?
     };
-    record.prompt(&prompt)?;
+    if !in_terminal {
+        record.prompt(&prompt)?;
+    }
     let conversation = match (&launch.resume, &launch.session) {
         (Some(id), _) if store.knows(id) => id.clone(),
         (Some(id), _) => return unknown(agent, id),
@@ -115,6 +121,18 @@ fn start(agent: Agent, words: &[String], path: &Path) -> io::Result<u8> {
             .unwrap_or_default(),
     };
     let folder = std::env::current_dir()?;
+    if in_terminal {
+        let setting = tui::Setting {
+            launch,
+            store,
+            record: &record,
+            script: &script,
+            conversation,
+            attempt,
+            folder,
+        };
+        return tui::live(&setting, &traits.manners);
+    }
     let mut translator = Translator::new(io::stdout().lock(), launch, store, &context, folder)?;
     let ending = match play(&script, &context, &mut translator) {
         Ok(ending) => ending,
@@ -140,6 +158,7 @@ struct Traits {
     mode: Option<String>,
     version: Option<String>,
     deaf: bool,
+    manners: tui::Manners,
 }
 
 fn read(path: &Path) -> io::Result<(Script, Traits)> {
@@ -152,6 +171,12 @@ fn read(path: &Path) -> io::Result<(Script, Traits)> {
                 ("mode", value) => traits.mode = Some(value.to_owned()),
                 ("version", value) => traits.version = Some(value.to_owned()),
                 ("deaf", _) => traits.deaf = true,
+                ("trust", _) => traits.manners.trust = true,
+                ("ask", question) => traits.manners.ask = Some(question.to_owned()),
+                ("swallow", n) => {
+                    traits.manners.swallow = n.parse().map_err(io::Error::other)?;
+                }
+                ("slow", ms) => traits.manners.slow_ms = ms.parse().map_err(io::Error::other)?,
                 _ => return Err(io::Error::other(format!("no such trait: {line}"))),
             }
         } else {

@@ -33,7 +33,7 @@ pub(in crate::executor) struct NotLaunched {
 }
 
 impl NotLaunched {
-    fn for_good(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn for_good(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             detail: detail.into(),
             remedy: remedy.into(),
@@ -42,7 +42,7 @@ impl NotLaunched {
         }
     }
 
-    fn for_now(detail: impl Into<String>) -> Self {
+    pub(super) fn for_now(detail: impl Into<String>) -> Self {
         Self {
             detail: detail.into(),
             remedy: String::new(),
@@ -247,6 +247,7 @@ fn make_ready(
         is_root: desk.is_root,
         confined,
         sandboxed: practice.sandboxed,
+        terminal: practice.in_terminal(spec, harness.name()),
         gateway: door.as_ref().map(|door| door.url.clone()),
         env: environment.clone(),
     };
@@ -290,9 +291,19 @@ fn make_ready(
         plan.argv.clone(),
         request.workdir.clone(),
     );
+    job.sandbox = confinement;
+    if let Some(agent) = plan.terminal {
+        super::terminal::drive(
+            desk,
+            spec,
+            &mut job,
+            &plan,
+            (agent, request.resume.is_some()),
+            &bundle,
+        )?;
+    }
     job.env = environment.into_iter().collect();
     job.stdin = Stdin::File(bundle.join("stdin"));
-    job.sandbox = confinement;
     job.max_log_bytes = desk.practice.max_log_bytes;
     job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
     Ok(Ready { job, plan })

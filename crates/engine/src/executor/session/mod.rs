@@ -7,6 +7,7 @@ mod ending;
 mod launch;
 mod reading;
 mod tail;
+mod terminal;
 
 use longhaul_core::attempt::{AttemptEnd, LostWhy};
 use longhaul_core::effect::{Act, outstanding};
