@@ -6,6 +6,7 @@
 
 use crate::attempt::Halt;
 use crate::ids::{Fence, TaskId};
+use crate::spec::Land;
 use crate::task::{AssignStep, RunStep, State, Task};
 
 /// An effect to ensure.
@@ -37,6 +38,8 @@ pub enum Act {
         /// Which run of it.
         run: u16,
     },
+    /// Push the branch and open a pull request for it, or find it opened.
+    Propose,
     /// Stop the setup, session or check that belongs to the attempt.
     Halt {
         /// Why.
@@ -85,6 +88,7 @@ pub fn outstanding(task: &Task) -> Option<Effect> {
             check: *check,
             run: *run,
         },
+        (State::Landing { .. }, None) if task.terms.land == Land::Pr && !task.hold => Act::Propose,
         (
             State::Pending
             | State::Ready { .. }

@@ -115,6 +115,12 @@ impl SpawnKey {
         Self(format!("{}-{fence}-teardown{run}", task.uuid().simple()))
     }
 
+    /// The key of what opens the pull request for an attempt's work.
+    #[must_use]
+    pub fn proposal(task: TaskId, fence: Fence) -> Self {
+        Self(format!("{}-{fence}-proposal", task.uuid().simple()))
+    }
+
     /// A key that belongs to no task: what the merge queue starts. Never the beginning of a task's.
     #[must_use]
     pub const fn raw(text: String) -> Self {

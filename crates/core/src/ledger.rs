@@ -108,8 +108,12 @@ causes! {
     Finished = "finished",
     /// It goes to the merge queue.
     Landing = "landing",
+    /// A pull request is to be opened for it.
+    Proposing = "proposing",
     /// It is on the integration ref.
     Landed = "landed",
+    /// A pull request holds it.
+    Proposed = "proposed",
     /// It conflicts with what has landed: another attempt.
     LandConflict = "land_conflict",
     /// The merged tree is red: another attempt.

@@ -145,6 +145,8 @@ pub enum Land {
     No,
     /// The merge queue puts it on the base branch's integration ref (L8).
     Yes,
+    /// The branch is pushed and a draft pull request opened; people merge it (L16).
+    Pr,
 }
 
 /// Write confinement of a session (T25).

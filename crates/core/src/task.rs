@@ -194,6 +194,9 @@ pub struct Carry {
     /// Where it landed.
     #[serde(default)]
     pub landed: Option<Landed>,
+    /// Address of the pull request that holds the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<String>,
     /// When it first came into the merge queue: its age there.
     #[serde(default)]
     pub queued: Option<UnixMs>,
@@ -383,6 +386,10 @@ pub enum DoneBasis {
     Landed,
     /// It is on the integration ref; nothing verified it.
     LandedUnverified,
+    /// A pull request holds it, and all checks passed.
+    Proposed,
+    /// A pull request holds it; nothing verified it.
+    ProposedUnverified,
 }
 
 impl DoneBasis {
@@ -395,13 +402,18 @@ impl DoneBasis {
             Self::Approved => "approved",
             Self::Landed => "landed",
             Self::LandedUnverified => "landed_unverified",
+            Self::Proposed => "proposed",
+            Self::ProposedUnverified => "proposed_unverified",
         }
     }
 
     /// Whether nothing verified it.
     #[must_use]
     pub const fn is_unverified(self) -> bool {
-        matches!(self, Self::Unverified | Self::LandedUnverified)
+        matches!(
+            self,
+            Self::Unverified | Self::LandedUnverified | Self::ProposedUnverified
+        )
     }
 }
 

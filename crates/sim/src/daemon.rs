@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use longhaul_core::effect::Effect;
-use longhaul_core::fact::News;
+use longhaul_core::fact::{Fact, News};
 use longhaul_core::ids::{Fence, TaskId};
-use longhaul_core::queue::{LineId, QueueEffect, QueueFact};
+use longhaul_core::queue::{LandNews, LineId, QueueEffect, QueueFact};
 use longhaul_core::usage::Usage;
 use longhaul_engine::event::Event;
 use longhaul_engine::handle::{Command, LiveSession, Request};
@@ -28,6 +28,8 @@ const STORE_RETRY_MS: u64 = 500;
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
     News(TaskId, Fence, Box<News>),
+    /// What became of a pull request.
+    Proposal(TaskId, Fence, Box<LandNews>),
     Used(TaskId, Fence, Usage),
     Again(Effect, u64, &'static str),
     Line(LineId, Box<QueueFact>),
@@ -260,6 +262,10 @@ impl Sim {
                 };
                 Event::news(task, fence, *news)
             }
+            Note::Proposal(task, fence, news) => Event::Fact {
+                task,
+                fact: Fact::Landing { fence, news },
+            },
             Note::Used(task, fence, usage) => {
                 self.oracle.used.insert((task, fence), usage);
                 let live = LiveSession {

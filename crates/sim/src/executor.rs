@@ -4,6 +4,7 @@ use longhaul_core::attempt::BootMs;
 use longhaul_core::effect::{Act, outstanding};
 use longhaul_core::fact::News;
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::queue::LandNews;
 use longhaul_core::usage::Usage;
 use longhaul_engine::machine::Dispatch;
 
@@ -28,6 +29,7 @@ pub(crate) enum WorkKind {
     Session,
     Seal,
     Check { check: u16, run: u16 },
+    Propose,
     Halt,
 }
 
@@ -59,6 +61,7 @@ impl WorkKind {
                 check: *check,
                 run: *run,
             },
+            Act::Propose => Self::Propose,
             Act::Halt { .. } => Self::Halt,
         }
     }
@@ -144,6 +147,7 @@ impl Sim {
                 let (check, run) = (*check, *run);
                 self.check(epoch, id, thread, check, run);
             }
+            Act::Propose => self.propose(epoch, id, &thread),
             Act::Halt { .. } => self.halt(epoch, id, &thread),
         }
     }
@@ -155,6 +159,32 @@ impl Sim {
             .ok()
             .flatten()
             .map_or(Fence(0), |s| s.task.fence)
+    }
+
+    /// What `executor/propose` does: refused, not now, or there; again it finds what it did.
+    fn propose(&mut self, epoch: u64, id: u64, thread: &Thread) {
+        let (task, fence) = (thread.place.task, thread.place.fence);
+        let stored = self.reader.task(task).ok().flatten();
+        let wanted = stored.as_ref().and_then(|s| outstanding(&s.task));
+        if wanted.as_ref() != Some(&thread.dispatch.effect) {
+            return self.again(epoch, id, "it is no longer asked for");
+        }
+        if self.trouble() && self.rng.permille(300) {
+            return self.again(epoch, id, "the remote does not answer");
+        }
+        let news = if self.trouble() && self.rng.permille(100) {
+            LandNews::Refused {
+                detail: "there is no `gh`".to_owned(),
+                remedy: "install it".to_owned(),
+            }
+        } else {
+            LandNews::Proposed {
+                commit: "c".to_owned(),
+                url: "https://h.example/1".to_owned(),
+            }
+        };
+        self.leave(epoch, id);
+        self.send(epoch, Note::Proposal(task, fence, Box::new(news)));
     }
 
     /// The thread ends.

@@ -137,12 +137,16 @@ impl Scenario {
                 .pick(&[MergeStyle::Squash, MergeStyle::Rebase])
                 .unwrap_or_default();
         }
-        for (_, spec) in files.iter_mut().flat_map(|(_, f)| &mut f.tasks) {
+        for (id, spec) in files.iter_mut().flat_map(|(_, f)| &mut f.tasks) {
             if spec.workspace == WorkspaceKind::Worktree && rng.permille(landing.lands) {
                 spec.land = Land::Yes;
                 spec.land_unverified = benign || rng.permille(200);
                 if rng.permille(300) {
                     spec.land_checks = vec![land_check("make")];
+                }
+                // Drawn apart once more: those that land all the same are as before.
+                if Rng::keyed(&[seed, 5, u64::from(number_of(*id))]).permille(100) {
+                    (spec.land, spec.land_checks) = (Land::Pr, Vec::new());
                 }
             }
         }

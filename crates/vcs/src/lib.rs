@@ -53,9 +53,9 @@ pub use procs::{FolderUse, folder_use};
 pub use protect::{BadPattern, Protect};
 pub use queue::{
     AdvanceCheckout, BaseStand, CandidateCommit, EntryEnd, FollowIntent, FollowPlan,
-    FollowRecovery, HeadVerdict, LandEnd, Matrix, PairConflict, Position, Predictor, PushEnd,
-    Queue, QueueError, Slot, SlotError, SlotPlan, Trial, TrialEntry, TrialRequest, UndoEnd,
-    UndoRequest, Work, WorkPlace,
+    FollowRecovery, HeadVerdict, LandEnd, Matrix, PairConflict, Position, Predictor, PublishEnd,
+    PushEnd, Queue, QueueError, Slot, SlotError, SlotPlan, Trial, TrialEntry, TrialRequest,
+    UndoEnd, UndoRequest, Work, WorkPlace,
 };
 pub use refs::{PutBack, RefChange, RefList};
 pub use repo::{Head, OpenError, Repo, StartError, top_level};

@@ -182,6 +182,9 @@ struct Landing {
     /// Its finished work goes to the merge queue, and with that onto its base branch
     #[arg(long)]
     land: bool,
+    /// A draft pull request is opened for its finished work
+    #[arg(long, conflicts_with = "land")]
+    pr: bool,
     /// A command that must succeed on the merged tree, in place of the --check-run
     #[arg(long, value_name = "COMMAND", requires = "land")]
     land_check: Vec<String>,
@@ -229,6 +232,7 @@ impl Args {
             setup: p.setup.clone(),
             teardown: p.teardown.clone(),
             land: self.landing.land,
+            pr: self.landing.pr,
             land_check: self.landing.land_check.clone(),
             land_unverified: self.landing.land_unverified,
             check_run: c.check_run.clone(),

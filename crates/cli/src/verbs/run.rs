@@ -240,9 +240,11 @@ fn dry_run(context: &Context, planned: &[Planned]) -> Outcome {
         } else {
             p.line(&format!("  checked by {}", checks.join(", ")))?;
         }
-        if s.land == Land::Yes {
-            let base = s.base.as_deref().unwrap_or("its base branch");
-            p.line(&format!("  lands on {base} through the merge queue"))?;
+        let base = s.base.as_deref().unwrap_or("its base branch");
+        match s.land {
+            Land::No => {}
+            Land::Yes => p.line(&format!("  lands on {base} through the merge queue"))?,
+            Land::Pr => p.line(&format!("  a draft pull request for {base} is opened"))?,
         }
     }
     p.line(&p.paint(

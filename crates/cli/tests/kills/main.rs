@@ -18,6 +18,7 @@ mod landing_kills;
 mod operator;
 mod outside;
 mod power;
+mod proposal;
 mod queue;
 mod removal;
 mod rivals;

@@ -80,8 +80,7 @@ fn durations_and_counts() {
 fn what_this_version_does_not_have() {
     refused(
         "not_in_this_version",
-        "[[task]]\nname = \"a\"\nprompt = \"x\"\nharness = \"script\"\nland = \"pr\"\n\
-         [[task]]\nname = \"b\"\nprompt = \"x\"\naccount = \"work\"\n",
+        "[[task]]\nname = \"b\"\nprompt = \"x\"\naccount = \"work\"\n",
     );
 }
 

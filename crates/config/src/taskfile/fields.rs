@@ -1,7 +1,7 @@
 //! The keys of one `[[task]]` or of `[defaults]`, each read into its typed field.
 
 use longhaul_core::spec::{
-    EnvValue, Expect, OnDrift, Permission, Priority, Sandbox, WorkspaceKind,
+    EnvValue, Expect, Land, OnDrift, Permission, Priority, Sandbox, WorkspaceKind,
 };
 use longhaul_core::time::SpanMs;
 
@@ -327,15 +327,20 @@ fn not_yet(entry: &Entry<'_>, what: &str, help: &str, sink: &mut Sink) {
     );
 }
 
-fn land(entry: &Entry<'_>, sink: &mut Sink) -> Option<Located<bool>> {
-    if entry.value.get_ref().as_str() == Some("pr") {
-        let message = "`land`: opening pull requests is not part of this version";
-        let help = "`land = true` puts the work on the base branch here; leave it out to keep the branch as it is";
-        let finding = Finding::error(&entry.site(), message).key("land");
-        sink.push(finding.help(help));
-        return None;
-    }
-    entry.boolean(sink)
+fn land(entry: &Entry<'_>, sink: &mut Sink) -> Option<Located<Land>> {
+    let site = entry.site();
+    let value = match entry.value.get_ref() {
+        value if value.as_str() == Some("pr") => Land::Pr,
+        value if value.as_bool() == Some(true) => Land::Yes,
+        value if value.as_bool() == Some(false) => Land::No,
+        _ => {
+            let finding = Finding::error(&site, "`land` must be true, false or \"pr\"").key("land");
+            let help = "`true`: the merge queue puts it on the base branch; `\"pr\"`: a draft pull request";
+            sink.push(finding.help(help));
+            return None;
+        }
+    };
+    Some(Located { value, site })
 }
 
 /// Another tool's minutes, whole or not.

@@ -1,7 +1,7 @@
 //! A task from command-line flags (`add --name … --prompt …`), through the validation of the file.
 
 use camino::Utf8Path;
-use longhaul_core::spec::{CheckKind, CheckSpec, EnvValue};
+use longhaul_core::spec::{CheckKind, CheckSpec, EnvValue, Land};
 
 use super::check::DEFAULT_TIMEOUT;
 use super::context::TaskContext;
@@ -67,6 +67,8 @@ pub struct TaskFlags {
     pub setup: Option<String>,
     pub teardown: Option<String>,
     pub land: bool,
+    /// `--pr`.
+    pub pr: bool,
     /// `--land-check COMMAND`, repeated.
     pub land_check: Vec<String>,
     pub land_unverified: bool,
@@ -173,7 +175,11 @@ fn values(f: &TaskFlags, context: &TaskContext<'_>, sink: &mut Sink) -> Values {
         depends_on: bad_argument, labels: bad_label, allow: bad_command, keep: bad_glob,
         protect: bad_glob, env_pass: bad_variable, land_check: bad_command,
     );
-    v.land = f.land.then(|| at("land", true));
+    v.land = match (f.land, f.pr) {
+        (_, true) => Some(at("pr", Land::Pr)),
+        (true, false) => Some(at("land", Land::Yes)),
+        (false, false) => None,
+    };
     v.land_unverified = f.land_unverified.then(|| at("land_unverified", true));
     words!(
         workspace: WORKSPACES, priority: PRIORITIES, on_drift: DRIFTS, sandbox: SANDBOXES,

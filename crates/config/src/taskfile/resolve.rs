@@ -59,7 +59,10 @@ pub(super) fn draft(
     }
     if context.land && own.land.is_none() && in_place.is_none() {
         let site = Site::Named("--land".to_owned());
-        own.land = Some(Located { value: true, site });
+        own.land = Some(Located {
+            value: Land::Yes,
+            site,
+        });
     }
     profile(&mut own, context, sink);
     let prompt_from = if own.has_prompt() { &own } else { defaults };
@@ -95,7 +98,7 @@ fn refuse_in_place(own: &Values, word: &Located<WorkspaceKind>, sink: &mut Sink)
         ("base", &own.base, "the folder is used as it is"),
         ("teardown", &own.teardown, "the folder is never removed"),
     ];
-    if let Some(land) = own.land.as_ref().filter(|l| l.value) {
+    if let Some(land) = own.land.as_ref().filter(|l| l.value != Land::No) {
         let message =
             "`land` has no meaning with `workspace = \"in-place\"`: there is no branch to land";
         let finding = Finding::error(&land.site, message).key("land");
@@ -148,8 +151,8 @@ fn profile(own: &mut Values, context: &TaskContext<'_>, sink: &mut Sink) {
     }
 }
 
-fn wants_to_land(v: &Values) -> bool {
-    v.land.as_ref().is_some_and(|l| l.value)
+fn wish(v: &Values) -> Land {
+    v.land.as_ref().map_or(Land::No, |l| l.value)
 }
 
 /// The commands of `land_check` as checks of the merged tree.
@@ -168,9 +171,20 @@ fn land_checks(v: &Values) -> Vec<CheckSpec> {
 
 /// What lands is verified as merged, or somebody said that it need not be (L9, T27).
 fn landing(v: &Values, site: &Site, sink: &mut Sink) {
-    let Some(land) = v.land.as_ref().filter(|l| l.value) else {
+    let Some(land) = v.land.as_ref().filter(|l| l.value != Land::No) else {
         return;
     };
+    if land.value == Land::Pr {
+        // People look at it before it is merged; nothing merges it here.
+        if let Some(check) = v.land_check.as_ref().and_then(|c| c.first()) {
+            let message =
+                "`land_check` has no meaning with `land = \"pr\"`: nothing is merged here";
+            let finding = Finding::error(&check.site, message).key("land_check");
+            let help = "make it a check of the task: `[[task.check]] run = …`";
+            sink.push(finding.also(&land.site, "`land` is chosen here").help(help));
+        }
+        return;
+    }
     let unverified = v.land_unverified.as_ref().is_some_and(|u| u.value);
     let runs = v
         .checks
@@ -311,11 +325,7 @@ fn build(
         max_retries: v.max_retries.as_ref().map_or(MAX_RETRIES, |n| n.value),
         max_restarts: v.max_restarts.as_ref().map_or(MAX_RESTARTS, |n| n.value),
         on_drift: v.on_drift.as_ref().map_or(OnDrift::Ask, |d| d.value),
-        land: if wants_to_land(v) && !in_place {
-            Land::Yes
-        } else {
-            Land::No
-        },
+        land: if in_place { Land::No } else { wish(v) },
         land_checks: land_checks(v),
         land_unverified: v.land_unverified.as_ref().is_some_and(|u| u.value),
         project: text(&v.project),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use longhaul_core::spec::{
-    CheckSpec, EnvValue, Expect, OnDrift, Permission, Priority, Sandbox, WorkspaceKind,
+    CheckSpec, EnvValue, Expect, Land, OnDrift, Permission, Priority, Sandbox, WorkspaceKind,
 };
 use longhaul_core::time::SpanMs;
 use longhaul_core::usage::MicroUsd;
@@ -54,7 +54,7 @@ pub(super) struct Values {
     pub(super) max_retries: Option<Located<u32>>,
     pub(super) max_restarts: Option<Located<u32>>,
     pub(super) on_drift: Option<Located<OnDrift>>,
-    pub(super) land: Option<Located<bool>>,
+    pub(super) land: Option<Located<Land>>,
     pub(super) land_check: Texts,
     pub(super) land_unverified: Option<Located<bool>>,
     pub(super) project: Text,

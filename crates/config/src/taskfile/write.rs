@@ -59,13 +59,15 @@ fn task(d: &TaskDraft, all: &[TaskDraft]) -> Table {
     number(&mut t, "max_retries", Some(d.max_retries.into()));
     number(&mut t, "max_restarts", Some(d.max_restarts.into()));
     text(&mut t, "on_drift", spelled(&DRIFTS, d.on_drift));
-    for (key, yes) in [
-        ("land", d.land == Land::Yes),
-        ("land_unverified", d.land_unverified),
-    ] {
-        if yes {
-            t.insert(key, Item::Value(true.into()));
+    match d.land {
+        Land::No => {}
+        Land::Yes => {
+            t.insert("land", Item::Value(true.into()));
         }
+        Land::Pr => text(&mut t, "land", Some("pr")),
+    }
+    if d.land_unverified {
+        t.insert("land_unverified", Item::Value(true.into()));
     }
     let commands = d.land_checks.iter().filter_map(|c| match &c.kind {
         CheckKind::Run { command } => Some(command.as_str()),

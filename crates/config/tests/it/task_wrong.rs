@@ -64,7 +64,7 @@ wrong! {
     unknown_harness: task("harness = \"cluade\"");
     s12_profile_that_cannot_be_kept: task("profile = \"odd\"\n[[task]]\nname = \"b\"\nprompt = \"x\"\nprofile = \"cheap\"\nharness = \"gemini\"\n");
     unknown_profile_and_judge: task("profile = \"carefull\"\n[[task.check]]\nmodel = \"good?\"\njudge = \"lokal\"\n");
-    landing_unverified_or_by_pull_request_is_refused: format!("{}[[task]]\nname = \"b\"\nprompt = \"x\"\nland = \"pr\"\nland_check = [\"make\"]\n", task("land = true"));
+    landing_unverified_or_with_what_means_nothing: format!("{}[[task]]\nname = \"b\"\nprompt = \"x\"\nland = \"pr\"\nland_check = [\"make\"]\n[[task]]\nname = \"c\"\nprompt = \"x\"\nland = \"PR\"\n", task("land = true"));
     account_is_refused_by_name: task("account = \"work\"");
     t26_secrets_are_refused_and_not_shown: task("[task.env]\nA = \"sk-ant-api03-verysecret123\"\nB = \"ghp_0123456789abcdefghij0123456789abcdef\"\nC = { from = \"C\" }\nDB_PASSWORD = \"a8f5f167f44f4964e6c998dee827110c\"\n");
     i12_a_syntax_error_does_not_show_a_secret: "[task.env]\nA = \"sk-ant-api03-verysecret123\nB = ghp_0123456789abcdefghij0123456789abcdef\n";

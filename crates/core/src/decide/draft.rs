@@ -140,12 +140,13 @@ impl Draft {
     /// The work is good: done, or to the merge queue where the task wants to land.
     pub(super) fn finish(mut self, cause: Cause, actor: Actor, data: Value) -> Outcome {
         self.task.halt = None;
-        if self.task.terms.land == Land::Yes {
+        if self.task.terms.land != Land::No {
             self.task.carry.queued.get_or_insert(self.now.wall);
             self.task.state = State::Landing {
                 since: self.now.wall,
             };
             let cause = match cause {
+                Cause::Finished if self.task.terms.land == Land::Pr => Cause::Proposing,
                 Cause::Finished => Cause::Landing,
                 other => other,
             };

@@ -8,6 +8,7 @@ use crate::ids::Fence;
 use crate::ledger::{Actor, Cause};
 use crate::policy::Policy;
 use crate::queue::LandNews;
+use crate::spec::Land;
 use crate::task::{DoneBasis, Landed, NeedKind, RetryReason, State, Task};
 use crate::time::Now;
 
@@ -43,6 +44,18 @@ pub(super) fn decide(
             let data = json!({ "commit": commit, "tree": tree, "verified": verified });
             draft.change(Cause::Landed, Actor::Daemon, data)
         }
+        LandNews::Proposed { commit, url } => {
+            draft.task.carry.pull_request = Some(url.clone());
+            draft.task.state = State::Done {
+                basis: if task.terms.flaky_reruns.is_empty() {
+                    DoneBasis::ProposedUnverified
+                } else {
+                    DoneBasis::Proposed
+                },
+            };
+            let data = json!({ "commit": commit, "url": url });
+            draft.change(Cause::Proposed, Actor::Daemon, data)
+        }
         LandNews::Conflict { tip, report } => {
             let paths: Vec<&str> = report.paths.iter().map(|p| p.path.as_str()).collect();
             let detail = format!("conflicts with what has landed: {}", shown(&paths));
@@ -77,7 +90,10 @@ pub(super) fn decide(
         }
         LandNews::Refused { detail, remedy } => draft.need_because(
             NeedKind::Landing,
-            format!("it could not land: {detail}"),
+            match task.terms.land {
+                Land::Pr => format!("no pull request: {detail}"),
+                Land::Yes | Land::No => format!("it could not land: {detail}"),
+            },
             remedy,
             Cause::LandRefused,
             json!({ "need": NeedKind::Landing.word(), "detail": detail }),
@@ -103,7 +119,7 @@ fn send_back(
         return draft.need_because(
             NeedKind::Landing,
             detail,
-            "merge or mend it by hand, then `longhaul queue add TASK`; or `retry --note TEXT`, `approve` (done without landing), `cancel`",
+            "merge or mend it by hand, then `longhaul queue add`; or `retry --note TEXT`, `approve` (done without landing), `cancel`",
             cause,
             json!({ "need": NeedKind::Landing.word(), "returns": returns }),
         );

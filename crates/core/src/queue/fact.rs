@@ -333,6 +333,13 @@ pub enum LandNews {
         /// The verdict.
         judgement: Judgement,
     },
+    /// A pull request holds it (L16).
+    Proposed {
+        /// The commit that was pushed.
+        commit: String,
+        /// Where people find the pull request.
+        url: String,
+    },
     /// It cannot land, and only a person can help.
     Refused {
         /// Why.

@@ -479,6 +479,11 @@ pub(crate) fn states() -> Vec<(&'static str, Task)> {
             task
         }),
         ("landing", to_land(State::Landing { since: UnixMs(0) })),
+        ("landing, as a pull request", {
+            let mut task = in_state(State::Landing { since: UnixMs(0) });
+            task.terms.land = Land::Pr;
+            task
+        }),
         ("landing, sent back twice", {
             let mut task = to_land(State::Landing { since: UnixMs(0) });
             task.tally.returns = 2;
@@ -852,6 +857,16 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
         ),
         ("landed", land(1, landed(true))),
         ("landed unverified", land(1, landed(false))),
+        (
+            "pull request",
+            land(
+                1,
+                LandNews::Proposed {
+                    commit: "3e3e".into(),
+                    url: "https://h.example/7".into(),
+                },
+            ),
+        ),
         (
             "landing conflicts",
             land(

@@ -17,6 +17,7 @@ mod judge;
 mod leftovers;
 mod ports;
 mod prepare;
+mod propose;
 mod queue;
 mod record;
 mod removal;
@@ -90,6 +91,7 @@ enum JobKind {
     Session,
     Seal,
     Check { check: u16, run: u16 },
+    Propose,
     Halt,
 }
 
@@ -180,6 +182,7 @@ impl JobKind {
                 check: *check,
                 run: *run,
             },
+            Act::Propose => Self::Propose,
             Act::Halt { .. } => Self::Halt,
         }
     }
@@ -192,6 +195,7 @@ fn carry_out(desk: &Desk, dispatch: &Dispatch, busy: &dyn Fn(JobKind) -> bool) -
         Act::Launch | Act::Attend => session::attend(desk, dispatch),
         Act::Seal => seal::seal(desk, dispatch),
         Act::Check { check, run } => check::check(desk, dispatch, *check, *run),
+        Act::Propose => propose::propose(desk, dispatch),
         Act::Halt { .. } => halt::halt(desk, dispatch, busy),
     }
 }
@@ -214,6 +218,14 @@ fn after_panic(
         return vec![wait(&format!("it broke: {message}"))];
     }
     let (task, fence) = (d.effect.task, d.effect.fence);
+    if d.effect.act == Act::Propose {
+        let detail = format!("Longhaul itself broke here: {message}");
+        return vec![propose::refused(
+            &d.effect,
+            detail,
+            "look into the daemon's log",
+        )];
+    }
     let key = match &d.task.state {
         State::Assigned {
             step: AssignStep::Workspace,

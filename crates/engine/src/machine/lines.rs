@@ -11,6 +11,7 @@ use longhaul_core::queue::{
     Candidate, EntryId, Line, LineId, Outcome, Point, QueueChange, QueueEffect, QueueFact,
     QueueNews, QueueOrder, QueuePolicy, Stage, Subject, ToTask, decide, outstanding,
 };
+use longhaul_core::spec::Land;
 use longhaul_core::task::{State, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_store::{LineStep, Store, StoreError, TreeVerdict, Write};
@@ -102,6 +103,11 @@ impl Lines {
     }
 }
 
+/// Whether the task is for the merge queue now.
+fn goes_to_a_line(task: &Task) -> bool {
+    matches!(task.state, State::Landing { .. }) && task.terms.land == Land::Yes
+}
+
 fn dispatch(line: &Line) -> Option<LineDispatch> {
     outstanding(line).map(|effect| LineDispatch {
         effect,
@@ -134,7 +140,7 @@ impl<S: Store> Machine<S> {
         lines.watch.waiting = self
             .index
             .tasks()
-            .filter(|t| matches!(t.state, State::Landing { .. }) && lines.holds(t.id).is_none())
+            .filter(|t| goes_to_a_line(t) && lines.holds(t.id).is_none())
             .map(|t| t.id)
             .collect();
         self.lines = lines;
@@ -208,7 +214,7 @@ impl<S: Store> Machine<S> {
 
     /// What follows for the queue when a task changed.
     pub(super) fn queue_follows(&mut self, before: &Task, task: &Task, now: Now) {
-        if !matches!(task.state, State::Landing { .. }) {
+        if !goes_to_a_line(task) {
             self.watch().waiting.remove(&task.id);
             return;
         }
@@ -233,12 +239,7 @@ impl<S: Store> Machine<S> {
             return;
         }
         for id in std::mem::take(&mut self.watch().waiting) {
-            let Some(task) = self
-                .index
-                .get(id)
-                .filter(|t| matches!(t.state, State::Landing { .. }))
-                .cloned()
-            else {
+            let Some(task) = self.index.get(id).filter(|t| goes_to_a_line(t)).cloned() else {
                 continue;
             };
             let spec = match self.reader.spec(id) {

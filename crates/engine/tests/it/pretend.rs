@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use camino::Utf8PathBuf;
 use longhaul_core::attempt::{AttemptEnd, BootMs, LostWhy, Sealed};
 use longhaul_core::effect::Act;
-use longhaul_core::fact::{News, WorkspaceFault};
+use longhaul_core::fact::{Fact, News, WorkspaceFault};
 use longhaul_core::ids::TaskId;
 use longhaul_core::limit::{LimitClass, LimitNotice};
+use longhaul_core::queue::LandNews;
 use longhaul_core::spec::{
     CheckKind, CheckSpec, CommitMode, Expect, Land, OnDrift, Permission, Priority, Sandbox,
     TaskSpec, WorkspaceKind,
@@ -308,6 +309,16 @@ impl Pretend {
                     }),
                 })
             }
+            Act::Propose => vec![Event::Fact {
+                task,
+                fact: Fact::Landing {
+                    fence,
+                    news: Box::new(LandNews::Proposed {
+                        commit: "c".into(),
+                        url: "https://h.example/1".into(),
+                    }),
+                },
+            }],
             Act::Halt { .. } => {
                 let stopped = WorkspaceFault::Stopped;
                 vec![

@@ -157,6 +157,7 @@ impl Views<'_> {
             land: match s.land {
                 Land::No => "no",
                 Land::Yes => "yes",
+                Land::Pr => "pr",
             }
             .to_owned(),
             project: self.opt(s.project.as_ref()),

@@ -94,6 +94,12 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
         Cause::CheckLost => data.detail("a check was lost and runs again"),
         Cause::Finished => "done".to_owned(),
         Cause::Landing => "its work goes to the merge queue".to_owned(),
+        Cause::Proposing => "a pull request is opened for its work".to_owned(),
+        Cause::Proposed => data.with(
+            "url",
+            |url| format!("pull request {url}"),
+            "its pull request is there",
+        ),
         Cause::Landed => data.with("commit", |c| format!("landed as {c}"), "landed"),
         Cause::LandConflict | Cause::LandRed => data.again("return"),
         Cause::LandRefused => data.detail("it could not land"),

@@ -4,6 +4,7 @@ use longhaul_api::NeedView;
 use longhaul_core::attempt::AttemptEnd;
 use longhaul_core::home::{UNTIL_MENDED, of_scope};
 use longhaul_core::limit::LimitClass;
+use longhaul_core::spec::Land;
 use longhaul_core::task::{
     AssignStep, DoneBasis, ParkCause, RetryReason, RunStep, State, StateWord, Task,
 };
@@ -53,6 +54,9 @@ pub(crate) fn state_line(scene: &Scene<'_>) -> String {
             step: RunStep::Sealing { .. },
         } => "its work is being secured".to_owned(),
         State::Verifying { check, run, .. } => verifying(scene, *check, *run),
+        State::Landing { .. } if task.terms.land == Land::Pr => {
+            "its pull request is being opened".to_owned()
+        }
         State::Landing { .. } => match scene.landing {
             Some(line) => format!("in the merge queue: {line}"),
             None => "goes to the merge queue".to_owned(),
@@ -237,6 +241,11 @@ fn landed_at(task: &Task) -> String {
     })
 }
 
+/// Where the pull request is; cleaned when it was read.
+fn proposed_at(task: &Task) -> &str {
+    task.carry.pull_request.as_deref().unwrap_or("?")
+}
+
 fn done(task: &Task, basis: DoneBasis) -> String {
     match (basis, task.terms.flaky_reruns.len()) {
         (DoneBasis::Verified, 1) => "its check passed".to_owned(),
@@ -245,6 +254,10 @@ fn done(task: &Task, basis: DoneBasis) -> String {
         (DoneBasis::Approved, _) => "approved by a person".to_owned(),
         (DoneBasis::Landed, _) => format!("landed{}", landed_at(task)),
         (DoneBasis::LandedUnverified, _) => format!("landed{}, unverified", landed_at(task)),
+        (DoneBasis::Proposed, _) => format!("pull request {}", proposed_at(task)),
+        (DoneBasis::ProposedUnverified, _) => {
+            format!("pull request {}, unverified", proposed_at(task))
+        }
     }
 }
 
@@ -258,6 +271,7 @@ fn with_name(remedy: &str, name: &str) -> String {
         "approve",
         "cancel",
         "undo",
+        "queue add",
         "workspace diff",
     ] {
         for end in ["`", " --"] {

@@ -6,6 +6,7 @@ use longhaul_core::ids::TaskId;
 use longhaul_core::queue::{
     Candidate, EntryId, Line, LineId, Origin, QueueCause, Stage, outstanding, standing,
 };
+use longhaul_core::spec::Land;
 use longhaul_core::task::{State, StateWord};
 use longhaul_core::time::UnixMs;
 use longhaul_engine::machine::LineDispatch;
@@ -310,8 +311,10 @@ impl Sim {
             }
         }
         let mut tasks = daemon.machine.tasks();
-        let stray =
-            tasks.find(|t| t.state.word() == StateWord::Landing && !homes.contains_key(&t.id));
+        let stray = tasks.find(|t| {
+            let lands = t.state.word() == StateWord::Landing && t.terms.land == Land::Yes;
+            lands && !homes.contains_key(&t.id)
+        });
         if let Some(task) = stray {
             wrong = Some(("I3", format!("{} lands and is in no line", task.name)));
         }

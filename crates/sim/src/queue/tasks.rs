@@ -12,7 +12,7 @@ use crate::sim::Sim;
 impl Sim {
     /// Makes a workspace, on what has landed, and begins the merge that an attempt is for (L12).
     pub(crate) fn fork_workspace(&mut self, task: &Task, spec: &TaskSpec) {
-        if spec.land == Land::No {
+        if spec.land != Land::Yes {
             return;
         }
         let number = number_of(task.id);
@@ -32,7 +32,7 @@ impl Sim {
 
     /// What an attempt left behind, as a commit: the same for the same attempt.
     pub(crate) fn seal_for_landing(&mut self, task: &Task, spec: &TaskSpec, sealed: &mut Sealed) {
-        if spec.land == Land::No {
+        if spec.land != Land::Yes {
             return;
         }
         let (number, fence) = (number_of(task.id), task.fence.0);

@@ -26,7 +26,7 @@ pub use follow::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
 pub use integration::{BaseStand, Position};
 pub use land::LandEnd;
 pub use predict::{HeadVerdict, Matrix, PairConflict, Predictor, Work, WorkPlace};
-pub use push::PushEnd;
+pub use push::{PublishEnd, PushEnd};
 pub use slot::{Slot, SlotError, SlotPlan};
 pub(crate) use trial::report as conflict_report;
 pub use trial::{CandidateCommit, EntryEnd, Trial, TrialEntry, TrialRequest};
@@ -39,6 +39,9 @@ const INTEGRATION: &str = "refs/longhaul/integration/";
 
 /// What the branches that base branches are pushed to were last seen to hold.
 const UPSTREAM: &str = "refs/longhaul/upstream/";
+
+/// What was found where a task's branch was to be pushed.
+const FOUND: &str = "refs/longhaul/found/";
 
 /// The queue of one base branch of a repository.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use crate::git::{Call, GitError};
 use crate::oid::Oid;
 use crate::site::Site;
 
-use super::{Queue, QueueError};
+use super::{FOUND, Queue, QueueError, UPSTREAM};
 
 /// How often a push is tried whose remote branch moves in between.
 const TRIES: u32 = 3;
@@ -21,6 +21,23 @@ pub enum PushEnd {
     /// There is nothing to push to.
     NoRemote,
     /// The remote refuses it, and the same push again would be refused too.
+    Refused {
+        /// What it said, for people.
+        why: String,
+    },
+}
+
+/// How the push of a task's branch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishEnd {
+    /// The remote holds it.
+    There {
+        /// What base is called there, without `refs/heads/`.
+        base: String,
+    },
+    /// There is nothing to push to.
+    NoRemote,
+    /// The remote refuses it.
     Refused {
         /// What it said, for people.
         why: String,
@@ -51,7 +68,7 @@ impl Queue<'_> {
         };
         let mut seen = match self.refs(&site)?.upstream {
             Some(seen) => Some(seen.commit),
-            None => self.fetch(&site, &remote)?,
+            None => fetch(&site, &remote, &self.upstream_ref())?,
         };
         for _ in 0..TRIES {
             if seen.as_ref() == Some(&tip.commit) {
@@ -63,16 +80,56 @@ impl Queue<'_> {
                 return Ok(PushEnd::Rejected);
             }
             let Some(why) = push(&site, &remote, &tip.commit, seen.as_ref())? else {
-                self.note(&site, &tip.commit)?;
+                note(&site, &self.upstream_ref(), &tip.commit)?;
                 return Ok(PushEnd::There);
             };
-            let now = self.fetch(&site, &remote)?;
+            let now = fetch(&site, &remote, &self.upstream_ref())?;
             if now == seen {
                 return Ok(PushEnd::Refused { why });
             }
             seen = now;
         }
         Ok(PushEnd::Rejected)
+    }
+
+    /// Pushes a task's branch under its own name to the remote that base belongs to. What is there already
+    /// is replaced only if Longhaul put it there, or if the commit builds on it.
+    ///
+    /// # Errors
+    /// If git cannot be run, or the remote cannot be reached.
+    pub fn publish(&self, branch: &str, commit: &Oid) -> Result<PublishEnd, QueueError> {
+        let site = self.site()?;
+        let Some(Remote { name, branch: base }) = self.remote(&site)? else {
+            return Ok(PublishEnd::NoRemote);
+        };
+        let branch_ref = format!("refs/heads/{branch}");
+        let remote = Remote {
+            name,
+            branch: branch_ref,
+        };
+        let known = format!("{UPSTREAM}{branch}");
+        let mut seen = site.resolve(&known, "commit")?;
+        loop {
+            let Some(why) = push(&site, &remote, commit, seen.as_ref())? else {
+                note(&site, &known, commit)?;
+                let base = base.strip_prefix("refs/heads/").unwrap_or(&base);
+                return Ok(PublishEnd::There {
+                    base: base.to_owned(),
+                });
+            };
+            // Not to the note: what others pushed must not look like ours the next time.
+            let now = fetch(&site, &remote, &format!("{FOUND}{branch}"))?;
+            let replaceable = match &now {
+                // Pushed by us and not noted, or by somebody whose work is in this.
+                Some(now) => seen.as_ref() != Some(now) && site.is_ancestor(now, commit)?,
+                // Its branch was removed there.
+                None => seen.is_some(),
+            };
+            if !replaceable {
+                return Ok(PublishEnd::Refused { why });
+            }
+            seen = now;
+        }
     }
 
     fn remote(&self, site: &Site<'_>) -> Result<Option<Remote>, GitError> {
@@ -95,35 +152,35 @@ impl Queue<'_> {
             branch: self.base_ref(),
         }))
     }
+}
 
-    /// What the remote branch holds now, fetched; `None` if there is none yet.
-    fn fetch(&self, site: &Site<'_>, remote: &Remote) -> Result<Option<Oid>, GitError> {
-        let listing = outside(site)
-            .args(["ls-remote", "--exit-code", "--", &remote.name])
-            .arg(&remote.branch)
-            .output()?;
-        match listing.code {
-            Some(0) => {}
-            // Its own word for: no such ref.
-            Some(2) => return Ok(None),
-            _ => return Err(listing.failure()),
-        }
-        let refspec = format!("+{}:{}", remote.branch, self.upstream_ref());
-        outside(site)
-            .args(["fetch", "--quiet", "--no-tags", "--no-prune", "--refmap="])
-            .args(["--no-write-fetch-head", "--no-recurse-submodules"])
-            .args(["--no-auto-maintenance", "--", &remote.name, &refspec])
-            .ok()?;
-        site.resolve(&self.upstream_ref(), "commit")
+/// What the remote branch holds now, fetched to the ref `known`; `None` if there is none yet.
+fn fetch(site: &Site<'_>, remote: &Remote, known: &str) -> Result<Option<Oid>, GitError> {
+    let listing = outside(site)
+        .args(["ls-remote", "--exit-code", "--", &remote.name])
+        .arg(&remote.branch)
+        .output()?;
+    match listing.code {
+        Some(0) => {}
+        // Its own word for: no such ref.
+        Some(2) => return Ok(None),
+        _ => return Err(listing.failure()),
     }
+    let refspec = format!("+{}:{known}", remote.branch);
+    outside(site)
+        .args(["fetch", "--quiet", "--no-tags", "--no-prune", "--refmap="])
+        .args(["--no-write-fetch-head", "--no-recurse-submodules"])
+        .args(["--no-auto-maintenance", "--", &remote.name, &refspec])
+        .ok()?;
+    site.resolve(known, "commit")
+}
 
-    fn note(&self, site: &Site<'_>, commit: &Oid) -> Result<(), GitError> {
-        let call = site.call().args(["update-ref", "--no-deref", "-m"]);
-        let why = "longhaul: pushed";
-        call.args([why, &self.upstream_ref(), commit.as_str()])
-            .ok()?;
-        Ok(())
-    }
+/// Notes what the remote branch holds.
+fn note(site: &Site<'_>, known: &str, commit: &Oid) -> Result<(), GitError> {
+    let call = site.call().args(["update-ref", "--no-deref", "-m"]);
+    call.args(["longhaul: pushed", known, commit.as_str()])
+        .ok()?;
+    Ok(())
 }
 
 /// A call that may go over the network and may ask nobody.

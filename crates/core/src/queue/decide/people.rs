@@ -132,8 +132,9 @@ pub(super) fn ordered(mut draft: Draft<'_>, order: &QueueOrder) -> Outcome {
                     if let Origin::Task { task, fence } = entry.origin {
                         let news = LandNews::Refused {
                             detail: "it was taken out of the merge queue".to_owned(),
-                            remedy: "`longhaul queue add TASK` puts it back; or `approve`, `retry`, `cancel`"
-                                .to_owned(),
+                            remedy:
+                                "`longhaul queue add` puts it back; or `approve`, `retry`, `cancel`"
+                                    .to_owned(),
                         };
                         change.tasks.push(ToTask { task, fence, news });
                     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use longhaul_vcs::{BaseStand, Oid, PushEnd, QueueError};
+use longhaul_vcs::{BaseStand, Oid, PublishEnd, PushEnd, QueueError};
 
 use super::{Bench, entry};
 use crate::support::write;
@@ -192,4 +192,53 @@ fn l16_the_branch_that_base_tracks_is_where_it_goes() {
         .git(&remote.bare, &["rev-parse", "trunk"]);
     assert_eq!(trunk, landed.as_str());
     assert_eq!(remote.there(), before);
+}
+
+#[test]
+fn l16_a_tasks_branch_goes_there_under_its_own_name_and_replaces_only_what_is_ours() {
+    let remote = Remote::new();
+    let publish = |commit: &Oid| {
+        remote
+            .bench
+            .repo
+            .queue("main")
+            .publish("longhaul/a", commit)
+    };
+    let there = || {
+        remote
+            .bench
+            .world
+            .git(&remote.bare, &["rev-parse", "longhaul/a"])
+    };
+    let held = PublishEnd::There {
+        base: "main".to_owned(),
+    };
+    let first = remote.bench.branch("main", &[("a", "1\n")]);
+    assert_eq!(publish(&first).unwrap(), held);
+    assert_eq!(publish(&first).unwrap(), held, "again");
+    assert_eq!(there(), first.to_string());
+    // Killed before it was noted, and the task went on.
+    let second = remote.bench.more(&[("a", "2\n")]);
+    remote.git(&["update-ref", "-d", "refs/longhaul/upstream/longhaul/a"]);
+    assert_eq!(publish(&second).unwrap(), held);
+    // Begun anew: not forwards, and all of it ours.
+    let anew = remote.bench.branch("main", &[("a", "3\n")]);
+    assert_eq!(publish(&anew).unwrap(), held);
+    assert_eq!(there(), anew.to_string());
+    // A reviewer adds a commit: it stays, however often this is tried.
+    let others = |args: &[&str]| remote.bench.world.git(&remote.others, args);
+    others(&["fetch", "-q", "origin", "longhaul/a"]);
+    others(&["checkout", "-q", "--detach", "FETCH_HEAD"]);
+    write(&remote.others, "review", "theirs\n");
+    remote.bench.world.commit(&remote.others, "A remark");
+    others(&["push", "-q", "origin", "HEAD:longhaul/a"]);
+    let theirs = there();
+    let other = remote.bench.branch("main", &[("a", "4\n")]);
+    for _ in 0..2 {
+        let end = publish(&other).unwrap();
+        assert!(matches!(end, PublishEnd::Refused { .. }), "{end:?}");
+        assert_eq!(there(), theirs);
+    }
+    remote.git(&["remote", "remove", "origin"]);
+    assert_eq!(publish(&other).unwrap(), PublishEnd::NoRemote);
 }
