@@ -1,6 +1,8 @@
 //! How each agent is sent through the gateway (A8): its base URL, and where it takes its key from. The session's
 //! token is named and never held here (I12).
 
+use std::collections::BTreeMap;
+
 use longhaul_core::account::Provider;
 
 use crate::harness::Builtin;
@@ -47,6 +49,30 @@ pub(crate) const fn through(agent: Builtin) -> Option<Through> {
     }
 }
 
+/// The two ways in which a person's command is begun, without the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// The first time.
+    pub first: Vec<String>,
+    /// Every time after that.
+    pub again: Vec<String>,
+}
+
+/// How an agent that somebody else starts is sent through the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// Whose accounts it uses.
+    pub provider: Provider,
+    /// Arguments right behind the program.
+    pub args: Vec<String>,
+    /// Variables that it gets.
+    pub set: BTreeMap<&'static str, String>,
+    /// Variables that it must not have; what is set comes after.
+    pub remove: Vec<&'static str>,
+    /// The variable for its token.
+    pub token_in: &'static str,
+}
+
 impl Through {
     /// The variables whose presence says that the user sends the agent somewhere himself.
     pub(crate) fn own_ways(&self) -> impl Iterator<Item = &'static str> {
@@ -55,9 +81,15 @@ impl Through {
             .chain(self.others.iter().copied())
     }
 
-    /// Changes a plan so that the session asks the gateway at `url`.
-    pub(crate) fn change(&self, agent: Builtin, plan: &mut LaunchPlan, url: &str) {
-        plan.env_remove.extend(self.own_ways().map(str::to_owned));
+    /// What changes so that the agent asks the gateway at `url`.
+    pub(crate) fn passage(&self, agent: Builtin, url: &str) -> Passage {
+        let mut passage = Passage {
+            provider: self.provider,
+            args: Vec::new(),
+            set: BTreeMap::new(),
+            remove: self.own_ways().collect(),
+            token_in: self.token,
+        };
         if agent == Builtin::Codex {
             // Its own provider reads a login first; one of ours reads the variable alone.
             let settings = [
@@ -68,23 +100,33 @@ impl Through {
                 "model_providers.longhaul.wire_api=\"responses\"".to_owned(),
             ];
             let args = settings.into_iter().flat_map(|s| ["-c".to_owned(), s]);
-            plan.argv.splice(1..1, args);
+            passage.args.extend(args);
         } else {
-            plan.env.insert(self.url.to_owned(), url.to_owned());
+            passage.set.insert(self.url, url.to_owned());
         }
         if agent == Builtin::Claude {
             // Another base URL switches this off by itself (facts/limits.md §2).
-            plan.env
-                .insert("ENABLE_TOOL_SEARCH".to_owned(), "true".to_owned());
+            passage.set.insert("ENABLE_TOOL_SEARCH", "true".to_owned());
         }
-        plan.token_in = Some(self.token.to_owned());
+        passage
+    }
+
+    /// Changes a plan so that the session asks the gateway at `url`.
+    pub(crate) fn change(&self, agent: Builtin, plan: &mut LaunchPlan, url: &str) {
+        let passage = self.passage(agent, url);
+        let names = passage.remove.into_iter().map(str::to_owned);
+        plan.env_remove.extend(names);
+        plan.argv.splice(1..1, passage.args);
+        let set = passage.set.into_iter();
+        plan.env
+            .extend(set.map(|(name, value)| (name.to_owned(), value)));
+        plan.token_in = Some(passage.token_in.to_owned());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use super::*;
     use crate::registry::Registry;
 
     #[test]

@@ -9,7 +9,7 @@ use longhaul_core::time::UnixMs;
 
 use crate::capabilities::Capabilities;
 use crate::custom::{CustomHarness, OutputFormat, TextStream};
-use crate::gateway::through;
+use crate::gateway::{Again, Passage, through};
 use crate::launch::{LaunchPlan, LaunchRefusal, LaunchRequest};
 use crate::limits::Zone;
 use crate::record::RecordReader;
@@ -162,6 +162,25 @@ impl Harness {
         match &self.kind {
             Kind::Builtin(agent) => through(*agent).map(|t| t.provider),
             Kind::Custom(_) => None,
+        }
+    }
+
+    /// How it is sent through the gateway at `url` by whoever starts it; `None` where it cannot be.
+    #[must_use]
+    pub fn passage(&self, url: &str) -> Option<Passage> {
+        match &self.kind {
+            Kind::Builtin(agent) => through(*agent).map(|t| t.passage(*agent, url)),
+            Kind::Custom(_) => None,
+        }
+    }
+
+    /// How a command of a person's that begins this agent is begun again after it was ended in the middle (A15);
+    /// `fresh` is a new UUID. `None`: as it was the first time.
+    #[must_use]
+    pub fn again(&self, args: &[String], fresh: &str) -> Option<Again> {
+        match &self.kind {
+            Kind::Builtin(Builtin::Claude) => claude::again(args, fresh),
+            Kind::Builtin(_) | Kind::Custom(_) => None,
         }
     }
 

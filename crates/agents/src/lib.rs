@@ -36,6 +36,7 @@ pub use custom::{CustomHarness, OutputFormat};
 pub use event::{
     AgentEvent, Denial, ExitStatusInfo, FailureKind, SAID_CHARS, TurnEnd, TurnOutcome,
 };
+pub use gateway::{Again, Passage};
 pub use harness::Harness;
 pub use launch::{
     ARGV_TEXT_LIMIT, LaunchOptions, LaunchPlan, LaunchRefusal, LaunchRequest, PlacedFile,

@@ -112,14 +112,13 @@ pub(crate) fn main() -> process::ExitCode {
         Some(verb) => Context::new(env, printer.clone(), json, dir.as_deref())
             .and_then(|context| verb.run(&context)),
     };
-    let code = match outcome {
-        Ok(code) => code,
+    match outcome {
+        Ok(code) => code.into(),
         Err(failure) => {
             tell(&failure, &printer, json);
-            failure.class()
+            failure.code().into()
         }
-    };
-    code.into()
+    }
 }
 
 /// Says what went wrong: on standard error, and with `--json` also as an answer.

@@ -21,6 +21,8 @@ struct Inner {
     code: Option<String>,
     candidates: Vec<TaskLink>,
     quiet: bool,
+    /// The code to end with, where it is not the class's.
+    status: Option<u8>,
 }
 
 /// What a verb gives back: the class of its exit.
@@ -48,6 +50,7 @@ impl Failure {
             code: None,
             candidates: Vec::new(),
             quiet: false,
+            status: None,
         }))
     }
 
@@ -65,6 +68,18 @@ impl Failure {
         let mut failure = Self::of(class, "");
         failure.0.quiet = true;
         failure
+    }
+
+    /// Ends with another code than the class's: that of a command that ran in our place.
+    #[must_use]
+    pub(crate) fn status(mut self, status: u8) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// The code to end with.
+    pub(crate) fn code(&self) -> u8 {
+        self.0.status.unwrap_or_else(|| self.class().code())
     }
 
     /// Adds a line that says what to do next.

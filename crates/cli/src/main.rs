@@ -17,6 +17,7 @@ mod report;
 mod scratch;
 mod settings;
 mod submit;
+mod supervise;
 mod verbs;
 mod wire;
 

@@ -21,6 +21,7 @@ pub mod prompt;
 pub mod queue;
 pub mod schedule;
 pub mod spec;
+pub mod supervise;
 pub mod task;
 pub mod time;
 pub mod usage;

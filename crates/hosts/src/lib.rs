@@ -11,6 +11,7 @@ pub mod bundle;
 mod cgroup;
 pub mod confine;
 mod durable;
+pub mod foreground;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -9,6 +9,8 @@ use std::io::{self, Read};
 pub(crate) struct Stat {
     pub(crate) pid: u32,
     pub(crate) ppid: u32,
+    /// Its process group.
+    pub(crate) group: u32,
     /// The state letter: `Z` and `X` are dead.
     pub(crate) state: u8,
     /// CPU time of the process and its reaped children, in clock ticks.
@@ -145,6 +147,7 @@ pub(crate) fn parse_stat(line: &[u8]) -> Option<Stat> {
         pid,
         state: *fields.first()?.as_bytes().first()?,
         ppid: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         cpu_ticks: (11..15).try_fold(0_u64, |sum, i| Some(sum.saturating_add(number(i)?)))?,
         start_ticks: number(19)?,
     })
@@ -163,11 +166,12 @@ mod tests {
             (
                 stat.pid,
                 stat.ppid,
+                stat.group,
                 stat.state,
                 stat.start_ticks,
                 stat.cpu_ticks
             ),
-            (42, 7, b'S', 987_654, 100)
+            (42, 7, 42, b'S', 987_654, 100)
         );
     }
 

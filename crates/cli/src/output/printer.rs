@@ -143,6 +143,12 @@ impl Printer {
         drop(writeln!(err, "{text}"));
     }
 
+    /// The same without an end of line, for what is answered or overwritten on it.
+    pub(crate) fn prompt(&self, text: &str) {
+        let mut err = io::stderr().lock();
+        drop(write!(err, "{text}").and_then(|()| err.flush()));
+    }
+
     /// Says something that deserves attention.
     pub(crate) fn warn(&self, text: &str) {
         let word = palette::paint(self.color_err, palette::WARN.bold(), "warning:");

@@ -34,6 +34,7 @@ mod send;
 mod show;
 mod status;
 mod stop;
+mod supervise;
 mod thaw;
 mod trust;
 mod undo;
@@ -116,6 +117,7 @@ verbs! {
     Account => account,
     Limits => limits,
     Pool => pool,
+    Supervise => supervise,
     Doctor => doctor,
     Config => config,
     Trust => trust,

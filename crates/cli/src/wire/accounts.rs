@@ -435,7 +435,7 @@ fn exhausted(session: &str, until: Option<UnixMs>, status: &StatusView) -> Limit
     }
 }
 
-fn words(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -21,6 +21,7 @@ pub(crate) fn gateway_main(paths: &Paths, env: &Env) -> Outcome {
     if rustix::process::setsid().is_err() {
         tracing::debug!("already a leader");
     }
+    longhaul_hosts::foreground::let_signals_in();
     super::logging(env);
     super::enough_open_files()?;
     let place = Place::take(paths.gateway_dir().as_std_path()).map_err(|error| match &error {

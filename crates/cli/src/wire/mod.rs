@@ -12,6 +12,7 @@ pub(crate) mod logs;
 mod practice;
 mod single;
 pub(crate) mod terminals;
+pub(crate) mod visitor;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -9,3 +9,5 @@
 mod agents;
 mod process;
 mod stage;
+mod supervise;
+mod terminal;

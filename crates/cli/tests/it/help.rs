@@ -27,7 +27,7 @@ fn verbs(world: &World) -> Vec<Vec<String>> {
     found
 }
 
-const TOP: [&str; 35] = [
+const TOP: [&str; 36] = [
     "add",
     "approve",
     "cancel",
@@ -56,6 +56,7 @@ const TOP: [&str; 35] = [
     "show",
     "status",
     "stop",
+    "supervise",
     "thaw",
     "trust",
     "undo",

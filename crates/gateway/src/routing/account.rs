@@ -105,13 +105,13 @@ impl Account {
         let mut learned = remembered.unwrap_or_default();
         if learned.fingerprint != fingerprint {
             learned = Learned::default();
-        } else if learned.generation != spec.generation {
+        } else if learned.generation < spec.generation {
             learned.rests.clear();
             learned.dead = None;
             learned.breaker = Breaker::default();
         }
         learned.fingerprint.clone_from(&fingerprint);
-        learned.generation = spec.generation;
+        learned.generation = learned.generation.max(spec.generation);
         Self {
             spec,
             fingerprint,
