@@ -7,6 +7,7 @@ use longhaul_core::limit::LimitNotice;
 use longhaul_core::spec::EnvValue;
 use longhaul_core::time::UnixMs;
 
+use crate::account_home::{AccountHome, account_home};
 use crate::capabilities::Capabilities;
 use crate::custom::{CustomHarness, OutputFormat, TextStream};
 use crate::gateway::{Again, Passage, through};
@@ -182,6 +183,18 @@ impl Harness {
             Kind::Builtin(Builtin::Claude) => claude::again(args, fresh),
             Kind::Builtin(_) | Kind::Custom(_) => None,
         }
+    }
+
+    /// How its sessions are given a config home as an account, where it keeps its login in one (A18) and the
+    /// configuration gives it no login of its own.
+    #[must_use]
+    pub fn account_home(&self) -> Option<AccountHome> {
+        let Kind::Builtin(agent) = &self.kind else {
+            return None;
+        };
+        let home = account_home(*agent)?;
+        let own = home.own_ways().any(|name| self.env.contains_key(name));
+        (!own).then_some(home)
     }
 
     /// Whether the user's own variables, the task's or the configuration's, send its sessions somewhere or give

@@ -8,6 +8,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod account_home;
 mod capabilities;
 mod claude;
 mod codex;
@@ -29,6 +30,7 @@ mod stream;
 mod tally;
 pub mod text;
 
+pub use account_home::AccountHome;
 pub use capabilities::{Capabilities, PermissionMeaning, SpendingSeen, UsageCounts};
 pub use claude::ClaudeTranscript;
 pub use codex::{CodexRollout, RateWindow};

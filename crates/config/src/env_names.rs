@@ -44,7 +44,7 @@ pub const PLAIN: [&str; 12] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 48] = [
+pub const SETTINGS: [(&str, &str); 52] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -92,6 +92,10 @@ pub const SETTINGS: [(&str, &str); 48] = [
     ("LONGHAUL_ACCOUNTS_STRATEGY", "accounts.strategy"),
     ("LONGHAUL_ACCOUNTS_THRESHOLD", "accounts.threshold"),
     ("LONGHAUL_ACCOUNTS_USE", "accounts.use"),
+    ("LONGHAUL_ACCOUNTS_ROTATE_HOMES", "accounts.rotate_homes"),
+    ("LONGHAUL_ACCOUNTS_SHARED_DIR", "accounts.shared_dir"),
+    ("LONGHAUL_ACCOUNTS_SHARED_CLAUDE", "accounts.shared.claude"),
+    ("LONGHAUL_ACCOUNTS_SHARED_CODEX", "accounts.shared.codex"),
     ("LONGHAUL_POOL_PREFIX", "pool.prefix"),
     ("LONGHAUL_POOL_START_INDEX", "pool.start_index"),
     ("LONGHAUL_POOL_MIN", "pool.min"),

@@ -1,7 +1,9 @@
 //! The accounts there are (A1): those that the configuration names and those that the environment holds, with
 //! their keys, each key once. Which of them is used, and when, is the gateway's to say.
 
+mod homes;
 mod keys;
+pub(crate) mod link;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +16,7 @@ use longhaul_gateway::api::{AccountSpec, AccountsRequest, Key, Policy, Token};
 use crate::env::Env;
 use crate::failure::Failure;
 
+pub(crate) use homes::{HomeAccount, home_accounts, homes};
 pub(crate) use keys::Reader;
 
 /// An account.
@@ -189,6 +192,28 @@ pub(crate) fn request(
             ..Policy::default()
         },
     }
+}
+
+/// The provider of the key account that `use` names, if it names one: its keys are used then, and no homes. Reads no
+/// key.
+pub(crate) fn provider_of_chosen_key(settings: &AccountSettings, env: &Env) -> Option<Provider> {
+    let name = settings.only.as_deref()?;
+    if settings.homes.contains_key(name) {
+        return None;
+    }
+    if let Some(table) = settings.known.get(name) {
+        return Some(table.provider);
+    }
+    let variables = env.all_text();
+    let found = discover(variables.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    let named = |f: &&Found| match f.at {
+        FoundAt::Whole | FoundAt::Part(_) => f.name == name,
+        FoundAt::File => name
+            .strip_prefix(&f.name)
+            .is_some_and(|rest| rest.starts_with('-')),
+    };
+    let found = settings.discover.then(|| found.iter().find(named))?;
+    found.map(|f| f.provider)
 }
 
 /// An account by its name.

@@ -185,10 +185,7 @@ impl Reads {
         let mut out: Vec<EventView> = Vec::new();
         let mut from = after.unwrap_or(0);
         loop {
-            let page = match self {
-                Self::Daemon(client) => client.stored_events(from, PAGE)?,
-                Self::Store(reader) => seen(reader.as_ref(), |v| v.events_after(from, PAGE))?,
-            };
+            let page = self.page(from)?;
             let Some(end) = page.last() else { break };
             from = end.seq;
             out.extend(page);
@@ -197,6 +194,26 @@ impl Reads {
             }
         }
         Ok(out)
+    }
+
+    /// All stored events of these causes, oldest first.
+    pub(crate) fn events_of(&self, causes: &[&str]) -> Result<Vec<EventView>, Failure> {
+        let (mut out, mut from) = (Vec::new(), 0);
+        loop {
+            let page = self.page(from)?;
+            let Some(end) = page.last() else { break };
+            from = end.seq;
+            let wanted = |event: &EventView| causes.contains(&event.cause.as_str());
+            out.extend(page.into_iter().filter(wanted));
+        }
+        Ok(out)
+    }
+
+    fn page(&self, from: u64) -> Result<Vec<EventView>, Failure> {
+        match self {
+            Self::Daemon(client) => client.stored_events(from, PAGE),
+            Self::Store(reader) => seen(reader.as_ref(), |v| v.events_after(from, PAGE)),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,11 +13,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use longhaul_acts::files;
 use longhaul_config::settings::AccountSettings;
 use longhaul_core::account::Provider;
+use longhaul_core::home::Homes;
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::time::UnixMs;
 use longhaul_engine::clock::{Clock as _, SystemClock};
-use longhaul_engine::executor::{Accounts, Door, Guest};
+use longhaul_engine::event::Event;
+use longhaul_engine::executor::{Accounts, Door, Guest, HomeFolder};
 use longhaul_gateway::Client;
 use longhaul_gateway::api::{
     AccountCondition, AccountView, AccountsRequest, Budget, Report, ReportBody, SessionSpec,
@@ -26,13 +29,15 @@ use longhaul_gateway::launch::{self, Launch};
 use sha2::Sha256;
 
 use super::gateway::gateway_launch;
-use crate::accounts::{self, roster};
+use super::homes::{Settled, settle};
+use crate::accounts::{self, home_accounts, roster};
 use crate::env::Env;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::output::text::count;
 use crate::paths::Paths;
 use crate::settings;
+use crate::submit::harness::registry;
 
 /// Bytes of the secret that sessions' tokens are made from.
 const SECRET_BYTES: usize = 32;
@@ -46,7 +51,9 @@ pub(super) struct Gatekeeper {
     paths: Paths,
     env: Env,
     printer: Printer,
+    events: Sender<Event>,
     known: Mutex<Option<Known>>,
+    homes: Mutex<Option<Settled>>,
     /// One at a time starts the gateway or gives it accounts.
     door: Mutex<Given>,
     met: Mutex<Met>,
@@ -80,14 +87,21 @@ impl Gatekeeper {
     ///
     /// # Errors
     /// This process's own program cannot be found.
-    pub(super) fn new(paths: &Paths, env: &Env, printer: &Printer) -> Result<Self, Failure> {
+    pub(super) fn new(
+        paths: &Paths,
+        env: &Env,
+        printer: &Printer,
+        events: &Sender<Event>,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             launch: gateway_launch(paths)?,
             secret: paths.gateway_dir().join("tokens.secret"),
             paths: paths.clone(),
             env: env.clone(),
             printer: printer.clone(),
+            events: events.clone(),
             known: Mutex::default(),
+            homes: Mutex::default(),
             door: Mutex::default(),
             met: Mutex::default(),
         })
@@ -100,19 +114,62 @@ impl Gatekeeper {
     pub(super) fn reload(&self) -> Result<String, String> {
         let known = self.read()?;
         let usable = known.request.accounts.len();
+        let settled = self.read_homes()?;
+        let homes = settled.words();
+        let event = Event::Homes {
+            homes: settled.homes.clone(),
+        };
+        *lock(&self.homes) = Some(settled);
         *lock(&self.known) = Some(known);
+        if self.events.send(event).is_err() {
+            tracing::debug!("the dispatcher has ended");
+        }
         let client = Client::new(&self.launch.socket);
         match client.status() {
             Ok(status) => {
                 self.give(&client, &status)?;
-                Ok(format!("the gateway has {}", count(usable, "account")))
+                Ok(format!(
+                    "the gateway has {}{homes}",
+                    count(usable, "account")
+                ))
+            }
+            Err(error) if error.is_absent() && usable == 0 && !homes.is_empty() => {
+                Ok(homes.trim_start_matches("; ").to_owned())
             }
             Err(error) if error.is_absent() => Ok(format!(
-                "{} known; the gateway starts with the first session that needs it",
+                "{} known; the gateway starts with the first session that needs it{homes}",
                 count(usable, "account")
             )),
             Err(error) => Err(words(&error)),
         }
+    }
+
+    /// The homes that sessions may use.
+    pub(super) fn homes(&self) -> Homes {
+        self.with_homes(|settled| settled.homes.clone())
+            .unwrap_or_default()
+    }
+
+    /// What is known of homes; read once, when somebody asks. No key is read for it.
+    fn with_homes<T>(&self, look: impl FnOnce(&Settled) -> T) -> Option<T> {
+        let mut homes = lock(&self.homes);
+        if homes.is_none() {
+            match self.read_homes() {
+                Ok(read) => *homes = Some(read),
+                Err(why) => tracing::error!(%why, "the accounts cannot be read"),
+            }
+        }
+        homes.as_ref().map(look)
+    }
+
+    fn read_homes(&self) -> Result<Settled, String> {
+        let resolved = settings::layered(&self.paths, &self.env, &self.printer, None, &[]);
+        let settings = resolved.map_err(|f| f.body().message)?.settings;
+        let registry = registry(&settings).map_err(|f| f.body().message)?;
+        let accounts = &settings.accounts;
+        let all = home_accounts(accounts, &registry, &self.paths.home);
+        let keys_of = accounts::provider_of_chosen_key(accounts, &self.env);
+        Ok(settle(accounts, all, keys_of, &self.paths.home))
     }
 
     /// Takes in what the gateway has to tell, and brings it back if it died under its sessions.
@@ -348,6 +405,16 @@ impl Accounts for Gatekeeper {
             tracing::error!(%why, "the accounts cannot be read");
             false
         })
+    }
+
+    fn home(&self, account: &str) -> Result<HomeFolder, String> {
+        let found = self.with_homes(|homes| homes.folder(account));
+        found.unwrap_or_else(|| Err("the configuration cannot be read".to_owned()))
+    }
+
+    fn first_home(&self, harness: &str) -> Option<String> {
+        let set = self.homes().0.remove(harness)?;
+        set.homes.into_iter().next().map(|home| home.name)
     }
 
     fn admit(&self, session: &SpawnKey, guest: &Guest) -> Result<Door, String> {

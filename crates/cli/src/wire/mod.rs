@@ -6,6 +6,7 @@ mod authority;
 mod floors;
 pub(crate) mod foresight;
 mod gateway;
+mod homes;
 mod inhibit;
 mod judge;
 pub(crate) mod logs;
@@ -93,7 +94,7 @@ pub(crate) fn daemon_main(
     }
 
     let (events, inbox) = channel::<Event>();
-    let gatekeeper = Arc::new(accounts::Gatekeeper::new(paths, env, printer)?);
+    let gatekeeper = Arc::new(accounts::Gatekeeper::new(paths, env, printer, &events)?);
     let desk = Desk::new(DeskParts {
         dirs: dirs(paths),
         exe,
@@ -114,7 +115,9 @@ pub(crate) fn daemon_main(
         started_at: now,
     };
     let limits = practice::limits(settings);
-    let machine = Machine::open(store, limits, about, uuid::Uuid::now_v7).map_err(store_failure)?;
+    let mut machine =
+        Machine::open(store, limits, about, uuid::Uuid::now_v7).map_err(store_failure)?;
+    machine.use_homes(gatekeeper.homes());
 
     let (advance, advance_seen) = watch::channel(newest);
     let (shutdown, shutdown_seen) = watch::channel(false);

@@ -10,6 +10,7 @@ mod accounts;
 mod authority;
 mod chain;
 mod denied;
+mod homes;
 mod killed;
 mod limits;
 mod planted;

@@ -5,6 +5,7 @@
     reason = "helpers fail the test they help; the exception for tests covers test functions only"
 )]
 
+mod account_homes;
 mod accounts;
 mod cost;
 mod docs;

@@ -1,8 +1,10 @@
 //! From the map of keys to [`Settings`]: tables put together, contradictions found.
 
+mod accounts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use longhaul_core::account::{Provider, Strategy};
+use longhaul_core::account::Strategy;
 use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{CommitMode, EnvValue, Permission};
 use longhaul_core::time::SpanMs;
@@ -14,7 +16,7 @@ use super::profile::{BadDescent, inherit};
 use super::resolved::{
     AccountSettings, Limits, QueueSettings, RetryBackoff, SandboxPaths, Settings,
 };
-use super::tables::{AccountTable, HarnessTable, JudgeKind, JudgeTable, KeySource, ProfileTable};
+use super::tables::{HarnessTable, JudgeKind, JudgeTable, KeySource, ProfileTable};
 use super::value::SettingValue;
 use crate::diag::{Finding, Sink, Site};
 use crate::nearest::did_you_mean;
@@ -107,7 +109,11 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
         judges,
         pool: pool(map),
         accounts: AccountSettings {
-            known: accounts(map, sink),
+            known: accounts::keys(map, sink),
+            homes: accounts::homes(map, sink),
+            rotate_homes: map.flag("accounts.rotate_homes").unwrap_or(false),
+            shared_dir: map.text("accounts.shared_dir"),
+            shared: accounts::shared(map, sink),
             discover: map.flag("accounts.discover").unwrap_or(true),
             gateway: map.flag("accounts.gateway").unwrap_or(true),
             strategy: map
@@ -287,43 +293,6 @@ fn key_source(map: &Map, table: &str, sink: &mut Sink) -> Option<KeySource> {
         wrong(map, table, problem, sink);
     }
     first
-}
-
-fn accounts(map: &Map, sink: &mut Sink) -> BTreeMap<String, AccountTable> {
-    let mut all = BTreeMap::new();
-    for name in map.names("account") {
-        let at = |key: &str| format!("account.{name}.{key}");
-        let provider = map.text(&at("provider"));
-        let provider = provider.and_then(|word| Provider::of_word(&word));
-        let key = key_source(map, &at("key"), sink);
-        for (word, missing, hint) in [
-            ("provider", provider.is_none(), ""),
-            (
-                "key",
-                key.is_none(),
-                " with `env`, `file` or `command` in it",
-            ),
-        ] {
-            if missing {
-                let problem = format!("is missing; `[account.{name}]` needs it{hint}");
-                wrong(map, &at(word), problem, sink);
-            }
-        }
-        let Some((provider, key)) = provider.zip(key) else {
-            continue;
-        };
-        let account = AccountTable {
-            provider,
-            key,
-            base_url: map.text(&at("base_url")),
-            max_concurrent: map.count(&at("max_concurrent")),
-            check_model: map.text(&at("check_model")),
-            enabled: map.flag(&at("enabled")).unwrap_or(true),
-            priority: map.count(&at("priority")).unwrap_or_default(),
-        };
-        all.insert(name.to_owned(), account);
-    }
-    all
 }
 
 fn pool(map: &Map) -> PoolTable {

@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 104] = [
+pub const SETTING_KEYS: [SettingKey; 110] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -113,6 +113,12 @@ pub const SETTING_KEYS: [SettingKey; 104] = [
     key("accounts.strategy", Kind::Word(&["sticky", "least_used", "soonest_reset", "round_robin", "priority"]), Some("\"sticky\""), Guard::Machine, "how an account is picked among those that are equally well"),
     key("accounts.threshold", Kind::Count { least: 1, most: 100 }, Some("95"), Guard::Machine, "percent of a window of an hour or more from which an account counts as near its limit"),
     key("accounts.use", Kind::Argument, None, Guard::Machine, "the only account of its provider that is used; `longhaul account use` sets it"),
+    key("accounts.rotate_homes", Kind::Bool, Some("false"), Guard::Machine, "whether a session goes on with another config home of its agent where one is at its limit; check your provider's terms first"),
+    key("accounts.shared_dir", Kind::Text, None, Guard::Machine, "where linked homes keep what they share; without it `~/.local/share/longhaul/shared`"),
+    key("accounts.shared.claude", Kind::List, Some("[\"session-env\", \"file-history\", \"projects\"]"), Guard::Machine, "folders of Claude Code's homes that `longhaul account link` makes links to the shared ones"),
+    key("accounts.shared.codex", Kind::List, Some("[\"sessions\"]"), Guard::Machine, "the same of Codex's homes"),
+    key("account.NAME.home", Kind::Text, None, Guard::Machine, "an account that is an agent's own config home, with a login of its own: the folder; `~/` is your home"),
+    key("account.NAME.harness", Kind::Word(&["claude", "codex"]), None, Guard::Machine, "an account that is a config home: whose"),
     key("account.NAME.provider", Kind::Word(&["anthropic", "openai", "gemini"]), None, Guard::Machine, "an account with a key: whose key it is"),
     key("account.NAME.key.env", Kind::Argument, None, Guard::Machine, "the variable of the daemon's environment that holds the key"),
     key("account.NAME.key.file", Kind::Text, None, Guard::Machine, "the file that holds the key, readable by you alone; `~/` is your home"),

@@ -21,7 +21,9 @@ pub use profile::Profile;
 pub use resolved::{
     AccountSettings, Limits, Resolved, RetryBackoff, SandboxPaths, SettingEntry, Settings,
 };
-pub use tables::{AccountTable, HarnessTable, JudgeKind, JudgeTable, KeySource, ProfileTable};
+pub use tables::{
+    AccountTable, HarnessTable, HomeTable, JudgeKind, JudgeTable, KeySource, ProfileTable,
+};
 pub use value::{Origin, SettingValue};
 
 /// Largest settings file in bytes.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::layers::Ignored;
 use super::pool::PoolTable;
 use super::profile::Profile;
-use super::tables::{AccountTable, HarnessTable, JudgeTable};
+use super::tables::{AccountTable, HarnessTable, HomeTable, JudgeTable};
 use super::value::{Origin, SettingValue};
 use crate::diag::Diagnostics;
 use crate::taskfile::TaskDefaults;
@@ -134,8 +134,16 @@ pub struct QueueSettings {
 /// `[account.NAME]` and `[accounts]` (A1, A3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountSettings {
-    /// The accounts that are written down, by name.
+    /// The accounts with a key that are written down, by name.
     pub known: BTreeMap<String, AccountTable>,
+    /// The accounts that are config homes, by name.
+    pub homes: BTreeMap<String, HomeTable>,
+    /// Whether sessions go from one home to another.
+    pub rotate_homes: bool,
+    /// Where linked homes keep what they share, as it is written.
+    pub shared_dir: Option<String>,
+    /// The folders that homes share, by harness.
+    pub shared: BTreeMap<String, Vec<String>>,
     /// Whether keys in the environment are accounts too.
     pub discover: bool,
     /// Whether sessions of key accounts go through the gateway.

@@ -117,3 +117,16 @@ pub struct AccountTable {
     /// With the strategy `priority`: lower goes first.
     pub priority: u32,
 }
+
+/// `[account.NAME]` with `home`: an agent's own config home, with a login of its own (A18).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomeTable {
+    /// The harness whose home it is.
+    pub harness: String,
+    /// The folder as it is written; `~/` is the user's home.
+    pub home: String,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// Lower goes first.
+    pub priority: u32,
+}

@@ -193,11 +193,11 @@ pub(super) fn from_text(
 pub(super) fn from_default(info: &SettingKey) -> Option<SettingValue> {
     let text = info.default?;
     let text = match info.kind {
-        Kind::List => text.trim_matches(['[', ']']),
-        _ => text.trim_matches('"'),
+        Kind::List => text.trim_matches(['[', ']']).replace('"', ""),
+        _ => text.trim_matches('"').to_owned(),
     };
     let site = Site::Named(info.pattern.to_owned());
-    let value = text.to_owned();
+    let value = text;
     from_text(
         info,
         info.pattern,

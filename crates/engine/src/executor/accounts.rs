@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use camino::Utf8PathBuf;
 use longhaul_core::account::Provider;
 use longhaul_core::ids::{Fence, SpawnKey, TaskId};
 use longhaul_core::limit::LimitNotice;
@@ -12,6 +13,16 @@ use longhaul_core::usage::MicroUsd;
 pub trait Accounts: Send + Sync {
     /// Whether the provider has an account that sessions are to use.
     fn serve(&self, provider: Provider) -> bool;
+
+    /// The folder of an account home, or why it cannot be used; in words.
+    ///
+    /// # Errors
+    /// There is no such account, or its folder is gone.
+    fn home(&self, account: &str) -> Result<HomeFolder, String>;
+
+    /// The home that a session of this harness uses where nothing chose one: a reviewer's, of another harness than
+    /// its author's.
+    fn first_home(&self, harness: &str) -> Option<String>;
 
     /// Lets a session in. Asked again for the same session, it gives the same door.
     ///
@@ -35,6 +46,14 @@ impl Accounts for NoAccounts {
         false
     }
 
+    fn home(&self, account: &str) -> Result<HomeFolder, String> {
+        Err(format!("there is no account home `{account}`"))
+    }
+
+    fn first_home(&self, _: &str) -> Option<String> {
+        None
+    }
+
     fn admit(&self, _: &SpawnKey, _: &Guest) -> Result<Door, String> {
         Err("there are no accounts".to_owned())
     }
@@ -44,6 +63,15 @@ impl Accounts for NoAccounts {
     }
 
     fn dismiss(&self, _: &SpawnKey) {}
+}
+
+/// An agent's config home as a session gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HomeFolder {
+    /// The folder.
+    pub dir: Utf8PathBuf,
+    /// What its links lead to: a session writes its conversation there (A18).
+    pub shared: Vec<Utf8PathBuf>,
 }
 
 /// A session that is to be let in.

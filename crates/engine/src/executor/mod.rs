@@ -45,7 +45,7 @@ use crate::event::Event;
 use crate::machine::{Dispatch, LineDispatch};
 use crate::runtime::Executor;
 
-pub use accounts::{Accounts, Door, Guest, NoAccounts};
+pub use accounts::{Accounts, Door, Guest, HomeFolder, NoAccounts};
 pub use catch_up::BroughtUp;
 pub use desk::{Desk, DeskParts, Dirs, Judge, JudgeKey, JudgeKind, Practice, PracticeOf, Profile};
 pub use env::is_caller_variable;

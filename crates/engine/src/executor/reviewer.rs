@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_agents::ParserContext;
 use longhaul_core::attempt::AttemptEnd;
 use longhaul_core::fact::Refusal;
+use longhaul_core::home;
 use longhaul_core::spec::{Permission, TaskSpec, WorkspaceKind};
 use longhaul_core::task::WorkspaceRef;
 use longhaul_core::time::UnixMs;
@@ -138,6 +139,7 @@ fn review(
         prompt: instructions.to_owned(),
         ..s.spec.clone()
     };
+    let account = home_of(desk, s, harness.name());
     let order = Order {
         key: &s.key,
         workspace: checkout,
@@ -148,6 +150,7 @@ fn review(
         left: budget,
         tokens_left: None,
         fence: s.d.effect.fence,
+        account: account.clone(),
     };
     let bundle = match desk.launcher.bundle(s.key.as_str()) {
         Ok(bundle) => bundle,
@@ -222,7 +225,9 @@ fn review(
             let mut ruling = Ruling::fail(format!("the reviewer was refused: {}", notice.snippet));
             ruling.usage = parser.usage();
             ruling.took_ms = record.duration_ms;
-            let scope = harness.name().to_owned();
+            let scope = account
+                .as_deref()
+                .map_or_else(|| harness.name().to_owned(), home::scope);
             return Finding::Unanswered(ruling, Refusal::Limited { scope, notice });
         }
         AttemptEnd::AgentError { message } => {
@@ -236,6 +241,14 @@ fn review(
     ruling.usage = parser.usage();
     ruling.took_ms = record.duration_ms;
     Finding::Judged(ruling)
+}
+
+/// The account home of a reviewer: its author's where they are of one harness.
+fn home_of(desk: &Desk, s: &Subject<'_>, harness: &str) -> Option<String> {
+    if harness == s.spec.harness {
+        return s.d.task.carry.account.clone();
+    }
+    desk.accounts.first_home(harness)
 }
 
 /// Where the reviewer leaves its verdict: in the folder that it works in, which has to lie in its

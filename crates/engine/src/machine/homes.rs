@@ -154,6 +154,16 @@ impl<S: Store> Machine<S> {
 
     fn follow_home(&mut self, task: &Task, now: Now) {
         let own = task.limit_scope();
+        if let State::Parked {
+            cause: ParkCause::Limit { scope: of, .. },
+            ..
+        } = &task.state
+            && *of != own
+            && !self.is_home_of(task, of)
+        {
+            // A reviewer of another harness was refused there: its own time is waited for.
+            return;
+        }
         match self.seat(task, now.wall) {
             // Its own home's time is told by its own wake, spread as all are.
             Some(Seat::Home(name)) if scope(&name) == own && self.windows.contains_key(&own) => {}
@@ -185,6 +195,12 @@ impl<S: Store> Machine<S> {
             }
             Some(Seat::Probe) => {}
         }
+    }
+
+    fn is_home_of(&self, task: &Task, scope: &str) -> bool {
+        let set = self.homes.homes.of(&task.terms);
+        let name = of_scope(scope);
+        set.is_some_and(|s| s.homes.iter().any(|h| Some(h.name.as_str()) == name))
     }
 
     /// Whoever tries a task again says that the login of its home is back.

@@ -1,15 +1,17 @@
 //! Changing which accounts are written down: single values of the user's `config.toml`, everything else in it as
 //! it was. Checked whole before it is written; the daemon reads it at once.
 
+use camino::Utf8PathBuf;
 use longhaul_api::{API_VERSION, ExitCode};
 use longhaul_config::edit::{NewValue, SettingsText};
 use longhaul_config::files::{ReadError, read_bounded};
 use longhaul_config::settings::{FileLayer, Layer, Layers, MAX_FILE_BYTES, Settings, resolve};
 use longhaul_core::account::Provider;
+use longhaul_core::home::{UNTIL_MENDED, scope};
 use serde_json::json;
 
 use super::known;
-use crate::accounts::{Account, named};
+use crate::accounts::{Account, HomeAccount, named};
 use crate::client::{self, Presence};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -18,14 +20,14 @@ use crate::settings;
 
 /// One that is written down.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("key").required(true).args(["env", "file", "command"])))]
+#[command(group(clap::ArgGroup::new("key").required(true).args(["env", "file", "command", "home"])))]
 pub(super) struct Add {
     /// What to call it: ASCII letters, digits, `-` and `_`
     #[arg(value_parser = name)]
     name: String,
     /// Whose key it is
-    #[arg(long, value_parser = provider)]
-    provider: Provider,
+    #[arg(long, value_parser = provider, required_unless_present = "home", conflicts_with = "home")]
+    provider: Option<Provider>,
     /// The variable of the daemon's environment that holds the key
     #[arg(long, value_name = "VARIABLE")]
     env: Option<String>,
@@ -35,10 +37,16 @@ pub(super) struct Add {
     /// The command that prints the key, such as your keyring's
     #[arg(long)]
     command: Option<String>,
+    /// The config home of an agent in which you logged in with its own tool: CLAUDE_CONFIG_DIR or CODEX_HOME
+    #[arg(long, value_name = "DIR", requires = "harness")]
+    home: Option<Utf8PathBuf>,
+    /// Whose home it is
+    #[arg(long, value_parser = ["claude", "codex"], requires = "home")]
+    harness: Option<String>,
     /// Another place than the provider's own
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "home")]
     base_url: Option<String>,
-    /// With the strategy `priority`: lower goes first
+    /// Lower goes first: with the strategy `priority`, and the first home where homes do not rotate
     #[arg(long)]
     priority: Option<u32>,
 }
@@ -66,7 +74,9 @@ fn provider(text: &str) -> Result<Provider, String> {
 pub(super) fn add(context: &Context, add: &Add) -> Outcome {
     context.person_only()?;
     let (settings, mut text) = read(context)?;
-    if settings.accounts.known.contains_key(&add.name) {
+    if settings.accounts.known.contains_key(&add.name)
+        || settings.accounts.homes.contains_key(&add.name)
+    {
         return Err(Failure::of(
             ExitCode::Conflict,
             format!("there is an account `{}` already", add.name),
@@ -90,10 +100,14 @@ pub(super) fn add(context: &Context, add: &Add) -> Outcome {
         text.set(&path, value)
             .map_err(|e| Failure::usage(e.to_string()))
     };
-    set(
-        &["provider"],
-        NewValue::Text(add.provider.as_str().to_owned()),
-    )?;
+    if let (Some(home), Some(harness)) = (&add.home, &add.harness) {
+        let home = context.absolute(home);
+        set(&["harness"], NewValue::Text(harness.clone()))?;
+        set(&["home"], NewValue::Text(home.into_string()))?;
+    }
+    if let Some(provider) = add.provider {
+        set(&["provider"], NewValue::Text(provider.as_str().to_owned()))?;
+    }
     if let Some(url) = &add.base_url {
         set(&["base_url"], NewValue::Text(url.clone()))?;
     }
@@ -106,14 +120,16 @@ pub(super) fn add(context: &Context, add: &Add) -> Outcome {
         }
     }
     write(context, &text)?;
-    let all = known(context)?;
-    let account = named(&all, &add.name)?;
-    told(context, account, "is written down")
+    told(context, &find(context, &add.name)?, "is written down")
 }
 
 pub(super) fn remove(context: &Context, name: &str, yes: bool) -> Outcome {
     let (settings, mut text, account) = written_down(context, name)?;
-    let question = format!("Forget the account {name}? Its key stays where it is.");
+    let stays = match &account {
+        Any::Key(_) => "key stays where it is",
+        Any::Home(_) => "home stays as it is",
+    };
+    let question = format!("Forget the account {name}? Its {stays}.");
     if !yes && !context.printer.confirm(&question, "--yes")? {
         context.printer.say("nothing was changed");
         return Ok(ExitCode::Cancelled);
@@ -134,6 +150,9 @@ pub(super) fn enable(context: &Context, name: &str, yes: bool) -> Outcome {
     text.set(&["account", name, "enabled"], NewValue::Flag(yes))
         .map_err(|e| Failure::usage(e.to_string()))?;
     write(context, &text)?;
+    if let (true, Any::Home(home)) = (yes, &account) {
+        mended(context, &home.name)?;
+    }
     told(
         context,
         &account,
@@ -141,27 +160,51 @@ pub(super) fn enable(context: &Context, name: &str, yes: bool) -> Outcome {
     )
 }
 
-/// An account that the file names, for a person who changes that.
-fn written_down(
-    context: &Context,
-    name: &str,
-) -> Result<(Settings, SettingsText, Account), Failure> {
-    context.person_only()?;
-    let (settings, text) = read(context)?;
+/// Enabled anew, a home that was broken is tried again.
+fn mended(context: &Context, name: &str) -> Result<(), Failure> {
+    let own = scope(name);
+    let resting = context.reads()?.status()?.resting;
+    if resting
+        .iter()
+        .any(|r| r.scope == own && r.until_ms >= UNTIL_MENDED.0)
+    {
+        context.daemon()?.clear_limit(&own)?;
+    }
+    Ok(())
+}
+
+/// An account of either kind.
+enum Any {
+    Key(Account),
+    Home(HomeAccount),
+}
+
+/// An account by its name.
+fn find(context: &Context, name: &str) -> Result<Any, Failure> {
+    let mut homes = super::homes::known(context)?.homes;
+    if let Some(n) = homes.iter().position(|h| h.name == name) {
+        return Ok(Any::Home(homes.swap_remove(n)));
+    }
     let mut all = known(context)?;
     named(&all, name)?;
     all.retain(|account| account.name == name);
-    let account = all.swap_remove(0);
-    if !account.configured {
-        return Err(not_written(&account));
+    Ok(Any::Key(all.swap_remove(0)))
+}
+
+/// An account that the file names, for a person who changes that.
+fn written_down(context: &Context, name: &str) -> Result<(Settings, SettingsText, Any), Failure> {
+    context.person_only()?;
+    let (settings, text) = read(context)?;
+    let account = find(context, name)?;
+    match &account {
+        Any::Key(key) if !key.configured => Err(not_written(key)),
+        _ => Ok((settings, text, account)),
     }
-    Ok((settings, text, account))
 }
 
 pub(super) fn only(context: &Context, name: Option<&str>) -> Outcome {
     context.person_only()?;
     let (_, mut text) = read(context)?;
-    let all = known(context)?;
     let Some(name) = name else {
         text.remove(&["accounts", "use"]);
         write(context, &text)?;
@@ -171,13 +214,8 @@ pub(super) fn only(context: &Context, name: Option<&str>) -> Outcome {
             .line(&format!("any account may be used again{said}"))?;
         return Ok(ExitCode::Done);
     };
-    let account = named(&all, name)?;
-    if !account.is_usable() {
-        let why = match (&account.key, &account.same_as) {
-            (_, Some(twin)) => format!("it has the same key as {twin}"),
-            (Err(why), _) => why.clone(),
-            (Ok(_), None) => "it is disabled".to_owned(),
-        };
+    let account = find(context, name)?;
+    if let Some(why) = account.trouble() {
         return Err(Failure::of(
             ExitCode::Conflict,
             format!("`{name}` cannot be used: {}", clean(&why)),
@@ -187,11 +225,34 @@ pub(super) fn only(context: &Context, name: Option<&str>) -> Outcome {
     text.set(&["accounts", "use"], NewValue::Text(name.to_owned()))
         .map_err(|e| Failure::usage(e.to_string()))?;
     write(context, &text)?;
-    let what = format!(
-        "is the only one of {} that is used",
-        account.provider.as_str()
-    );
-    told(context, account, &what)
+    let what = match &account {
+        Any::Key(key) => format!("is the only one of {} that is used", key.provider.as_str()),
+        Any::Home(home) => format!("is the only home of {} that is used", home.harness),
+    };
+    told(context, &account, &what)
+}
+
+impl Any {
+    fn name(&self) -> &str {
+        match self {
+            Self::Key(key) => &key.name,
+            Self::Home(home) => &home.name,
+        }
+    }
+
+    /// Why it cannot be used, if so.
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Home(home) if !home.enabled => Some("it is disabled".to_owned()),
+            Self::Home(home) => home.trouble(),
+            Self::Key(key) if key.is_usable() => None,
+            Self::Key(key) => Some(match (&key.key, &key.same_as) {
+                (_, Some(twin)) => format!("it has the same key as {twin}"),
+                (Err(why), _) => why.clone(),
+                (Ok(_), None) => "it is disabled".to_owned(),
+            }),
+        }
+    }
 }
 
 fn not_written(account: &Account) -> Failure {
@@ -243,30 +304,54 @@ fn write(context: &Context, text: &SettingsText) -> Result<(), Failure> {
 }
 
 /// Has the daemon read it, if one runs.
-fn reload(context: &Context) -> Result<String, Failure> {
+pub(super) fn reload(context: &Context) -> Result<String, Failure> {
     match client::look(context.paths())? {
         Presence::There(client) => Ok(format!("; {}", clean(&client.reload_accounts()?.message))),
         Presence::Absent => Ok(String::new()),
     }
 }
 
-fn told(context: &Context, account: &Account, what: &str) -> Outcome {
+fn told(context: &Context, account: &Any, what: &str) -> Outcome {
     let said = reload(context)?;
     if context.json {
-        context.printer.json(
-            &json!({ "longhaul": API_VERSION, "kind": "account_changed", "data": {
-            "name": account.name, "provider": account.provider, "readable": account.key.is_ok(),
-        } }),
-        )?;
+        let data = match account {
+            Any::Key(key) => json!({
+                "name": key.name, "provider": key.provider, "readable": key.key.is_ok(),
+            }),
+            Any::Home(home) => json!({
+                "name": home.name, "harness": home.harness, "readable": home.trouble().is_none(),
+            }),
+        };
+        context
+            .printer
+            .json(&json!({ "longhaul": API_VERSION, "kind": "account_changed", "data": data }))?;
         return Ok(ExitCode::Done);
     }
-    let name = clean(&account.name);
+    let name = clean(account.name());
     context.printer.line(&format!("{name} {what}{said}"))?;
-    if let (Err(why), true, true) = (&account.key, account.enabled, what == "is written down") {
-        context.printer.say(&format!(
+    if what != "is written down" {
+        return Ok(ExitCode::Done);
+    }
+    match account {
+        Any::Key(Account {
+            key: Err(why),
+            enabled: true,
+            ..
+        }) => context.printer.say(&format!(
             "its key cannot be read from here: {}; the daemon looks in its own environment",
             clean(why)
-        ));
+        )),
+        Any::Home(home) => {
+            if let Some(why) = home.trouble() {
+                let how = home.login().unwrap_or_default();
+                context.printer.say(&format!(
+                    "{}; log in there with `{}`",
+                    clean(&why),
+                    clean(&how)
+                ));
+            }
+        }
+        Any::Key(_) => {}
     }
     Ok(ExitCode::Done)
 }

@@ -1,9 +1,12 @@
 //! `longhaul account`.
 
 mod edit;
+mod homes;
+mod link;
 mod probe;
+mod switches;
 
-use longhaul_api::{API_VERSION, ExitCode};
+use longhaul_api::{API_VERSION, ExitCode, RestingView};
 use longhaul_core::account::Provider;
 use longhaul_gateway::Client;
 use longhaul_gateway::api::{AccountCondition, AccountView, StatusView, WindowView};
@@ -17,18 +20,22 @@ use crate::output::text::clean;
 use crate::output::{clock, palette};
 use crate::settings;
 
-/// The API keys that sessions use, and what is left of each
+/// The keys and config homes that sessions use, and what is left of each
 ///
-/// An account is a key of a provider: one that you write down here, or one that the daemon finds in its
+/// An account is an agent's own config home, in which you logged in with its own tool, or a key of a provider: one that you write down here, or one that the daemon finds in its
 /// environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY, with suffixes such as `_2`, as lists in `…_KEYS`,
 /// in a file named by `…_KEYS_FILE`). Sessions of Claude Code, Codex and Gemini CLI reach them through the gateway,
 /// which goes on with another key of the same provider where one is used up. No key is ever shown or stored by
-/// Longhaul: only where it is found.
+/// Longhaul: only where it is found. What is in a home is its agent's alone. An enabled home goes before all keys of
+/// its agent; `use` a key to have keys used instead.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul account list
   longhaul account add work --provider anthropic --command 'secret-tool lookup service anthropic'
   longhaul account add spare --provider openai --file ~/.keys/openai
+  longhaul account add max --harness claude --home ~/.claude-max
+  longhaul account link            homes share their conversations; `--adopt` moves what they hold
+  longhaul account switches        who went from which home to which, and why
   longhaul account test            asks each provider whether it takes the key
   longhaul account use work        only this one of its provider; `--any` ends that
   longhaul account disable spare")]
@@ -46,9 +53,27 @@ enum Verb {
         /// The account
         name: String,
     },
-    /// Write one down: where its key is found, never the key itself
+    /// Write one down: where its key or its home is found, never the key itself
     Add(edit::Add),
-    /// Forget one that is written down; its key stays where it is
+    /// Have all homes share their conversations, so that any of them can go on with any
+    ///
+    /// Makes the folders of conversations in each home (`[accounts.shared]`) links to one shared place. What is not
+    /// as expected is told and left alone: all problems of all homes at once, and nothing is done then.
+    Link {
+        /// Copy what real folders hold into the shared place, keep them beside, and link
+        #[arg(long)]
+        adopt: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Which tasks went from one home to another, and why
+    Switches {
+        /// At most so many, the newest
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        last: usize,
+    },
+    /// Forget one that is written down; its key or home stays as it is
     Remove {
         /// The account
         name: String,
@@ -66,12 +91,12 @@ enum Verb {
         /// The account
         name: String,
     },
-    /// Ask the provider whether it takes the key; costs no tokens
+    /// Ask the provider whether it takes the key; costs no tokens. A home is only looked at
     Test {
         /// Only this account
         name: Option<String>,
     },
-    /// Use only this one of its provider
+    /// Use only this one of its provider or agent
     Use {
         /// The account
         #[arg(required_unless_present = "any")]
@@ -93,6 +118,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         Verb::Disable { name } => edit::enable(context, name, false),
         Verb::Test { name } => probe::test(context, name.as_deref()),
         Verb::Use { name, .. } => edit::only(context, name.as_deref()),
+        Verb::Link { adopt, yes } => link::link(context, *adopt, *yes),
+        Verb::Switches { last } => switches::switches(context, *last),
     }
 }
 
@@ -224,16 +251,31 @@ fn list(context: &Context) -> Outcome {
     let p = &context.printer;
     let status = gateway(context)?;
     let rows = rows(&known(context)?, status.as_ref());
+    let homes = homes::known(context)?;
+    let resting = resting(context, &homes)?;
+    let standing = |account| homes::standing(account, &homes, &resting);
     if context.json {
-        let accounts: Vec<Value> = rows.iter().map(as_json).collect();
+        let mut accounts: Vec<Value> = rows.iter().map(as_json).collect();
+        accounts.extend(homes.homes.iter().map(|h| homes::as_json(h, &standing(h))));
         p.json(&json!({ "longhaul": API_VERSION, "kind": "accounts", "data": { "accounts": accounts, "gateway": status.is_some() } }))?;
         return Ok(ExitCode::Done);
     }
-    if rows.is_empty() {
+    if rows.is_empty() && homes.homes.is_empty() {
         p.line("no accounts: sessions use the logins of their agents")?;
         p.say("a key in ANTHROPIC_API_KEY, OPENAI_API_KEY or GEMINI_API_KEY is found by itself; `longhaul account add` writes one down");
         return Ok(ExitCode::Done);
     }
+    let in_homes = homes.homes.iter().map(|account| {
+        let standing = standing(account);
+        vec![
+            styled(clean(&account.name), palette::STRONG),
+            cell(account.harness.clone()),
+            styled(standing.word, homes::style(standing.word)),
+            cell("home"),
+            cell(""),
+            styled(standing.detail, palette::FAINT),
+        ]
+    });
     let lines: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -259,6 +301,7 @@ fn list(context: &Context) -> Outcome {
                 ),
             ]
         })
+        .chain(in_homes)
         .collect();
     for line in table::lines(
         p,
@@ -267,14 +310,35 @@ fn list(context: &Context) -> Outcome {
     ) {
         p.line(&line)?;
     }
-    if status.is_none() {
+    if homes.homes.len() > 1 && !homes.rotate {
+        p.say("rotation between homes is off: each session stays at its home (`rotate_homes` below [accounts])");
+    }
+    if status.is_none() && !rows.is_empty() {
         p.say("the gateway does not run; it starts with the first session that needs it");
     }
     Ok(ExitCode::Done)
 }
 
+/// What rests; asked only where there are homes.
+fn resting(context: &Context, homes: &homes::Known) -> Result<Vec<RestingView>, Failure> {
+    if homes.homes.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(context.reads()?.status()?.resting)
+}
+
 fn show(context: &Context, name: &str) -> Outcome {
     let p = &context.printer;
+    let homes = homes::known(context)?;
+    if let Some(account) = homes.homes.iter().find(|h| h.name == name) {
+        let standing = homes::standing(account, &homes, &resting(context, &homes)?);
+        if context.json {
+            p.json(&json!({ "longhaul": API_VERSION, "kind": "account", "data": homes::as_json(account, &standing) }))?;
+        } else {
+            homes::show(context, account, &standing)?;
+        }
+        return Ok(ExitCode::Done);
+    }
     let all = known(context)?;
     let status = gateway(context)?;
     let Some(row) = rows(&all, status.as_ref())

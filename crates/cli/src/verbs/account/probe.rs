@@ -6,7 +6,7 @@ use longhaul_api::{API_VERSION, ExitCode};
 use longhaul_core::account::Provider;
 use serde_json::json;
 
-use super::known;
+use super::{homes, known};
 use crate::accounts::{Account, named};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -26,14 +26,17 @@ pub(super) fn test(context: &Context, name: Option<&str>) -> Outcome {
     context.person_only()?;
     let p = &context.printer;
     let all = known(context)?;
+    let mut homes = homes::known(context)?.homes;
+    homes.retain(|h| name.map_or(h.enabled, |name| h.name == name));
     let wanted: Vec<&Account> = match name {
+        Some(_) if !homes.is_empty() => Vec::new(),
         Some(name) => vec![named(&all, name)?],
         None => all
             .iter()
             .filter(|a| a.enabled && a.same_as.is_none())
             .collect(),
     };
-    if wanted.is_empty() {
+    if wanted.is_empty() && homes.is_empty() {
         return Err(
             Failure::of(ExitCode::NotFound, "there is no account to test")
                 .help("`longhaul account add` writes one down"),
@@ -41,21 +44,31 @@ pub(super) fn test(context: &Context, name: Option<&str>) -> Outcome {
     }
     let mut rows = Vec::new();
     let mut sound = true;
-    for account in wanted {
-        let finding = ask(account);
-        sound &= finding.word == "works" || finding.word == "limited";
+    let keys = wanted.into_iter().map(|account| {
+        let kind = ("provider", account.provider.as_str().to_owned());
+        (account.name.clone(), kind, ask(account))
+    });
+    let homes = homes.iter().map(|account| {
+        let (word, detail) = homes::test(account, &context.env);
+        let kind = ("harness", account.harness.clone());
+        (account.name.clone(), kind, Finding { word, detail })
+    });
+    for (name, (kind, of), finding) in keys.chain(homes) {
+        sound &= matches!(finding.word, "works" | "limited" | "there");
         if context.json {
-            rows.push(json!({ "name": account.name, "provider": account.provider, "result": finding.word, "detail": finding.detail }));
+            rows.push(
+                json!({ "name": name, kind: of, "result": finding.word, "detail": finding.detail }),
+            );
             continue;
         }
         let style = match finding.word {
-            "works" => palette::GOOD,
+            "works" | "there" => palette::GOOD,
             "limited" => palette::WARN,
             _ => palette::BAD,
         };
         p.line(&format!(
             "{:<20} {} {}",
-            clean(&account.name),
+            clean(&name),
             p.paint(style, finding.word),
             clean(&finding.detail)
         ))?;

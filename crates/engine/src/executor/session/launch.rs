@@ -15,7 +15,7 @@ use longhaul_core::usage::MicroUsd;
 use longhaul_hosts::{BundleState, ConfinementLevel, JobSpec, LaunchErrorClass, Stdin};
 use uuid::Uuid;
 
-use super::super::accounts::{Door, Guest};
+use super::super::accounts::{Door, Guest, HomeFolder};
 use super::super::bounds::Bounds;
 use super::super::desk::chain;
 use super::super::files::{write_for_now, write_private};
@@ -124,6 +124,7 @@ fn order(
             .budget_tokens
             .map(|b| b.saturating_sub(task.tally.spent.tokens())),
         fence: d.effect.fence,
+        account: task.carry.account.clone(),
     };
     make_ready(desk, spec, harness, &order, task.id)
 }
@@ -139,6 +140,8 @@ pub(in crate::executor) struct Order<'a> {
     pub(in crate::executor) left: Option<MicroUsd>,
     pub(in crate::executor) tokens_left: Option<u64>,
     pub(in crate::executor) fence: Fence,
+    /// The account home that it uses; `None` = its agent's own login, or keys.
+    pub(in crate::executor) account: Option<String>,
 }
 
 /// Starts an agent in a workspace.
@@ -186,13 +189,24 @@ fn make_ready(
 ) -> Result<Ready, NotLaunched> {
     let mut environment = env::of_task(desk, task, spec, order.workspace)
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
-    let door = door(desk, harness, order, &environment, task)?;
-    // The agent's own credentials, for the session only (T26).
-    for name in &harness.capabilities().credentials {
-        if let Some(value) = desk.environment.get(name) {
-            environment
-                .entry(name.clone())
-                .or_insert_with(|| value.clone());
+    let home = home(desk, harness, order, spec)?;
+    let mut door = None;
+    match &home {
+        // The login in the home is all that it gets: nothing of the daemon's may come before it, and its tokens
+        // never go through the gateway.
+        Some((variable, folder)) => {
+            environment.insert((*variable).to_owned(), folder.dir.to_string());
+        }
+        None => {
+            door = self::door(desk, harness, order, &environment, task)?;
+            // The agent's own credentials, for the session only (T26).
+            for name in &harness.capabilities().credentials {
+                if let Some(value) = desk.environment.get(name) {
+                    environment
+                        .entry(name.clone())
+                        .or_insert_with(|| value.clone());
+                }
+            }
         }
     }
     let program = if harness.is_builtin_script() {
@@ -262,6 +276,7 @@ fn make_ready(
     let mut writable = workspace_paths(desk, spec, order.workspace);
     writable.push(temp.clone());
     writable.extend(request.options.add_dirs.iter().cloned());
+    writable.extend(home.into_iter().flat_map(|(_, folder)| folder.shared));
     sandbox::make_folders(&plan.writable);
     writable.extend(plan.writable.iter().chain(&plan.writable_files).cloned());
     // A harness that brings a sandbox of its own, which cannot work inside ours, says so.
@@ -307,6 +322,30 @@ fn make_ready(
     job.max_log_bytes = desk.practice.max_log_bytes;
     job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
     Ok(Ready { job, plan })
+}
+
+/// The account home that was chosen for the session, with the variable that names it. A task that brings a login of
+/// its own is left to that, also where it was taken in before there were homes.
+fn home(
+    desk: &Desk,
+    harness: &Harness,
+    order: &Order<'_>,
+    spec: &TaskSpec,
+) -> Result<Option<(&'static str, HomeFolder)>, NotLaunched> {
+    let (Some(account), Some(way)) = (&order.account, harness.account_home()) else {
+        return Ok(None);
+    };
+    let sets = |name: &str| spec.env.contains_key(name) || spec.env_pass.iter().any(|n| n == name);
+    if way.own_ways().any(sets) {
+        return Ok(None);
+    }
+    let folder = desk.accounts.home(account).map_err(|why| {
+        NotLaunched::for_good(
+            why,
+            "`longhaul account list` shows all accounts; put its home back or disable it, then `longhaul retry`",
+        )
+    })?;
+    Ok(Some((way.variable, folder)))
 }
 
 /// The way through the gateway, if the session's provider has accounts there and nothing in the session's own
