@@ -18,8 +18,14 @@ pub(super) fn read(lines: &Lines<'_>) -> Look {
     }
     match Frame::of(lines) {
         Some(frame) => of_box(&frame),
-        None => of_dialog(lines),
+        None => of_dialog(without_remains(lines)),
     }
+}
+
+/// A screen without the rule that the input box left below a dialog (seen with sessions that have a name).
+pub(super) fn without_remains<'a, 's>(lines: &'a [&'s str]) -> &'a [&'s str] {
+    let end = lines.iter().rposition(|l| !l.is_empty() && !is_rule(l));
+    &lines[..end.map_or(0, |n| n + 1)]
 }
 
 /// It said how to come back, and nothing stands below.

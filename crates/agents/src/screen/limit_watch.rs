@@ -10,7 +10,7 @@ use longhaul_core::limit::LimitNotice;
 use longhaul_core::time::UnixMs;
 
 use super::ScreenAgent;
-use super::claude::{Frame, is_rule};
+use super::claude::{Frame, is_rule, without_remains};
 use crate::limits::{self, Client, Zone};
 use crate::text::clean_text;
 
@@ -154,6 +154,7 @@ fn conversation<'a, 's>(all: &'a [&'s str]) -> &'a [&'s str] {
     match Frame::of(all) {
         Some(frame) => &all[..frame.above.len()],
         None => {
+            let all = without_remains(all);
             let end = all.iter().rposition(|l| is_rule(l)).unwrap_or(all.len());
             &all[..end]
         }

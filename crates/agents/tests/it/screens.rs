@@ -132,6 +132,12 @@ fn table() -> Vec<(&'static str, ScreenAgent, &'static str, Showing)> {
             "claude/login",
             Showing::LoginNeeded,
         ),
+        (
+            "34-limit-menu-named",
+            Claude,
+            "claude/limit-menu",
+            Showing::LimitMenu,
+        ),
         ("40-codex-start", Codex, "codex/trust", trust),
         ("41-codex-idle", Codex, "codex/idle", Showing::Idle),
         ("42-codex-pasted", Codex, "codex/typed", typed(false)),
@@ -331,7 +337,7 @@ fn a6_a_limit_with_a_reset_acts_at_once_and_only_once() {
     );
     // Text that was there before the watch began never triggers.
     assert_eq!(see(&mut watch(&screen), &screen), Sighting::Clear);
-    for name in ["tui-v329-uni429", "tui-v197-uni429"] {
+    for name in ["tui-v329-uni429", "tui-v197-uni429", "34-limit-menu-named"] {
         let Sighting::Limit(seen) = see(&mut watch(""), &sample(name)) else {
             panic!("{name}");
         };

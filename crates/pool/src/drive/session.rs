@@ -9,6 +9,7 @@ use longhaul_agents::limits::Zone;
 use longhaul_agents::screen::{
     ClaudeFeed, Facts, LimitWatch, Move, Over, OwnState, Patience, Showing, Sighting, Turn, read,
 };
+use longhaul_core::limit::LimitNotice;
 use longhaul_hosts::{ProcessIdentity, SweepOutcome, Tree};
 use serde_json::{Value, json};
 
@@ -48,6 +49,8 @@ pub(super) struct Session<'d> {
     transcript: Option<PathBuf>,
     at: u64,
     limits: Option<LimitWatch>,
+    /// Seen once, it holds: what was new then is old at the next look.
+    limit: Option<LimitNotice>,
     zone: Zone,
     begun: Instant,
     screen: String,
@@ -70,6 +73,7 @@ impl<'d> Session<'d> {
                 .map_or(0, |m| m.len()),
             transcript,
             limits: None,
+            limit: None,
             zone: Zone::named(desk.order.time_zone.as_deref()),
             begun: Instant::now(),
             screen: String::new(),
@@ -166,20 +170,17 @@ impl<'d> Session<'d> {
     }
 
     fn facts(&mut self) -> Facts {
-        let limit = match self
-            .limits
-            .as_mut()
-            .map(|w| w.look(&self.screen, now(), &self.zone))
+        if let Some(watch) = self.limits.as_mut()
+            && let Sighting::Limit(seen) = watch.look(&self.screen, now(), &self.zone)
         {
-            Some(Sighting::Limit(seen)) => Some(seen.notice),
-            _ => None,
-        };
+            self.limit = Some(seen.notice);
+        }
         Facts {
             acknowledged: self.feed.acknowledged(),
             turn_over: self.feed.turn_over(),
             signalled: self.turn.is_working() && self.desk.signal(&self.taken.name).exists(),
             own: self.own_state(),
-            limit,
+            limit: self.limit.clone(),
         }
     }
 
