@@ -15,4 +15,5 @@ mod killed;
 mod limits;
 mod planted;
 mod pool;
+mod pool_fake;
 mod stage;

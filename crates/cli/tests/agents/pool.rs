@@ -36,7 +36,7 @@ pub(crate) fn session(stage: &Stage, name: &str) -> Value {
 }
 
 /// A tmux command on Longhaul's own server.
-fn tmux(stage: &Stage, args: &[&str]) -> String {
+pub(crate) fn tmux(stage: &Stage, args: &[&str]) -> String {
     let socket = socket(stage).unwrap();
     let done = std::process::Command::new("tmux")
         .args(["-u", "-N", "-S"])

@@ -9,7 +9,7 @@
 //! - `%deaf` never reads standard input;
 //! - `%version WORD` reports another version;
 //! - `%trust`, `%swallow N`, `%ask QUESTION`, `%slow MS` change its terminal interface (Claude's only, without `-p`): it
-//!   asks whether the folder is trusted, ignores N Enters, asks before it works, is slow to show its prompt.
+//!   asks whether the folder is trusted, ignores N Enters at its first start, asks before it works, is slow to show its prompt.
 //!
 //! `@attempt N` counts the starts of the program with this script, so that it also works where the
 //! supervisor cannot be asked for the attempt. Every start and the prompt it got are recorded in the

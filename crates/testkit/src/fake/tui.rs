@@ -20,7 +20,7 @@ use super::translate::Translator;
 pub(super) struct Manners {
     /// It asks whether the folder is trusted.
     pub(super) trust: bool,
-    /// So many Enters after a paste do nothing.
+    /// At its first start so many Enters after a paste do nothing.
     pub(super) swallow: u32,
     /// It asks this before it works.
     pub(super) ask: Option<String>,
@@ -74,7 +74,11 @@ pub(super) fn live(setting: &Setting<'_>, manners: &Manners) -> io::Result<u8> {
         )?;
         t.until_enter()?;
     }
-    let mut swallow = manners.swallow;
+    let mut swallow = if setting.attempt == 1 {
+        manners.swallow
+    } else {
+        0
+    };
     t.idle()?;
     loop {
         match t.byte()? {
