@@ -25,9 +25,11 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::wire::visitor::{Gone, Visitor, now};
 
+pub(crate) use command::through;
 use command::{Asked, Way};
 use front::{Happening, Stage};
 use record::{Records, name_of};
+pub(crate) use talk::quoted;
 use watch::{Order, Pool, PoolReport, Report, Watch};
 
 /// The variable by which what a dead supervisor started is found.

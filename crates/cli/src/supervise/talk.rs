@@ -1,7 +1,7 @@
 //! What is said beside the command, and what a person is asked (A16). On standard error; never into a screen that the
 //! command draws, and never a key.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
@@ -213,7 +213,12 @@ impl Run<'_> {
     }
 
     pub(super) fn say_how_to_go_on(&self) {
-        let words: Vec<String> = self.asked.later(self.context).iter().map(quoted).collect();
+        let words: Vec<String> = self
+            .asked
+            .later(self.context)
+            .iter()
+            .map(|word| quoted(word))
+            .collect();
         self.context
             .printer
             .say("longhaul: ended here; which account is next is remembered. Go on with");
@@ -225,7 +230,7 @@ impl Run<'_> {
 }
 
 /// As a shell takes it for one word.
-pub(crate) fn quoted(word: &OsString) -> String {
+pub(crate) fn quoted(word: &OsStr) -> String {
     let text = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -15,6 +15,7 @@ mod drain;
 mod estop;
 mod events;
 mod gateway;
+mod gateway_process;
 mod init;
 mod judge;
 mod limits;
@@ -118,6 +119,7 @@ verbs! {
     Limits => limits,
     Pool => pool,
     Supervise => supervise,
+    Gateway => gateway,
     Doctor => doctor,
     Config => config,
     Trust => trust,
@@ -130,5 +132,5 @@ verbs! {
     #[command(name = "__judge", hide = true)]
     Judge => judge,
     #[command(name = "__gateway", hide = true)]
-    Gateway => gateway,
+    GatewayProcess => gateway_process,
 }

@@ -2,15 +2,9 @@
 //! outlives the daemon (A8). What the gateway reports is collected here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use camino::{Utf8Path, Utf8PathBuf};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use longhaul_acts::files;
 use longhaul_config::settings::AccountSettings;
 use longhaul_core::account::Provider;
 use longhaul_core::home::Homes;
@@ -23,13 +17,13 @@ use longhaul_engine::executor::{Accounts, Door, Guest, HomeFolder};
 use longhaul_gateway::Client;
 use longhaul_gateway::api::{
     AccountCondition, AccountView, AccountsRequest, Budget, Report, ReportBody, SessionSpec,
-    StatusView, Token,
+    StatusView,
 };
 use longhaul_gateway::launch::{self, Launch};
-use sha2::Sha256;
 
 use super::gateway::gateway_launch;
 use super::homes::{Settled, settle};
+use super::tokens;
 use crate::accounts::{self, home_accounts, roster};
 use crate::env::Env;
 use crate::failure::Failure;
@@ -39,15 +33,12 @@ use crate::paths::Paths;
 use crate::settings;
 use crate::submit::harness::registry;
 
-/// Bytes of the secret that sessions' tokens are made from.
-const SECRET_BYTES: usize = 32;
 /// Sessions whose refusals are remembered.
 const REFUSALS_MAX: usize = 10_000;
 
 /// The daemon's side of the gateway.
 pub(super) struct Gatekeeper {
     launch: Launch,
-    secret: Utf8PathBuf,
     paths: Paths,
     env: Env,
     printer: Printer,
@@ -95,7 +86,6 @@ impl Gatekeeper {
     ) -> Result<Self, Failure> {
         Ok(Self {
             launch: gateway_launch(paths)?,
-            secret: paths.gateway_dir().join("tokens.secret"),
             paths: paths.clone(),
             env: env.clone(),
             printer: printer.clone(),
@@ -357,42 +347,6 @@ impl Gatekeeper {
             ReportBody::Usage { .. } | ReportBody::Windows { .. } => {}
         }
     }
-
-    /// The session's token: the same for the same session, whoever asks, and for nobody without the secret.
-    fn token(&self, session: &str) -> io::Result<Token> {
-        let secret = self.secret()?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).map_err(io::Error::other)?;
-        mac.update(session.as_bytes());
-        let digits: String = mac
-            .finalize()
-            .into_bytes()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        Ok(Token::new(format!("lh-{digits}")))
-    }
-
-    /// Made once for an installation.
-    fn secret(&self) -> io::Result<Vec<u8>> {
-        match fs::read(&self.secret) {
-            Ok(bytes) if bytes.len() == SECRET_BYTES => return Ok(bytes),
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-        }
-        let mut bytes = [0; SECRET_BYTES];
-        io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
-        let folder = self.secret.parent().unwrap_or_else(|| Utf8Path::new("."));
-        files::create_dir_all("cli.tokens.folder", folder)?;
-        let fresh = self.secret.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = files::open("cli.tokens.create", &options, &fresh)?;
-        files::write_all("cli.tokens.write", &mut file, &bytes)?;
-        files::sync_all("cli.tokens.flush", &file)?;
-        files::rename("cli.tokens.rename", &fresh, &self.secret)?;
-        Ok(bytes.to_vec())
-    }
 }
 
 impl Accounts for Gatekeeper {
@@ -420,8 +374,7 @@ impl Accounts for Gatekeeper {
     fn admit(&self, session: &SpawnKey, guest: &Guest) -> Result<Door, String> {
         let strategy = self.with_known(|known| known.settings.strategy)?;
         let (client, status) = self.open()?;
-        let token = self
-            .token(session.as_str())
+        let token = tokens::token(&self.paths.gateway_dir(), session.as_str())
             .map_err(|e| format!("no token can be made: {e}"))?;
         let spec = SessionSpec {
             token_hash: token.hash(),

@@ -13,6 +13,7 @@ pub(crate) mod logs;
 mod practice;
 mod single;
 pub(crate) mod terminals;
+pub(crate) mod tokens;
 pub(crate) mod visitor;
 
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{Printer, clock};
 use crate::paths::Paths;
 
-pub(crate) use gateway::gateway_main;
+pub(crate) use gateway::{gateway_launch, gateway_main};
 pub(crate) use judge::judge_main;
 pub(crate) use practice::{practice, practice_of};
 

@@ -8,6 +8,7 @@
 
 mod agents;
 mod process;
+mod programs;
 mod stage;
 mod supervise;
 mod terminal;

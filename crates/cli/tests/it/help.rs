@@ -27,7 +27,7 @@ fn verbs(world: &World) -> Vec<Vec<String>> {
     found
 }
 
-const TOP: [&str; 36] = [
+const TOP: [&str; 37] = [
     "add",
     "approve",
     "cancel",
@@ -39,6 +39,7 @@ const TOP: [&str; 36] = [
     "drain",
     "estop",
     "events",
+    "gateway",
     "init",
     "logs",
     "attach",

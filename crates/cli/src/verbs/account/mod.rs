@@ -6,6 +6,7 @@ mod link;
 mod probe;
 mod switches;
 
+use anstyle::Style;
 use longhaul_api::{API_VERSION, ExitCode, RestingView};
 use longhaul_core::account::Provider;
 use longhaul_gateway::Client;
@@ -130,7 +131,7 @@ pub(super) fn known(context: &Context) -> Result<Vec<Account>, Failure> {
 }
 
 /// What the gateway says, if it runs.
-fn gateway(context: &Context) -> Result<Option<StatusView>, Failure> {
+pub(super) fn gateway(context: &Context) -> Result<Option<StatusView>, Failure> {
     let client = Client::new(context.paths().gateway_socket());
     match client.status() {
         Ok(status) => Ok(Some(status)),
@@ -206,7 +207,7 @@ fn standing(account: &Account, view: Option<&AccountView>) -> (&'static str, Str
     }
 }
 
-fn condition(view: &AccountView) -> (&'static str, String) {
+pub(super) fn condition(view: &AccountView) -> (&'static str, String) {
     let now = clock::now();
     let until = |at| format!("until {}", clock::moment(at, now));
     match view.condition {
@@ -227,10 +228,19 @@ fn condition(view: &AccountView) -> (&'static str, String) {
     }
 }
 
+/// How the word of a state is shown.
+pub(super) fn style(word: &str) -> Style {
+    match word {
+        "serving" => palette::GOOD,
+        "idle" | "disabled" | "same key" => palette::FAINT,
+        "resting" | "resting in part" | "tripped" => palette::WARN,
+        _ => palette::BAD,
+    }
+}
+
 /// `5h 93% · 7d 40%`, the fullest first.
-fn windows(row: &Row) -> String {
-    let mut used: Vec<(u32, &str)> = row
-        .windows
+pub(super) fn windows(windows: &[WindowView]) -> String {
+    let mut used: Vec<(u32, &str)> = windows
         .iter()
         .filter_map(|w| Some((w.used_permille?, w.name.as_str())))
         .collect();
@@ -279,18 +289,13 @@ fn list(context: &Context) -> Outcome {
     let lines: Vec<_> = rows
         .iter()
         .map(|row| {
-            let style = match row.word {
-                "serving" => palette::GOOD,
-                "idle" | "disabled" | "same key" => palette::FAINT,
-                "resting" | "resting in part" | "tripped" => palette::WARN,
-                _ => palette::BAD,
-            };
+            let style = style(row.word);
             vec![
                 styled(clean(&row.name), palette::STRONG),
                 cell(row.provider.as_str()),
                 styled(row.word, style),
                 cell(row.fingerprint.clone().unwrap_or_default()),
-                cell(windows(row)),
+                cell(windows(&row.windows)),
                 styled(
                     if row.detail.is_empty() {
                         clean(&row.from)
