@@ -12,7 +12,7 @@ const AGENTS: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
 
 /// The fake agent, built beside the binary.
 #[track_caller]
-fn fake_agent() -> PathBuf {
+pub(crate) fn fake_agent() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_longhaul")).with_file_name("fake-agent");
     assert!(
         path.exists(),

@@ -12,6 +12,7 @@ mod catch_up;
 mod conduct;
 mod crash;
 mod fakes;
+mod homes;
 mod in_place;
 mod landing;
 mod landing_kills;
