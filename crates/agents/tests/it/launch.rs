@@ -399,3 +399,33 @@ fn homes_of_the_session_are_what_the_agent_may_write() {
         assert!(!writable.iter().any(|p| p == "/home/u"), "{harness}");
     }
 }
+
+#[test]
+fn a21_in_a_terminal_claude_has_no_headless_flags_and_the_prompt_is_for_pasting() {
+    let mut request = LaunchRequest {
+        terminal: true,
+        ..request()
+    };
+    let terminal = plan("claude", &request).expect("claude can");
+    assert!(terminal.terminal.is_some());
+    assert_eq!(terminal.stdin, b"Fix the login.");
+    for flag in ["-p", "--output-format", "stream-json", "--verbose"] {
+        assert!(!terminal.argv.iter().any(|a| a == flag), "{flag}");
+    }
+    assert!(terminal.argv.iter().any(|a| a == FRESH));
+    for other in ["codex", "gemini", "opencode", "script"] {
+        let refused = plan(other, &request);
+        assert!(
+            matches!(refused, Err(LaunchRefusal::NoTerminal { .. })),
+            "{other}"
+        );
+    }
+    // I10: nothing in a terminal tells what it costs.
+    request.options.max_budget = Some(MicroUsd(1_000_000));
+    assert!(matches!(
+        plan("claude", &request),
+        Err(LaunchRefusal::CostUnknown { .. })
+    ));
+    request.terminal = false;
+    assert!(plan("claude", &request).is_ok_and(|p| p.terminal.is_none()));
+}

@@ -8,12 +8,15 @@ use longhaul_api::{ExitCode, TaskDetail, TaskQuery};
 use longhaul_engine::executor::{Plan, RemovalError, Word};
 use longhaul_gateway::Client;
 
+use longhaul_pool::{Kind, PoolSession, State};
+
 use super::workspace::{all, is_there, removal, size};
 use crate::client::{self, Presence, Whole};
 use crate::context::Context;
 use crate::failure::{Failure, OnPath as _, Outcome};
 use crate::output::text::{clean, count};
 use crate::submit::{gitrun, repo};
+use crate::wire::terminals::{Terminals, refused};
 
 /// Take back what Longhaul put on this machine; the plan first
 ///
@@ -41,6 +44,7 @@ enum Step {
     Sessions(usize),
     Daemon(u32),
     Gateway(u32),
+    Terminals,
     File(Utf8PathBuf),
     Workspace(Box<(Plan, TaskDetail)>),
     Worktree { repo: Utf8PathBuf, path: String },
@@ -54,6 +58,7 @@ impl Step {
             Self::Sessions(n) => format!("stop {}, keeping their work", count(*n, "running task")),
             Self::Daemon(pid) => format!("end the daemon (pid {pid})"),
             Self::Gateway(pid) => format!("end the gateway (pid {pid})"),
+            Self::Terminals => "end the pool's tmux server".to_owned(),
             Self::File(path) => format!("remove {path}"),
             Self::Workspace(it) => {
                 let (plan, _) = it.as_ref();
@@ -137,6 +142,7 @@ fn plan(context: &Context, purge: bool) -> Result<Vec<Step>, Failure> {
     if let Ok(status) = gateway(context).status() {
         steps.push(Step::Gateway(status.pid));
     }
+    steps.extend(terminals(context)?.map(|_| Step::Terminals));
     let unit = unit_file(context);
     if unit.exists() {
         steps.push(Step::File(unit));
@@ -333,6 +339,10 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             }
             _ => Ok(()),
         },
+        Step::Terminals => match terminals(context)? {
+            Some(terminals) => terminals.stop().map(drop).map_err(refused),
+            None => Ok(()),
+        },
         Step::File(path) => files::remove_file("cli.uninstall.file", &path).on("remove", &path),
         Step::Workspace(it) => {
             let tools = removal::tools(context)?;
@@ -347,6 +357,36 @@ fn carry_out(context: &Context, step: Step) -> Result<(), Failure> {
             files::remove_dir_all("cli.uninstall.folder", &path).on("remove", &path)
         }
     }
+}
+
+/// The pool's terminals, if its tmux server runs.
+///
+/// # Errors
+/// Somebody's own session is on it (I11).
+fn terminals(context: &Context) -> Result<Option<Terminals>, Failure> {
+    if !context.paths().tmux_socket().exists() {
+        return Ok(None);
+    }
+    let terminals = Terminals::new(context)?;
+    let sessions = terminals.survey()?;
+    let there = |s: &&PoolSession| s.state != State::Missing;
+    if let Some(own) = sessions
+        .iter()
+        .filter(there)
+        .find(|s| s.kind == Kind::Dedicated)
+    {
+        return Err(Failure::of(
+            ExitCode::Conflict,
+            format!("the tmux session {} is yours, and would end with the pool", own.name),
+        )
+        .help(format!(
+            "take `[dedicated.{}]` out of the config, run `longhaul daemon restart`, and end it yourself: `tmux -S {} kill-session -t {}`",
+            own.name,
+            context.paths().tmux_socket(),
+            own.name
+        )));
+    }
+    Ok(sessions.iter().any(|s| there(&s)).then_some(terminals))
 }
 
 fn gateway(context: &Context) -> Client {

@@ -170,6 +170,13 @@ pub(crate) fn pool(s: &Settings, env: &Env) -> Result<PoolSettings, Failure> {
     if pool.prefix.is_empty() && pool.max == 0 {
         return Ok(PoolSettings::default());
     }
+    if let Some(d) = pool.dedicated.iter().find(|d| !d.dir.is_absolute()) {
+        return Err(Failure::usage(format!(
+            "`dedicated.{}.dir` is `{}`, which is not an absolute path",
+            d.name, d.dir
+        ))
+        .help("begin it with `/` or `~/`"));
+    }
     pool.check().map(|()| pool).map_err(|e| {
         Failure::usage(e.to_string()).help("correct `[pool]` or `[dedicated.NAME]` in the config")
     })
