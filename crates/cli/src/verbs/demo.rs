@@ -10,6 +10,7 @@ use longhaul_core::time::UnixMs;
 use longhaul_hosts::{ProcessIdentity, Signal, SignalOutcome};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use super::demo_keys::Keys;
 use super::report::details;
 use crate::client::{self, Presence};
 use crate::context::Context;
@@ -34,7 +35,9 @@ const VICTIM_TIME: Duration = Duration::from_secs(60);
 /// Makes a repository and a daemon of its own, runs eleven small tasks with an agent that needs no model,
 /// and shows what happens: a check fails and passes on retry, a usage limit is waited out, a session is
 /// killed with -9 and goes on, two tasks conflict and a third one
-/// merges them, and of two that land the one that comes later is sent back, reworked and landed. Takes about ten
+/// merges them, and of two that land the one that comes later is sent back, reworked and landed. Beside them requests go
+/// through the gateway to a provider that is pretended: at the limit of one key the other one answers, and when both
+/// rest a request waits for the first reset. Takes about ten
 /// seconds. Everything it made is gone afterwards; Ctrl-C ends it early, also with everything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -56,6 +59,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         ("LONGHAUL_LIMITS_WAKE_JITTER", "0s"),
         ("LONGHAUL_RETRY_BACKOFF_MIN", "300ms"),
         ("LONGHAUL_CONCURRENCY", "4"),
+        // Real keys of the environment have no part in it.
+        ("LONGHAUL_ACCOUNTS_DISCOVER", "false"),
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
         ("GIT_CONFIG_NOSYSTEM", "1"),
     ];
@@ -90,7 +95,8 @@ fn play(args: &Args, scratch: &Scratch, outer: &Context) -> Outcome {
     let events = follow::listen(&client)?;
     let response = client.submit(&request)?;
     let (notes, heard) = unbounded_channel();
-    let killer = killer(context, notes);
+    let killer = killer(context, notes.clone());
+    let keys = Keys::begin(context, notes);
     let end = follow::submission(
         context,
         client,
@@ -99,6 +105,8 @@ fn play(args: &Args, scratch: &Scratch, outer: &Context) -> Outcome {
         Show::Bound,
         Some(heard),
     );
+    let early = !matches!(end, Ok(End::Settled(_)));
+    let played = keys.end(early);
     let view = match end? {
         End::Settled(view) => view,
         End::Detached => {
@@ -121,6 +129,12 @@ fn play(args: &Args, scratch: &Scratch, outer: &Context) -> Outcome {
     } else {
         p.line("")?;
         p.out(&text::render(&page, p))?;
+    }
+    if let Err(why) = played {
+        return Err(
+            Failure::new("the demo's keys were not used as they should be")
+                .because(std::io::Error::other(why)),
+        );
     }
     match follow::verdict(&view) {
         ExitCode::Done => Ok(ExitCode::Done),

@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod daemon;
 mod demo;
+mod demo_keys;
 mod doctor;
 mod drain;
 mod estop;

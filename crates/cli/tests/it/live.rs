@@ -361,6 +361,12 @@ fn the_demo_ends_well_and_leaves_nothing() {
     assert_eq!(demo.code, Some(0), "{demo:?}");
     assert!(demo.out.contains("All 11 tasks are done."), "{demo:?}");
     assert!(demo.out.contains("demo: kill -9"), "{demo:?}");
+    for wanted in [
+        "the same request went on with key 2",
+        "for the first reset, then key 1 answered",
+    ] {
+        assert!(demo.out.contains(wanted), "{wanted}: {demo:?}");
+    }
     assert_eq!(std::fs::read_dir(world.path("tmp")).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(world.path("home")).unwrap().count(), 0);
 }
