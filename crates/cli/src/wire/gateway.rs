@@ -1,6 +1,7 @@
 //! The gateway's process, and how it is started (A8).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use longhaul_api::ExitCode;
 use longhaul_gateway::launch::Launch;
@@ -8,9 +9,14 @@ use longhaul_gateway::{Parts, Peer, Place, PlaceError, Times};
 use longhaul_server::{PeerAuthority, listen_private};
 
 use super::authority::ByProcess;
+use super::floors::again_and_again;
+use super::own_log;
 use crate::env::Env;
 use crate::failure::{Failure, Outcome};
 use crate::paths::Paths;
+
+/// How often the size of the log is looked at.
+const LOG_LOOK: Duration = Duration::from_secs(10);
 
 /// Becomes the gateway.
 ///
@@ -39,6 +45,8 @@ pub(crate) fn gateway_main(paths: &Paths, env: &Env) -> Outcome {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         times: Times::default(),
     };
+    let log = paths.gateway_log();
+    let _cutter = again_and_again("log", LOG_LOOK, LOG_LOOK, move || own_log::cut(&log));
     longhaul_gateway::run(parts)
         .map_err(|error| Failure::new("the gateway ended").because(error))?;
     Ok(ExitCode::Done)

@@ -10,6 +10,7 @@ mod homes;
 mod inhibit;
 mod judge;
 pub(crate) mod logs;
+mod own_log;
 mod practice;
 mod single;
 pub(crate) mod terminals;
@@ -167,8 +168,11 @@ pub(crate) fn daemon_main(
         floors::again_and_again("bases", BASE_LOOK, BASE_LOOK, move || watch.look(&desk))
     };
     let reports = floors::again_and_again("gateway", REPORTS_LOOK, REPORTS_LOOK, {
-        let gatekeeper = Arc::clone(&gatekeeper);
-        move || gatekeeper.collect()
+        let (gatekeeper, log) = (Arc::clone(&gatekeeper), paths.daemon_log());
+        move || {
+            own_log::cut(&log);
+            gatekeeper.collect();
+        }
     });
     let pool = keep_pool(paths, settings, env);
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
