@@ -326,3 +326,39 @@ fn a1_homes_are_written_down_shown_and_forgotten() {
     told.push_str(&fs::read_to_string(world.path("home/.config/longhaul/config.toml")).unwrap());
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn a18_nothing_is_adopted_while_a_session_may_write_into_a_home() {
+    let world = World::with_repo();
+    for name in ["a", "b"] {
+        fs::create_dir_all(world.path(&format!("home/{name}"))).unwrap();
+    }
+    write_config(&world, "");
+    with_conversations(&world);
+    world.write(
+        "repo/tasks.toml",
+        "[[task]]\nname = \"slow\"\nharness = \"script\"\nprompt = \"sleep 600s\"\n",
+    );
+    assert_eq!(world.run(&["run", "--detach"]).code, Some(0));
+    let before = tree(&world.path("home/b"));
+    // With the daemon, and without it: sessions outlive it.
+    for stops in [false, true] {
+        if stops {
+            assert_eq!(world.run(&["daemon", "stop"]).code, Some(0));
+        }
+        let (code, text) = link(&world, &["--adopt", "--yes"]);
+        assert_eq!(code, Some(7), "{text}");
+        assert!(text.contains("may write into a home"), "{text}");
+    }
+    assert_eq!(tree(&world.path("home/b")), before);
+    assert_eq!(world.run(&["cancel", "slow", "--yes"]).code, Some(0));
+    let (code, text) = (0..200)
+        .map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            link(&world, &["--adopt", "--yes"])
+        })
+        .find(|(code, _)| *code == Some(0))
+        .unwrap_or_default();
+    assert_eq!(code, Some(0), "{text}");
+    expect_adopted(&world);
+}

@@ -1,11 +1,11 @@
 //! `longhaul account link`: what homes share (A18).
 
-use longhaul_api::{API_VERSION, ExitCode};
+use longhaul_api::{API_VERSION, ExitCode, TaskQuery};
 use serde_json::{Value, json};
 
 use crate::accounts::home_accounts;
 use crate::accounts::link::{Plan, Step, apply, look, plan, wanted};
-use crate::client::{self, Presence, live_tasks};
+use crate::client::is_at_work;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::text::{clean, count};
@@ -128,10 +128,9 @@ fn preview(context: &Context, plan: &Plan) -> Result<Vec<String>, Failure> {
 
 /// A session writes into its home while it lives.
 fn nobody_there(context: &Context) -> Result<(), Failure> {
-    let Presence::There(client) = client::look(context.paths())? else {
-        return Ok(());
-    };
-    match live_tasks(&client)? {
+    // Sessions live without a daemon, too.
+    let tasks = context.reads()?.tasks(&TaskQuery::default())?.tasks;
+    match tasks.iter().filter(|t| is_at_work(t.state)).count() {
         0 => Ok(()),
         n => Err(Failure::of(
             ExitCode::Conflict,
