@@ -44,7 +44,7 @@ pub const PLAIN: [&str; 12] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 52] = [
+pub const SETTINGS: [(&str, &str); 53] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -61,6 +61,7 @@ pub const SETTINGS: [(&str, &str); 52] = [
     ("LONGHAUL_QUEUE_MERGE_STYLE", "queue.merge_style"),
     ("LONGHAUL_QUEUE_ADVANCE_CHECKOUT", "queue.advance_checkout"),
     ("LONGHAUL_QUEUE_PUSH", "queue.push"),
+    ("LONGHAUL_QUEUE_LIVE_CONFLICTS", "queue.live_conflicts"),
     ("LONGHAUL_SETUP", "setup"),
     ("LONGHAUL_TEARDOWN", "teardown"),
     ("LONGHAUL_DEFAULT_HARNESS", "default_harness"),

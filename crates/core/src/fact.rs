@@ -1,11 +1,14 @@
 //! What was seen or said: the only thing that changes a task.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{AttemptEnd, BootMs, RefusedWrite, Sealed};
 use crate::home::MoveReason;
-use crate::ids::Fence;
+use crate::ids::{Fence, TaskId};
 use crate::limit::LimitNotice;
+use crate::overlap::OverlapStrategy;
 use crate::queue::LandNews;
 use crate::task::{ResumeChecks, WorkspaceRef};
 use crate::usage::{MicroUsd, Usage};
@@ -50,6 +53,19 @@ pub enum Fact {
         fence: Fence,
         /// What.
         news: News,
+    },
+    /// What it shares with another session has changed (L19).
+    Overlap {
+        /// The other task.
+        with: TaskId,
+        /// What people call it.
+        name: String,
+        /// What both have changed now.
+        now: BTreeSet<String>,
+        /// The strategy.
+        strategy: OverlapStrategy,
+        /// This is the one that the strategy has pause.
+        pause: bool,
     },
     /// The merge queue's word on the work of an attempt.
     Landing {

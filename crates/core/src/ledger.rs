@@ -108,6 +108,10 @@ causes! {
     Finished = "finished",
     /// It goes to the merge queue.
     Landing = "landing",
+    /// Another live session changes the same files (L19).
+    OverlapOpened = "overlap_opened",
+    /// It no longer does.
+    OverlapClosed = "overlap_closed",
     /// A pull request is to be opened for it.
     Proposing = "proposing",
     /// It is on the integration ref.

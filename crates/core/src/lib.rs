@@ -16,6 +16,7 @@ pub mod ids;
 pub mod ledger;
 pub mod limit;
 pub mod moves;
+pub mod overlap;
 pub mod policy;
 pub mod prompt;
 pub mod queue;

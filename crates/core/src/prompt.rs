@@ -68,6 +68,26 @@ pub fn compose(task: &Task, spec: &TaskSpec, material: Material<'_>) -> String {
             ),
         );
     }
+    let others: Vec<String> = task
+        .carry
+        .overlaps
+        .iter()
+        .filter(|o| o.told)
+        .map(|o| {
+            let paths: Vec<&str> = o.paths.iter().map(String::as_str).collect();
+            format!("- {} changes {}", o.name, paths.join(", "))
+        })
+        .collect();
+    if !others.is_empty() {
+        section(
+            &mut out,
+            "Others at work",
+            &format!(
+                "Other sessions change files that you have changed, each in a workspace of its own. Both will be merged: keep to what the task needs in them.\n\n{}",
+                others.join("\n")
+            ),
+        );
+    }
     if let Some(note) = &task.carry.note {
         section(&mut out, "A note from the person in charge", note);
     }

@@ -8,6 +8,7 @@ use crate::attempt::{Attempt, AttemptEnd, Halt};
 use crate::home;
 use crate::ids::{Fence, TaskId};
 use crate::limit::LimitClass;
+use crate::overlap::Overlap;
 use crate::queue::ConflictReport;
 use crate::spec::{Expect, Land, OnDrift, Priority, TaskSpec, WorkspaceKind};
 use crate::time::{SpanMs, UnixMs};
@@ -197,6 +198,9 @@ pub struct Carry {
     /// Address of the pull request that holds the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<String>,
+    /// Files that other live sessions of the repository change too (L19).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<Overlap>,
     /// When it first came into the merge queue: its age there.
     #[serde(default)]
     pub queued: Option<UnixMs>,

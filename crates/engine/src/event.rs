@@ -4,6 +4,7 @@ use longhaul_core::effect::Effect;
 use longhaul_core::fact::{Fact, News};
 use longhaul_core::home::Homes;
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::overlap::Touched;
 use longhaul_core::queue::{LineId, QueueEffect, QueueFact};
 
 use crate::handle::{LiveSession, Request};
@@ -54,6 +55,8 @@ pub enum Event {
         /// Why, for the log.
         why: String,
     },
+    /// What tasks of a repository have changed in their workspaces, all of those that were looked at.
+    Touched(Vec<Touched>),
     /// Whether the machine has what new work needs; `None` = yes (T20, T27).
     Floors {
         /// What is missing.

@@ -145,7 +145,7 @@ impl Scenario {
                     spec.land_checks = vec![land_check("make")];
                 }
                 // Drawn apart once more: those that land all the same are as before.
-                if Rng::keyed(&[seed, 5, u64::from(number_of(*id))]).permille(100) {
+                if Rng::keyed(&[seed, 5, number_of(*id)]).permille(100) {
                     (spec.land, spec.land_checks) = (Land::Pr, Vec::new());
                 }
             }

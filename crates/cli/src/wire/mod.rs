@@ -24,10 +24,12 @@ use std::time::Duration;
 
 use longhaul_api::ExitCode;
 use longhaul_config::settings::Settings;
+use longhaul_core::overlap::OverlapStrategy;
 use longhaul_engine::clock::{Clock as _, SystemClock};
 use longhaul_engine::event::Event;
 use longhaul_engine::executor::{
-    Accounts, BaseWatch, Desk, DeskParts, Dirs, Keeper, NoAccounts, PracticeOf, Workshop,
+    Accounts, BaseWatch, Desk, DeskParts, Dirs, Keeper, NoAccounts, OverlapWatch, PracticeOf,
+    Workshop,
 };
 use longhaul_engine::machine::{About, Asking, Machine};
 use longhaul_engine::runtime::{self, Executor, Listener};
@@ -48,6 +50,8 @@ pub(crate) use practice::{practice, practice_of};
 
 /// How often free space and memory are looked at.
 const FLOOR_LOOK: Duration = Duration::from_secs(5);
+/// How often the workspaces of live sessions are looked at for files that more than one changes.
+const OVERLAP_LOOK: Duration = Duration::from_secs(10);
 /// How often base branches are looked at on which the merge queue waits.
 const BASE_LOOK: Duration = Duration::from_secs(5);
 /// How often the gateway is asked what it has to tell.
@@ -167,6 +171,12 @@ pub(crate) fn daemon_main(
         let (desk, watch) = (Arc::clone(&bases_desk), BaseWatch::default());
         floors::again_and_again("bases", BASE_LOOK, BASE_LOOK, move || watch.look(&desk))
     };
+    let overlaps = (settings.queue.live_conflicts != OverlapStrategy::Off).then(|| {
+        let (desk, watch) = (Arc::clone(&bases_desk), OverlapWatch::default());
+        floors::again_and_again("overlaps", OVERLAP_LOOK, OVERLAP_LOOK, move || {
+            watch.look(&desk)
+        })
+    });
     let reports = floors::again_and_again("gateway", REPORTS_LOOK, REPORTS_LOOK, {
         let (gatekeeper, log) = (Arc::clone(&gatekeeper), paths.daemon_log());
         move || {
@@ -193,7 +203,7 @@ pub(crate) fn daemon_main(
     // What was asked too late is dropped with its way back, so that nobody waits for an answer.
     drop(inbox);
     tracing::info!("the daemon ends; sessions go on");
-    drop((watcher, bases, housekeeping, reports, pool));
+    drop((watcher, bases, overlaps, housekeeping, reports, pool));
     gatekeeper.leave();
     shutdown.send_replace(true);
     match server.join() {

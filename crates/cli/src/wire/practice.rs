@@ -45,6 +45,7 @@ pub(super) fn limits(s: &Settings) -> Limits {
             ..QueuePolicy::default()
         },
         merge_style: s.queue.merge_style,
+        live_conflicts: s.queue.live_conflicts,
     }
 }
 

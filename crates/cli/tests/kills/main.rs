@@ -18,6 +18,7 @@ mod landing;
 mod landing_kills;
 mod operator;
 mod outside;
+mod overlap;
 mod power;
 mod proposal;
 mod queue;

@@ -5,6 +5,7 @@ mod accounts;
 use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_core::account::Strategy;
+use longhaul_core::overlap::OverlapStrategy;
 use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{CommitMode, EnvValue, Permission};
 use longhaul_core::time::SpanMs;
@@ -80,6 +81,13 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
             },
             advance_checkout: map.text("queue.advance_checkout").as_deref() == Some("clean"),
             push: map.flag("queue.push").unwrap_or(false),
+            live_conflicts: match map.text("queue.live_conflicts").as_deref() {
+                Some("off") => OverlapStrategy::Off,
+                Some("escalate") => OverlapStrategy::Escalate,
+                Some("last_write_wins") => OverlapStrategy::LastWriteWins,
+                Some("merge") => OverlapStrategy::Merge,
+                _ => OverlapStrategy::Warn,
+            },
         },
         setup: map.text("setup"),
         teardown: map.text("teardown"),

@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 110] = [
+pub const SETTING_KEYS: [SettingKey; 111] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -42,6 +42,7 @@ pub const SETTING_KEYS: [SettingKey; 110] = [
     key("queue.merge_style", Kind::Word(&["merge", "squash", "rebase"]), Some("\"merge\""), Guard::Machine, "how work comes onto the base branch; squashed and rebased entries are checked one by one"),
     key("queue.advance_checkout", Kind::Word(&["never", "clean"]), Some("\"never\""), Guard::Weakens, "whether a checkout of the base branch is advanced after a landing where nothing of yours is in the way; with `never` it waits for `longhaul queue advance` or your own merge"),
     key("queue.push", Kind::Bool, Some("false"), Guard::Sends, "whether what has landed is pushed to the branch that the base branch tracks (or to `origin`), with a lease and only forwards; what others pushed there is fetched, merged and checked first"),
+    key("queue.live_conflicts", Kind::Word(&["off", "warn", "escalate", "last_write_wins", "merge"]), Some("\"warn\""), Guard::Machine, "what follows when two sessions at work change the same file: both are told (`warn`), the later (`escalate`) or the earlier (`last_write_wins`) also pauses after its turn, it is only written down (`merge`), or nobody looks (`off`)"),
     key("setup", Kind::Text, None, Guard::Runs, "the command that prepares a new workspace, for tasks that name none"),
     key("teardown", Kind::Text, None, Guard::Runs, "the command that runs before a workspace is removed, for tasks that name none"),
     key("default_harness", Kind::Argument, Some("\"auto\""), Guard::Anyone, "the harness of tasks that name none; `auto` picks by what the repository holds"),

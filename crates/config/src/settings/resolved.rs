@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use longhaul_core::account::Strategy;
+use longhaul_core::overlap::OverlapStrategy;
 use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{CommitMode, Permission};
 use longhaul_core::time::SpanMs;
@@ -129,6 +130,8 @@ pub struct QueueSettings {
     pub advance_checkout: bool,
     /// Whether what has landed is pushed (L16).
     pub push: bool,
+    /// What follows when two live sessions change the same file (L19).
+    pub live_conflicts: OverlapStrategy,
 }
 
 /// `[account.NAME]` and `[accounts]` (A1, A3).

@@ -7,12 +7,15 @@ mod landing;
 mod order;
 mod verify;
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::attempt::AttemptEnd;
 use crate::fact::{Fact, News, Release};
 use crate::home::MoveReason;
 use crate::ledger::{Actor, Cause, LedgerEntry};
+use crate::overlap::{self, Overlap, OverlapStrategy};
 use crate::policy::Policy;
 use crate::task::{AssignStep, NeedKind, ParkCause, State, Task};
 use crate::time::Now;
@@ -111,6 +114,21 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
             }
             _ => Outcome::Ignore("does not wait for this"),
         },
+        Fact::Overlap {
+            with,
+            name,
+            now: paths,
+            strategy,
+            pause,
+        } => {
+            let seen = Overlap {
+                with: *with,
+                name: name.clone(),
+                paths: paths.clone(),
+                told: *strategy != OverlapStrategy::Merge,
+            };
+            overlap(task, seen, *pause, now)
+        }
         Fact::Landing { fence, news } => landing::decide(task, *fence, news, now, policy),
         Fact::Attempt { fence, news } => {
             if *fence < task.fence {
@@ -122,6 +140,37 @@ pub fn decide(task: &Task, fact: &Fact, now: Now, policy: &Policy) -> Outcome {
             }
         }
     }
+}
+
+/// It shares other files with another session than before (L19). What closes pauses nobody.
+fn overlap(task: &Task, seen: Overlap, pause: bool, now: Now) -> Outcome {
+    let before = overlap::of(task, seen.with);
+    let none = BTreeSet::new();
+    let was = before.map_or(&none, |o| &o.paths);
+    let opened: Vec<&String> = seen.paths.difference(was).collect();
+    let closed: Vec<&String> = was.difference(&seen.paths).collect();
+    if opened.is_empty() && closed.is_empty() {
+        return Outcome::Ignore("nothing changed");
+    }
+    if !opened.is_empty() && task.state.word().is_final() {
+        return Outcome::Ignore("it is over");
+    }
+    let mut draft = Draft::new(task, now);
+    let pauses = pause && !opened.is_empty() && overlap::is_live(task) && !task.hold;
+    draft.task.hold |= pauses;
+    let (cause, paths) = match opened.is_empty() {
+        true => (Cause::OverlapClosed, &closed),
+        false => (Cause::OverlapOpened, &opened),
+    };
+    let data = json!({
+        "with": seen.with, "name": seen.name, "paths": paths, "closed": closed, "pauses": pauses,
+    });
+    let all = &mut draft.task.carry.overlaps;
+    all.retain(|o| o.with != seen.with);
+    if !seen.paths.is_empty() {
+        all.push(seen);
+    }
+    draft.change(cause, Actor::Daemon, data)
 }
 
 /// A home can serve what waits for the limit or the login of one.

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use longhaul_core::fact::Fact;
+use longhaul_core::overlap::Overlap;
 use longhaul_core::prompt::{EVIDENCE_BYTES, Material, compose};
 use longhaul_core::queue::LandNews;
 use longhaul_core::spec::{
@@ -159,4 +160,19 @@ fn l12_a_conflict_goes_to_its_own_session_then_to_one_that_takes_no_side_then_to
         person.state
     );
     assert_eq!(person.carry.conversation.as_deref(), Some("neutral"));
+}
+
+#[test]
+fn l19_an_attempt_is_told_who_changes_the_same_files() {
+    let mut task = in_state(State::Pending);
+    let overlap = |name: &str, told| Overlap {
+        with: task.id,
+        name: name.into(),
+        paths: ["src/a.rs".to_owned(), "src/b.rs".to_owned()].into(),
+        told,
+    };
+    task.carry.overlaps = vec![overlap("api", true), overlap("quiet", false)];
+    let text = compose(&task, &spec(), Material::default());
+    assert!(text.contains("- api changes src/a.rs, src/b.rs"), "{text}");
+    assert!(!text.contains("quiet"), "{text}");
 }

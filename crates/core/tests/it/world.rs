@@ -6,6 +6,7 @@ use longhaul_core::fact::{Fact, News, Order, Refusal, Release, WorkspaceFault};
 use longhaul_core::home::MoveReason;
 use longhaul_core::ids::{Fence, TaskId};
 use longhaul_core::limit::{LimitClass, LimitNotice};
+use longhaul_core::overlap::OverlapStrategy;
 use longhaul_core::policy::Policy;
 use longhaul_core::queue::{
     ConflictKind, ConflictPath, ConflictReport, Judgement, LandNews, Subject,
@@ -853,6 +854,16 @@ pub(crate) fn facts() -> Vec<(&'static str, Fact)> {
             Fact::Attempt {
                 fence: Fence(0),
                 news: News::TimeoutReached,
+            },
+        ),
+        (
+            "another session changes the same file",
+            Fact::Overlap {
+                with: TaskId::new(9, [9; 10]),
+                name: "other".into(),
+                now: ["src/a.rs".to_owned()].into(),
+                strategy: OverlapStrategy::Escalate,
+                pause: true,
             },
         ),
         ("landed", land(1, landed(true))),

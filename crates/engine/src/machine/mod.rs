@@ -11,6 +11,7 @@ mod fold;
 mod homes;
 mod index;
 mod lines;
+mod overlaps;
 mod queue_orders;
 mod slots;
 mod status;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use longhaul_core::effect::{Effect, outstanding};
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::overlap::OverlapStrategy;
 use longhaul_core::policy::Policy;
 use longhaul_core::queue::{Line, LineId, MergeStyle, QueuePolicy};
 use longhaul_core::schedule::Capacity;
@@ -50,6 +52,8 @@ pub struct Limits {
     pub queue: QueuePolicy,
     /// How tasks land.
     pub merge_style: MergeStyle,
+    /// What follows when two live sessions change the same file (L19).
+    pub live_conflicts: OverlapStrategy,
 }
 
 /// Refused commits in a row after which the daemon ends: it does not understand its store.
@@ -279,6 +283,8 @@ impl<S: Store> Machine<S> {
                         .or_default()
                         .push(effect);
                 }
+                // Not kept: the next look tells what is so then.
+                Event::Touched(seen) => self.touched(&seen, now),
                 Event::Line { line, fact } => {
                     let _outcome = self.line_fact(&line, &fact, now);
                     kept.push(Event::Line { line, fact });
@@ -347,7 +353,7 @@ impl<S: Store> Machine<S> {
                 | Event::Homes { .. } => {
                     self.backlog.push(event);
                 }
-                Event::Tick => {}
+                Event::Tick | Event::Touched(_) => {}
                 Event::Stop => step.shutdown = true,
             }
         }

@@ -2,6 +2,7 @@
 
 use longhaul_core::effect::Act;
 use longhaul_core::fact::Order;
+use longhaul_core::overlap::{OverlapStrategy, Touched};
 use longhaul_core::queue::{
     Candidate, Entry, EntryId, LandCheck, LineId, MergeStyle, Origin, Point, QueueAct, QueueEffect,
     QueueFact, QueueNews, QueueOrder, Subject, TrialEnd, TrialReport, outstanding,
@@ -710,4 +711,53 @@ fn a_tick_with_live_sessions_asks_the_store_nothing() {
         assert!(step.effects.is_empty() && step.advanced.is_none());
     }
     assert_eq!(store.asked(), before);
+}
+
+#[test]
+fn l19_what_two_sessions_share_is_told_to_both_once_and_survives_a_restart() {
+    let store = Moody::default();
+    let limits = Limits {
+        live_conflicts: OverlapStrategy::Escalate,
+        capacity: Capacity {
+            total: 4,
+            ..Capacity::default()
+        },
+        ..Limits::default()
+    };
+    let mut w = Pretend::new(store.clone(), limits.clone());
+    w.command(submit(&[(id(1), spec("a", &[])), (id(2), spec("b", &[]))]));
+    for _ in 0..8 {
+        let attend = |d: &longhaul_engine::machine::Dispatch| d.effect.act == Act::Attend;
+        if w.todo.len() == 2 && w.todo.iter().all(attend) {
+            break;
+        }
+        let next = w.todo.iter().position(|d| !attend(d)).unwrap();
+        let d = w.todo.remove(next);
+        w.todo.push(d);
+        w.now.wall.0 += 1;
+        w.one();
+    }
+    let touched = |n: u8, path: &str| Touched {
+        task: id(n),
+        paths: [path.to_owned()].into(),
+    };
+    let rows = |w: &mut Pretend, word: &str| {
+        let all = ledger(w.machine.store_mut());
+        all.iter().filter(|row| row.contains(word)).count()
+    };
+    for _ in 0..2 {
+        w.step(vec![Event::Touched(vec![touched(1, "f"), touched(2, "f")])]);
+    }
+    assert_eq!(rows(&mut w, "overlap_opened"), 2, "one for each, once");
+    let held: Vec<bool> = [1, 2].map(|n| w.machine.task(id(n)).unwrap().hold).into();
+    assert_eq!(
+        held.iter().filter(|h| **h).count(),
+        1,
+        "the later one: {held:?}"
+    );
+    let mut w = Pretend::new(store, limits);
+    w.step(vec![Event::Touched(vec![touched(1, "f"), touched(2, "f")])]);
+    assert_eq!(rows(&mut w, "overlap_opened"), 2);
+    w.step(vec![Event::Touched(vec![touched(1, "f"), touched(2, "g")])]);
+    assert_eq!(rows(&mut w, "overlap_closed"), 2);
 }

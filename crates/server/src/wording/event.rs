@@ -94,6 +94,7 @@ pub(crate) fn event_line(entry: &LedgerEntry, p: &Phrasing, now: UnixMs) -> Stri
         Cause::CheckLost => data.detail("a check was lost and runs again"),
         Cause::Finished => "done".to_owned(),
         Cause::Landing => "its work goes to the merge queue".to_owned(),
+        Cause::OverlapOpened | Cause::OverlapClosed => shared(&data, entry.cause, p),
         Cause::Proposing => "a pull request is opened for its work".to_owned(),
         Cause::Proposed => data.with(
             "url",
@@ -206,6 +207,34 @@ impl Data<'_> {
 }
 
 /// `its account is spare now: work is at its limit until 15:00`.
+/// `api-2 changes src/a.rs, too; this one pauses after its turn`.
+fn shared(data: &Data<'_>, cause: Cause, p: &Phrasing) -> String {
+    let value = data.value;
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("?");
+    let paths = value.get("paths").and_then(Value::as_array);
+    let paths: Vec<&str> = paths
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let line = if cause == Cause::OverlapOpened {
+        super::state::shared(text("name"), paths.into_iter())
+    } else {
+        format!(
+            "{} and this one no longer change the same: {}",
+            text("name"),
+            paths.join(", ")
+        )
+    };
+    let pauses = value.get("pauses") == Some(&Value::Bool(true));
+    let end = if pauses {
+        "; this one pauses after its turn"
+    } else {
+        ""
+    };
+    p.line(&format!("{line}{end}"))
+}
+
 fn chosen(data: &Data<'_>, p: &Phrasing, now: UnixMs) -> String {
     let to = data.with(
         "to",

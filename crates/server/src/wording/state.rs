@@ -66,6 +66,12 @@ pub(crate) fn state_line(scene: &Scene<'_>) -> String {
         State::Done { basis } => done(task, *basis),
         State::Cancelled => "cancelled".to_owned(),
     };
+    if let Some(overlap) = task.carry.overlaps.first()
+        && !task.state.word().is_final()
+    {
+        let also = shared(&overlap.name, overlap.paths.iter().map(String::as_str));
+        line.push_str(&format!("; {}", scene.phrasing.line(&also)));
+    }
     match &task.halt {
         Some(halt) => line.push_str(&format!("; stopping ({})", halt.word())),
         None if task.hold && !task.state.word().is_final() => {
@@ -78,6 +84,16 @@ pub(crate) fn state_line(scene: &Scene<'_>) -> String {
         None => {}
     }
     line
+}
+
+/// `api-2 changes src/a.rs, too`: who works on the same files (L19).
+pub(super) fn shared<'p>(name: &str, paths: impl ExactSizeIterator<Item = &'p str>) -> String {
+    let more = match paths.len().saturating_sub(3) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let first = paths.take(3).collect::<Vec<_>>().join(", ");
+    format!("{name} changes {first}{more}, too")
 }
 
 fn pending(scene: &Scene<'_>) -> String {
