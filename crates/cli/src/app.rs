@@ -276,6 +276,9 @@ mod tests {
         ] {
             assert!(Cli::read_alone("add", line.into_iter()).is_none());
         }
+        for hidden in ["judge", "gateway_process", "__judge"] {
+            assert!(Verb::alone(hidden).is_none(), "{hidden}");
+        }
     }
 
     #[test]

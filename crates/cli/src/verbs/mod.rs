@@ -51,11 +51,15 @@ use crate::failure::Outcome;
 pub(crate) use workspace::{removal, size};
 
 macro_rules! verbs {
-    ($($(#[$attr:meta])* $variant:ident => $module:ident,)*) => {
+    (
+        $($variant:ident => $module:ident,)*;
+        $($name:literal: $hidden:ident => $own:ident,)*
+    ) => {
         /// The verbs.
         #[derive(Debug, clap::Subcommand)]
         pub(crate) enum Verb {
-            $($(#[$attr])* $variant(Box<$module::Args>),)*
+            $($variant(Box<$module::Args>),)*
+            $(#[command(name = $name, hide = true)] $hidden(Box<$own::Args>),)*
         }
 
         impl Verb {
@@ -84,6 +88,7 @@ macro_rules! verbs {
             pub(crate) fn run(self, context: &Context) -> Outcome {
                 match self {
                     $(Self::$variant(args) => $module::run(&args, context),)*
+                    $(Self::$hidden(args) => $own::run(&args, context),)*
                 }
             }
         }
@@ -130,8 +135,7 @@ verbs! {
     Completions => completions,
     Man => man,
     Schema => schema,
-    #[command(name = "__judge", hide = true)]
-    Judge => judge,
-    #[command(name = "__gateway", hide = true)]
-    GatewayProcess => gateway_process,
+    ;
+    "__judge": Judge => judge,
+    "__gateway": GatewayProcess => gateway_process,
 }
