@@ -172,7 +172,9 @@ impl Sim {
         if self.trouble() && self.rng.permille(300) {
             return self.again(epoch, id, "the remote does not answer");
         }
-        let news = if self.trouble() && self.rng.permille(100) {
+        // Where the end is compared with that of a calm run, nobody refuses for good.
+        let refuses = self.trouble() && !self.scenario.malice.benign;
+        let news = if refuses && self.rng.permille(100) {
             LandNews::Refused {
                 detail: "there is no `gh`".to_owned(),
                 remedy: "install it".to_owned(),
