@@ -1,7 +1,6 @@
 //! SIGKILL of the daemon at each step of the merge queue, and of git under it: everything lands once, and
 //! the repository is sound (L18). The sweep does the same at every point there is.
 
-use longhaul_acts::{CRASH_DIR, CRASH_POINT};
 use longhaul_core::task::StateWord;
 use longhaul_testkit::world::{read, wait_until};
 
@@ -56,21 +55,7 @@ fn l18_a_daemon_killed_at_any_step_of_the_queue_lands_everything_once() {
     ];
     for point in points {
         let scene = scene();
-        let folder = scene.world.path("points");
-        std::fs::create_dir(&folder).unwrap();
-        let mut start = scene
-            .world
-            .longhaul_in(&scene.repo, ["run", "tasks.toml", "--detach"]);
-        start.env(CRASH_DIR, &folder);
-        start.env(CRASH_POINT, format!("{point}:1"));
-        scene.world.run_within(LIMIT, start).expect_code(0);
-        assert!(
-            wait_until(LIMIT, || folder.join(point).exists()
-                && scene.daemon().is_none()),
-            "{point} was not passed\n{}",
-            scene.daemon_log()
-        );
-        scene.longhaul(&["daemon", "start"]).expect_code(0);
+        scene.dies_once_at(point);
         ends_well(&scene);
     }
 }

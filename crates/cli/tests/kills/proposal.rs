@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use longhaul_acts::{CRASH_DIR, CRASH_POINT};
 use longhaul_core::task::{DoneBasis, State, StateWord};
 use longhaul_testkit::world::{read, wait_until, write};
 
@@ -113,21 +112,7 @@ fn l16_killed_at_any_step_one_pull_request_is_opened() {
         let stage = Stage::new("", "");
         let scene = &stage.scene;
         let base = scene.git(&["rev-parse", "main"]);
-        let folder = scene.world.path("points");
-        std::fs::create_dir(&folder).unwrap();
-        let mut start = scene
-            .world
-            .longhaul_in(&scene.repo, ["run", "tasks.toml", "--detach"]);
-        start.env(CRASH_DIR, &folder);
-        start.env(CRASH_POINT, format!("{point}:1"));
-        scene.world.run_within(LIMIT, start).expect_code(0);
-        assert!(
-            wait_until(LIMIT, || folder.join(point).exists()
-                && scene.daemon().is_none()),
-            "{point} was not passed\n{}",
-            scene.daemon_log()
-        );
-        scene.longhaul(&["daemon", "start"]).expect_code(0);
+        scene.dies_once_at(point);
         stage.ends_well(&base);
     }
 }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use longhaul_acts::{CRASH_DIR, CRASH_POINT};
 use longhaul_core::ids::SpawnKey;
 use longhaul_core::task::{State, StateWord, Task};
 use longhaul_hosts::{Bundle, BundleState, JobIdentity};
@@ -115,6 +116,26 @@ impl Scene {
     pub(crate) fn start(&self) {
         self.longhaul(&["run", "tasks.toml", "--detach"])
             .expect_code(0);
+    }
+
+    /// Hands the tasks in to a daemon that dies at this crash point, and starts the next one.
+    #[track_caller]
+    pub(crate) fn dies_once_at(&self, point: &str) {
+        let folder = self.world.path("points");
+        std::fs::create_dir(&folder).unwrap();
+        let mut start = self
+            .world
+            .longhaul_in(&self.repo, ["run", "tasks.toml", "--detach"]);
+        start.env(CRASH_DIR, &folder);
+        start.env(CRASH_POINT, format!("{point}:1"));
+        self.world.run_within(LIMIT, start).expect_code(0);
+        let died = || folder.join(point).exists() && self.daemon().is_none();
+        assert!(
+            wait_until(LIMIT, died),
+            "{point} was not passed\n{}",
+            self.daemon_log()
+        );
+        self.longhaul(&["daemon", "start"]).expect_code(0);
     }
 
     /// The store, opened anew.

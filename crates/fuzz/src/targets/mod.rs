@@ -3,6 +3,7 @@
 mod agents;
 mod api;
 mod config;
+mod gateway;
 mod hosts;
 mod names;
 mod sse;
@@ -202,6 +203,20 @@ pub const TARGETS: &[Target] = &[
         3000,
         names::GIT_WORDS,
         texts(names::GIT_RECORDS)
+    ),
+    target!(
+        gateway_answer,
+        gateway::answer,
+        2000,
+        gateway::ANSWER_WORDS,
+        texts(gateway::ANSWERS)
+    ),
+    target!(
+        gateway_stream,
+        gateway::stream,
+        600,
+        gateway::STREAM_WORDS,
+        texts(gateway::STREAMS)
     ),
     target!(api, api::api, 60, api::WORDS, api::requests()),
 ];
