@@ -217,16 +217,18 @@ fn shared(data: &Data<'_>, cause: Cause, p: &Phrasing) -> String {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let line = if cause == Cause::OverlapOpened {
-        super::state::shared(text("name"), paths.into_iter())
-    } else {
-        format!(
+    let line = match (cause, paths.is_empty()) {
+        (Cause::OverlapOpened, true) => "another session changes the same files".to_owned(),
+        (_, true) => "no other session changes the same files any more".to_owned(),
+        (Cause::OverlapOpened, false) => super::state::shared(text("name"), paths.into_iter()),
+        (_, false) => format!(
             "{} and this one no longer change the same: {}",
             text("name"),
             paths.join(", ")
-        )
+        ),
     };
-    let pauses = value.get("pauses") == Some(&Value::Bool(true));
+    let opened = cause == Cause::OverlapOpened;
+    let pauses = opened && value.get("pauses") == Some(&Value::Bool(true));
     let end = if pauses {
         "; this one pauses after its turn"
     } else {
@@ -272,7 +274,7 @@ mod tests {
             "resumed": true, "id": "c-1", "percent": 81, "end": "timed_out", "changed_files": 3,
             "check": "tests", "reason": "exit 1", "why": "check failed", "retry": 1, "restart": 2,
             "of": 3, "return": 1, "until": 60_000, "snippet": "limit", "need": "logged_out", "note": "look",
-            "stopping": true, "from": "work", "to": "spare",
+            "stopping": true, "from": "work", "to": "spare", "name": "other", "paths": ["src/a.rs"], "pauses": true,
         });
         let (p, now) = (Phrasing::default(), UnixMs(0));
         let say = |cause, data: &Value| {
