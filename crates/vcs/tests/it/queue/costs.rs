@@ -110,9 +110,15 @@ fn a_report_of_a_hundred_branches_takes_three_runs_and_a_landing_is_short() {
         let warm = start.elapsed();
         assert_eq!(again.pairs, matrix.pairs);
         assert!(runs(&log).is_empty());
+        let mut predictor = repo.queue("main").predictor();
+        predictor.matrix(&base, &heads[..count - 1]).unwrap();
+        let start = Instant::now();
+        let one_more = predictor.matrix(&base, &heads[..count]).unwrap();
+        let row = start.elapsed();
+        assert_eq!(one_more.pairs, matrix.pairs);
         let (merged, conflicts) = (matrix.merged_pairs, matrix.pairs.len());
         println!(
-            "matrix of {count}: {cold:?} cold, {warm:?} warm; {merged} pairs merged, {conflicts} conflict"
+            "matrix of {count}: {cold:?} cold, {warm:?} warm, {row:?} for one more branch; {merged} pairs merged, {conflicts} conflict"
         );
     }
     assert_eq!(objects(&world), before);
