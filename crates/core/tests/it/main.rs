@@ -4,6 +4,7 @@
 
 mod cases;
 mod homes;
+mod overlap;
 mod prompt;
 mod properties;
 mod queue;
