@@ -19,15 +19,27 @@ impl<S: Store> Machine<S> {
             return;
         }
         let seen: BTreeMap<TaskId, &Touched> = seen.iter().map(|t| (t.task, t)).collect();
-        let mut pairs: Vec<(TaskId, TaskId)> = Vec::new();
-        for task in self.index.tasks() {
-            let known = task.carry.overlaps.iter().map(|o| o.with);
-            let met = seen.contains_key(&task.id).then(|| seen.keys().copied());
-            for other in known.chain(met.into_iter().flatten()) {
-                if task.id != other {
-                    pairs.push((task.id.min(other), task.id.max(other)));
-                }
+        // Only those that share a path, or did: not every session with every other one.
+        let mut by_path: BTreeMap<(&str, &str), Vec<TaskId>> = BTreeMap::new();
+        for (id, touched) in &seen {
+            let Some(task) = self.index.get(*id) else {
+                continue;
+            };
+            for path in &touched.paths {
+                let at = (task.terms.repo.as_str(), path.as_str());
+                by_path.entry(at).or_default().push(*id);
             }
+        }
+        let ordered = |a: TaskId, b: TaskId| (a.min(b), a.max(b));
+        let mut pairs: Vec<(TaskId, TaskId)> = Vec::new();
+        for tasks in by_path.values() {
+            for (n, one) in tasks.iter().enumerate() {
+                pairs.extend(tasks[n + 1..].iter().map(|other| ordered(*one, *other)));
+            }
+        }
+        for task in self.index.tasks() {
+            let known = task.carry.overlaps.iter();
+            pairs.extend(known.map(|o| ordered(task.id, o.with)));
         }
         pairs.sort_unstable();
         pairs.dedup();
