@@ -73,6 +73,34 @@ pub struct Passage {
     pub token_in: &'static str,
 }
 
+/// What a program that asks the gateway needs where its environment names a company's proxy: the gateway is on this
+/// machine, and no proxy can reach it. Nothing where there is none.
+pub fn past_proxy(variable: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    const PROXIES: [&str; 6] = [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ];
+    const HERE: [&str; 2] = ["127.0.0.1", "localhost"];
+    let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    if !PROXIES.into_iter().any(|name| set(name).is_some()) {
+        return Vec::new();
+    }
+    let given = set("NO_PROXY").or_else(|| set("no_proxy"));
+    let mut places: Vec<&str> = given.as_deref().unwrap_or_default().split(',').collect();
+    places.retain(|place| !place.trim().is_empty());
+    let missing = HERE
+        .iter()
+        .filter(|here| places.iter().all(|p| p.trim() != **here));
+    let missing: Vec<&str> = missing.copied().collect();
+    places.extend(missing);
+    let places = places.join(",");
+    vec![("NO_PROXY", places.clone()), ("no_proxy", places)]
+}
+
 impl Through {
     /// The variables whose presence says that the user sends the agent somewhere himself.
     pub(crate) fn own_ways(&self) -> impl Iterator<Item = &'static str> {
@@ -128,6 +156,23 @@ impl Through {
 mod tests {
     use super::*;
     use crate::registry::Registry;
+
+    #[test]
+    fn a8_no_proxy_stands_between_a_program_and_the_gateway() {
+        let told = |variables: &[(&str, &str)]| {
+            past_proxy(|name| {
+                let found = variables.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(told(&[]), []);
+        assert_eq!(told(&[("NO_PROXY", "x"), ("https_proxy", " ")]), []);
+        let both = |text: &str| ["NO_PROXY", "no_proxy"].map(|n| (n, text.to_owned()));
+        let proxy = ("http_proxy", "http://p:1");
+        assert_eq!(told(&[proxy]), both("127.0.0.1,localhost"));
+        let given = [proxy, ("no_proxy", ".corp, localhost")];
+        assert_eq!(told(&given), both(".corp, localhost,127.0.0.1"));
+    }
 
     #[test]
     fn a8_whoever_sends_an_agent_somewhere_himself_is_left_to_that() {

@@ -38,7 +38,7 @@ pub use custom::{CustomHarness, OutputFormat};
 pub use event::{
     AgentEvent, Denial, ExitStatusInfo, FailureKind, SAID_CHARS, TurnEnd, TurnOutcome,
 };
-pub use gateway::{Again, Passage};
+pub use gateway::{Again, Passage, past_proxy};
 pub use harness::Harness;
 pub use launch::{
     ARGV_TEXT_LIMIT, LaunchOptions, LaunchPlan, LaunchRefusal, LaunchRequest, PlacedFile,

@@ -47,6 +47,18 @@ impl Provider {
     }
 }
 
+/// Variables that say how the world outside is reached: a company's proxy, and the certificates that are trusted.
+pub const WAY_OUT: [&str; 8] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
 /// How an account is picked among those that are equally well (A3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use longhaul_gateway::{Parts, Place, Times};
+use longhaul_gateway::{Parts, Place, Times, WayOut};
 
 // As in the product.
 #[global_allocator]
@@ -26,6 +26,7 @@ fn main() {
         may_control: Arc::new(|_| true),
         version: "bench".to_owned(),
         times: Times::default(),
+        way: WayOut::default(),
     };
     longhaul_gateway::run(parts).unwrap();
 }

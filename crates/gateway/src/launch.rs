@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use longhaul_acts::{files, process};
+use longhaul_core::account::WAY_OUT;
 
 use crate::client::{Client, ClientError};
 
@@ -17,15 +18,12 @@ pub const VERB: &str = "__gateway";
 const START_TIME: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Variables that the gateway needs of its caller's environment: where the system's certificates are.
-const KEPT: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
-
 /// How to start a gateway.
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// Our own executable.
     pub program: PathBuf,
-    /// Variables that name the folders of the installation; the only others are those of the certificates.
+    /// Variables that name the folders of the installation; the only others are those of the way out.
     pub variables: Vec<(String, String)>,
     /// Its control socket.
     pub socket: PathBuf,
@@ -128,7 +126,7 @@ fn start(launch: &Launch) -> io::Result<std::process::Child> {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    for name in KEPT {
+    for name in WAY_OUT {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

@@ -20,4 +20,4 @@ mod shell;
 pub mod signals;
 
 pub use client::{Client, ClientError};
-pub use shell::{MayControl, Parts, Peer, Place, PlaceError, ServeError, Times, run};
+pub use shell::{MayControl, Parts, Peer, Place, PlaceError, ServeError, Times, WayOut, run};

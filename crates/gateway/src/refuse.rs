@@ -36,9 +36,55 @@ pub(crate) enum Why {
     /// None can serve.
     Exhausted(LimitClass, Option<UnixMs>),
     /// The provider cannot be reached.
-    Unreachable,
+    Unreachable(Unreached),
     /// The provider did not answer in time.
     Silent,
+}
+
+/// What stands between the gateway and a provider, as far as somebody can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreached {
+    /// Its name is not known.
+    Name,
+    /// No connection in time.
+    Late,
+    /// Its certificate is not to be trusted.
+    Certificate,
+    /// No encrypted connection, for another reason.
+    Encryption,
+    /// `HTTPS_PROXY` is no address of a proxy.
+    ProxyAddress,
+    /// The proxy wants to know who asks.
+    ProxyUnknown,
+    /// The proxy cannot be reached, or does not let through.
+    Proxy,
+    /// No connection, or one that broke.
+    Other,
+}
+
+impl Unreached {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Name => {
+                "the provider cannot be reached: its name is not known here (is the network there?)"
+            }
+            Self::Late => "the provider cannot be reached: no connection in time",
+            Self::Certificate => {
+                "the provider cannot be reached: its certificate is not trusted. If your company looks into encrypted traffic, name its certificates in SSL_CERT_FILE and run `longhaul gateway stop`"
+            }
+            Self::Encryption => "the provider cannot be reached: no encrypted connection",
+            Self::ProxyAddress => {
+                "the provider cannot be reached: HTTPS_PROXY is no http:// address. Correct it and run `longhaul gateway stop`"
+            }
+            Self::ProxyUnknown => {
+                "the provider cannot be reached: the proxy of HTTPS_PROXY wants a name and a password (http://NAME:PASSWORD@HOST:PORT)"
+            }
+            Self::Proxy => {
+                "the provider cannot be reached: the proxy of HTTPS_PROXY does not answer or does not let through"
+            }
+            Self::Other => "the provider cannot be reached",
+        }
+    }
 }
 
 /// An answer of the gateway's own.
@@ -128,7 +174,7 @@ fn words(why: Why) -> (StatusCode, String) {
         Why::Exhausted(LimitClass::Auth, _) => {
             (401, "the key of every account of this session was refused")
         }
-        Why::Unreachable => (502, "the provider cannot be reached"),
+        Why::Unreachable(cause) => (502, cause.words()),
         Why::Silent => (504, "the provider did not answer in time"),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);

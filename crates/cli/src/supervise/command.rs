@@ -116,6 +116,8 @@ impl Asked {
                     url,
                     token,
                 } => {
+                    let own = |name: &str| context.env.lossy(name).map(str::to_owned);
+                    command.envs(longhaul_agents::past_proxy(own));
                     let passage = self.agent.as_ref().and_then(|a| a.passage(url));
                     match passage.filter(|p| p.provider == *provider) {
                         Some(passage) => {

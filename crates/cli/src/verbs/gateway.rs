@@ -143,6 +143,8 @@ fn env(context: &Context, name: &str) -> Outcome {
             })?;
         variables.extend(through(provider, &status.url(), token.expose()));
     }
+    let own = |name: &str| context.env.lossy(name).map(str::to_owned);
+    variables.extend(longhaul_agents::past_proxy(own));
     let p = &context.printer;
     if context.json {
         p.json(

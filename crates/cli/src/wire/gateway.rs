@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longhaul_api::ExitCode;
 use longhaul_gateway::launch::Launch;
-use longhaul_gateway::{Parts, Peer, Place, PlaceError, Times};
+use longhaul_gateway::{Parts, Peer, Place, PlaceError, Times, WayOut};
 use longhaul_server::{PeerAuthority, listen_private};
 
 use super::authority::ByProcess;
@@ -44,6 +44,7 @@ pub(crate) fn gateway_main(paths: &Paths, env: &Env) -> Outcome {
         may_control: Arc::new(may_control),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         times: Times::default(),
+        way: WayOut::of(|name| env.lossy(name).map(str::to_owned)),
     };
     let log = paths.gateway_log();
     let _cutter = again_and_again("log", LOG_LOOK, LOG_LOOK, move || own_log::cut(&log));

@@ -88,6 +88,11 @@ fn goes_on_with_the_next_key(agent: Agent) {
         "prompt = \"make both\"\nallow = [\"env\", \"grep\", \"echo\"]",
         &["test -f b.txt"],
     );
+    // The company's proxy cannot reach the gateway, and nobody asks it to.
+    let proxies =
+        "[task.env]\nHTTPS_PROXY = \"http://127.0.0.1:1\"\nHTTP_PROXY = \"http://127.0.0.1:1\"\n";
+    let tasks = tasks.replace("[task.env]\n", proxies);
+    assert!(tasks.contains(proxies));
     let leak = "env | grep -c very-secret > leak.txt";
     stage.script(
         "one",

@@ -1,6 +1,8 @@
 //! `model` checks (T10, I12, I13): two dialects, only the schema's field decides, and no secret stays.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use longhaul_testkit::provider::{MockProvider, Reply, Step};
@@ -186,6 +188,7 @@ fn i12_keys_reach_the_judge_and_nothing_else() {
         ("unset", anthropic(&pass)),
         ("nofile", anthropic(&pass)),
         ("badcommand", anthropic(&pass)),
+        ("open", anthropic(&pass)),
         ("other", anthropic(&pass)),
     ]
     .into();
@@ -213,7 +216,7 @@ fn i12_keys_reach_the_judge_and_nothing_else() {
             "command",
             "openai",
             &server.url("command"),
-            "key = { command = \"cat $HOME/command.key\" }",
+            "key = { command = \"tail -n 1 $HOME/command.key\" }",
         );
         config += &judge(
             "echo",
@@ -245,14 +248,23 @@ fn i12_keys_reach_the_judge_and_nothing_else() {
             &server.url("badcommand"),
             "key = { command = \"echo sorry >&2; exit 4\" }",
         );
+        config += &judge(
+            "open",
+            "anthropic",
+            &server.url("open"),
+            "key = { file = \"~/open.key\" }",
+        );
         let mut stage = Stage::new(&config);
+        std::fs::write(stage.world.home().join("open.key"), KEYS[1]).unwrap();
         stage.world.set_env("JUDGE_KEY", KEYS[0]);
         for (name, key) in [
             ("judge.key", KEYS[1]),
             ("command.key", KEYS[2]),
             ("echo.key", KEYS[3]),
         ] {
-            std::fs::write(stage.world.home().join(name), format!("{key}\n")).unwrap();
+            let path = stage.world.home().join(name);
+            std::fs::write(&path, format!("# mine\n{key}\n")).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         }
         stage
     };
@@ -265,6 +277,7 @@ fn i12_keys_reach_the_judge_and_nothing_else() {
         "unset",
         "nofile",
         "badcommand",
+        "open",
     ];
     stage.tasks(&names.map(task).concat());
     stage.run(3);
@@ -308,6 +321,12 @@ fn i12_keys_reach_the_judge_and_nothing_else() {
         stage.told("badcommand")[0].contains("command failed"),
         "{:?}",
         stage.told("badcommand")
+    );
+    // The same rules as for the keys of accounts (A1).
+    assert!(
+        stage.told("open")[0].contains("chmod 600"),
+        "{:?}",
+        stage.told("open")
     );
     // A redirect is not followed: the key is for the address that the user wrote.
     assert!(

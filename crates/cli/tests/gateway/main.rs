@@ -7,6 +7,7 @@
 )]
 
 mod agents;
+mod outward;
 mod process;
 mod programs;
 mod stage;

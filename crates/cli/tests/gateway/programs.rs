@@ -16,7 +16,7 @@ fn fresh() -> (World, MockProvider) {
     (world, provider)
 }
 
-fn gateway(world: &World, args: &[&str]) -> Ran {
+pub(crate) fn gateway(world: &World, args: &[&str]) -> Ran {
     let all = ["gateway"].iter().chain(args);
     let command: Command = world.longhaul_in(&world.home(), all);
     let ran = world.run_within(LIMIT, command);
@@ -26,7 +26,7 @@ fn gateway(world: &World, args: &[&str]) -> Ran {
 }
 
 /// The variables as a shell takes them.
-fn variables(world: &World, printed: &str) -> (String, String) {
+pub(crate) fn variables(world: &World, printed: &str) -> (String, String) {
     let mut shell = world.command("/bin/sh");
     shell.args([
         "-c",
@@ -38,7 +38,7 @@ fn variables(world: &World, printed: &str) -> (String, String) {
 }
 
 /// Asks as a program with a library of the provider's would.
-fn ask(url: &str, token: &str) -> (u16, String) {
+pub(crate) fn ask(url: &str, token: &str) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(LIMIT))

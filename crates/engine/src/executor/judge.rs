@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use longhaul_core::account::WAY_OUT;
 use longhaul_core::fact::Refusal;
 use longhaul_core::limit::{LimitClass, LimitNotice};
 use longhaul_core::spec::WorkspaceKind;
@@ -230,11 +231,27 @@ pub(super) fn of_file(file: &VerdictFile) -> Ruling {
     ruling
 }
 
-/// Only what the judge needs: its key's variable, and what a key command needs.
+/// What commands need that ask a keyring or a password store.
+const KEYRING: [&str; 9] = [
+    "DBUS_SESSION_BUS_ADDRESS",
+    "XDG_RUNTIME_DIR",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "GNUPGHOME",
+    "GPG_TTY",
+    "PASSWORD_STORE_DIR",
+    "SSH_AUTH_SOCK",
+    "USER",
+];
+
+/// Only what the judge needs: the way to it, its key's variable, and what a key command needs.
 fn judge_environment(desk: &Desk, order: &JudgeOrder) -> Vec<(String, String)> {
     let mut names = vec!["PATH".to_owned(), "HOME".to_owned()];
-    if let Some(JudgeKey::Env(name)) = &order.key {
-        names.push(name.clone());
+    names.extend(WAY_OUT.map(str::to_owned));
+    match &order.key {
+        Some(JudgeKey::Env(name)) => names.push(name.clone()),
+        Some(JudgeKey::Command(_)) => names.extend(KEYRING.map(str::to_owned)),
+        Some(JudgeKey::File(_)) | None => {}
     }
     names
         .into_iter()

@@ -8,6 +8,7 @@ mod proxy;
 mod shared;
 mod spool;
 mod upstream;
+mod way;
 
 use std::io;
 use std::net::TcpListener as StdTcpListener;
@@ -23,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use place::{Place, PlaceError};
 pub use shared::Times;
+pub use way::WayOut;
 
 use crate::routing::Router;
 use shared::Shared;
@@ -67,6 +69,8 @@ pub struct Parts {
     pub version: String,
     /// How long things may take.
     pub times: Times,
+    /// The way to the providers.
+    pub way: WayOut,
 }
 
 /// Why the gateway ended.
@@ -94,7 +98,7 @@ pub fn run(parts: Parts) -> Result<(), ServeError> {
         .thread_name("gateway")
         .enable_all()
         .build()?;
-    let upstream = Upstream::new(&parts.times)?;
+    let upstream = Upstream::new(&parts.times, &parts.way)?;
     let router = Router::restored(saved);
     let shared = Arc::new(Shared::new(
         (parts.place, spool, router),

@@ -275,7 +275,9 @@ impl Call {
             Err(unanswered) => {
                 flight.landed();
                 return match unanswered {
-                    Unanswered::Failed(failure) => Sent::Failed(failure, Why::Unreachable),
+                    Unanswered::Failed(failure, cause) => {
+                        Sent::Failed(failure, Why::Unreachable(cause))
+                    }
                     Unanswered::Silent => Sent::Failed(Failure::Sent, Why::Silent),
                 };
             }

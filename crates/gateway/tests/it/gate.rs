@@ -18,7 +18,7 @@ use longhaul_core::ids::Fence;
 use longhaul_gateway::api::{
     AccountSpec, AccountsRequest, Key, Policy, Provider, Report, ReportBody, SessionSpec, Token,
 };
-use longhaul_gateway::{Client, Parts, Place, Times};
+use longhaul_gateway::{Client, Parts, Place, Times, WayOut};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -83,6 +83,7 @@ impl Gate {
             may_control: Arc::new(|_| true),
             version: "test".to_owned(),
             times,
+            way: WayOut::default(),
         };
         let thread = std::thread::spawn(move || longhaul_gateway::run(parts).unwrap());
         let control = Client::new(&socket);

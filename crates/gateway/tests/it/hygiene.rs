@@ -324,6 +324,7 @@ fn i17_a_process_that_may_not_control_is_told_so() {
         may_control: std::sync::Arc::new(|peer| peer.pid.is_none()),
         version: "test".to_owned(),
         times: Times::default(),
+        way: longhaul_gateway::WayOut::default(),
     };
     // It cannot be ended by this process either: the test's own end does.
     std::thread::spawn(move || longhaul_gateway::run(parts));

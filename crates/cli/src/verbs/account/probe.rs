@@ -10,6 +10,7 @@ use super::{homes, known};
 use crate::accounts::{Account, named};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::outbound;
 use crate::output::palette;
 use crate::output::text::clean;
 
@@ -101,14 +102,9 @@ fn ask(account: &Account) -> Finding {
         Provider::Anthropic | Provider::Openai => "/v1/models",
         Provider::Gemini => "/v1beta/models",
     };
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIME))
-        // A key goes to the address that the user wrote, and nowhere else.
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let request = agent.get(format!("{base}{path}"));
+    let url = format!("{base}{path}");
+    let agent = outbound::agent(&url, TIME);
+    let request = agent.get(&url);
     let request = match account.provider {
         Provider::Anthropic => request
             .header("x-api-key", key.expose())

@@ -297,6 +297,11 @@ fn make_ready(
         .map_err(|m| NotLaunched::for_good(m.detail(), m.remedy()))?;
     if let (Some(door), Some(name)) = (door, &plan.token_in) {
         environment.insert(name.clone(), door.token);
+        let past = longhaul_agents::past_proxy(|name| environment.get(name).cloned());
+        environment.extend(
+            past.into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
     }
     environment.insert("LONGHAUL_SESSION".to_owned(), order.key.to_string());
     // So that the agent's own `longhaul show` asks this daemon, whatever its other folders are (I17).
