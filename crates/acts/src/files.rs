@@ -7,6 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -258,4 +259,72 @@ pub fn set_modified<'a>(
     time: std::time::SystemTime,
 ) -> io::Result<()> {
     around(label, || file.set_modified(time))
+}
+
+/// `openat(2)`, for a file that is created or written: never follows a link in the last part of the name.
+///
+/// # Errors
+/// As the call.
+#[inline(always)]
+pub fn open_at<'a>(
+    label: impl Into<Label<'a>>,
+    folder: impl AsFd,
+    name: impl rustix::path::Arg,
+    flags: rustix::fs::OFlags,
+    mode: rustix::fs::Mode,
+) -> io::Result<OwnedFd> {
+    let flags = flags | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
+    around(label, || rustix::fs::openat(folder, name, flags, mode)).map_err(Into::into)
+}
+
+/// `mkdirat(2)`.
+///
+/// # Errors
+/// As the call.
+#[inline(always)]
+pub fn create_dir_at<'a>(
+    label: impl Into<Label<'a>>,
+    folder: impl AsFd,
+    name: impl rustix::path::Arg,
+    mode: rustix::fs::Mode,
+) -> io::Result<()> {
+    around(label, || rustix::fs::mkdirat(folder, name, mode)).map_err(Into::into)
+}
+
+/// `renameat(2)`: names within open folders, whatever becomes of the ways to those.
+///
+/// # Errors
+/// As the call.
+#[inline(always)]
+pub fn rename_at<'a>(
+    label: impl Into<Label<'a>>,
+    from: (impl AsFd, impl rustix::path::Arg),
+    to: (impl AsFd, impl rustix::path::Arg),
+) -> io::Result<()> {
+    around(label, || rustix::fs::renameat(from.0, from.1, to.0, to.1)).map_err(Into::into)
+}
+
+/// `unlinkat(2)`, for a file.
+///
+/// # Errors
+/// As the call.
+#[inline(always)]
+pub fn remove_file_at<'a>(
+    label: impl Into<Label<'a>>,
+    folder: impl AsFd,
+    name: impl rustix::path::Arg,
+) -> io::Result<()> {
+    around(label, || {
+        rustix::fs::unlinkat(folder, name, rustix::fs::AtFlags::empty())
+    })
+    .map_err(Into::into)
+}
+
+/// `fsync(2)`, of a file or of a folder's entries.
+///
+/// # Errors
+/// As the call.
+#[inline(always)]
+pub fn sync_fd<'a>(label: impl Into<Label<'a>>, of: impl AsFd) -> io::Result<()> {
+    around(label, || rustix::fs::fsync(of)).map_err(Into::into)
 }

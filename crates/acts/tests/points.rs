@@ -30,10 +30,11 @@ const NOT_IN_THE_PROBE: [&str; 7] = [
 ];
 
 /// Files that make refused calls themselves, and how many expectations each has.
-const EXCEPTIONS: [(&str, usize); 21] = [
+const EXCEPTIONS: [(&str, usize); 22] = [
     ("acts/src/files.rs", 1),
     ("acts/src/point.rs", 2),
     ("acts/src/process.rs", 1),
+    ("cli/src/inbox/folders.rs", 2),
     ("cli/src/settings.rs", 1),
     ("cli/src/verbs/report.rs", 1),
     ("hosts/src/join.rs", 1),

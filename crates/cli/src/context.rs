@@ -68,6 +68,17 @@ impl Context {
         })
     }
 
+    /// The daemon's own, for what it does like a verb.
+    pub(crate) fn of_daemon(paths: &Paths, env: &Env, printer: &Printer) -> Self {
+        Self {
+            env: env.clone(),
+            printer: printer.clone(),
+            json: false,
+            folder: paths.home.clone(),
+            paths: paths.clone(),
+        }
+    }
+
     /// The same with other paths, for `demo` and `--rehearse`.
     pub(crate) fn elsewhere(&self, paths: Paths, env: Env, folder: Utf8PathBuf) -> Self {
         Self {

@@ -11,6 +11,7 @@ mod doctor;
 mod env;
 mod failure;
 mod follow;
+mod inbox;
 mod outbound;
 mod output;
 mod paths;

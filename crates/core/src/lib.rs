@@ -13,6 +13,7 @@ pub mod effect;
 pub mod fact;
 pub mod home;
 pub mod ids;
+pub mod inbox;
 pub mod ledger;
 pub mod limit;
 pub mod moves;

@@ -28,6 +28,7 @@ pub mod shim;
 pub mod spec;
 pub mod tree;
 pub mod watch;
+mod writers;
 
 pub use authority::{Authority, job_of, peer_authority};
 pub use bundle::{Bundle, BundleState, Lost, SurveyError};
@@ -41,3 +42,4 @@ pub use shim::SHIM_VERB;
 pub use spec::{CgroupMode, Confinement, JobSpec, SPAWN_KEY_ENV, SpecError, Stdin, Stdio};
 pub use tree::{SweepOutcome, SweepReport, Tree};
 pub use watch::{Frame, JobWatch, ShimError, ShimHandle};
+pub use writers::has_writer;

@@ -3,6 +3,7 @@
 
 mod agents;
 mod daemon;
+mod inboxes;
 mod system;
 
 use serde::Serialize;
@@ -86,6 +87,7 @@ pub(crate) fn rows(context: &Context) -> Vec<Row> {
     let (settings, row) = system::config(context);
     rows.push(row);
     rows.extend(agents::rows(context, settings.as_ref()));
+    rows.extend(inboxes::rows(context, settings.as_ref()));
     rows.push(system::sandbox());
     rows.push(system::cgroup());
     rows.push(system::lingering(context));

@@ -17,6 +17,7 @@ mod estop;
 mod events;
 mod gateway;
 mod gateway_process;
+mod inbox;
 mod init;
 mod judge;
 mod limits;
@@ -124,6 +125,7 @@ verbs! {
     Account => account,
     Limits => limits,
     Pool => pool,
+    Inbox => inbox,
     Supervise => supervise,
     Gateway => gateway,
     Doctor => doctor,

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::follow::Interrupt;
 use crate::follow::screen::{self, Screen};
+use crate::inbox::{Inbox, survey};
 use crate::output::text::clean;
 use crate::output::{clock, palette, task};
 
@@ -87,6 +88,7 @@ fn lines(context: &Context, status: &StatusView, list: &TaskList) -> Vec<String>
             clean(&resting.line)
         ));
     }
+    out.extend(inbox_lines(context));
     let names = screen::name_width(&list.tasks);
     for bucket in Bucket::ALL {
         let tasks: Vec<_> = list.tasks.iter().filter(|t| t.bucket == bucket).collect();
@@ -110,6 +112,37 @@ fn lines(context: &Context, status: &StatusView, list: &TaskList) -> Vec<String>
             palette::FAINT,
             "  and older finished ones; --all shows them",
         ));
+    }
+    out
+}
+
+/// A line for each inbox that has something to say (A20).
+fn inbox_lines(context: &Context) -> Vec<String> {
+    let p = &context.printer;
+    let settings = match crate::settings::load(context, None) {
+        Ok(resolved) => resolved.settings,
+        // Said by whoever needs them; the tasks are shown all the same.
+        Err(_) => return Vec::new(),
+    };
+    let inboxes = Inbox::all(&settings, &context.paths().home).unwrap_or_default();
+    let mut out = Vec::new();
+    for view in inboxes.iter().map(|i| survey::look(&context.env, i)) {
+        let mut said = Vec::new();
+        if view.waiting > 0 {
+            said.push(format!("{} waiting", view.waiting));
+        }
+        if view.failed > 0 {
+            said.push(format!("{} refused or failed", view.failed));
+        }
+        said.extend(view.trouble);
+        if !said.is_empty() {
+            let sign = p.paint(palette::WARN, "◐");
+            let said = clean(&said.join(", "));
+            out.push(format!(
+                "{sign} inbox {}: {said}; `longhaul inbox status`",
+                clean(&view.name)
+            ));
+        }
     }
     out
 }

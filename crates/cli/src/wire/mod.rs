@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use crate::context::Context;
 use crate::env::Env;
 use crate::failure::{Failure, Outcome};
+use crate::inbox::Inboxes;
 use crate::output::{Printer, clock};
 use crate::paths::Paths;
 
@@ -185,6 +186,7 @@ pub(crate) fn daemon_main(
         }
     });
     let pool = keep_pool(paths, settings, env);
+    let inboxes = keep_inboxes(paths, settings, env, printer, &events)?;
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
     let server = std::thread::Builder::new()
         .name("server".to_owned())
@@ -203,13 +205,55 @@ pub(crate) fn daemon_main(
     // What was asked too late is dropped with its way back, so that nobody waits for an answer.
     drop(inbox);
     tracing::info!("the daemon ends; sessions go on");
-    drop((watcher, bases, overlaps, housekeeping, reports, pool));
+    drop((
+        watcher,
+        bases,
+        overlaps,
+        housekeeping,
+        reports,
+        pool,
+        inboxes,
+    ));
     gatekeeper.leave();
     shutdown.send_replace(true);
     match server.join() {
         Ok(served) => served.map(|()| ExitCode::Done),
         Err(_) => Err(Failure::new("the server broke").help(format!("see {}", paths.daemon_log()))),
     }
+}
+
+/// Looks into the inboxes, where there are any (A20).
+///
+/// # Errors
+/// The configuration is wrong, or the store cannot be read.
+fn keep_inboxes(
+    paths: &Paths,
+    settings: &Settings,
+    env: &Env,
+    printer: &Printer,
+    events: &Sender<Event>,
+) -> Result<Option<floors::Watcher>, Failure> {
+    let means = crate::inbox::Means {
+        context: Context::of_daemon(paths, env, printer),
+        engine: runtime::handle(events),
+        reader: Box::new(SqliteReader::open(&paths.database()).map_err(store_failure)?),
+    };
+    let inboxes = Inboxes::new(means, settings)?;
+    if inboxes.is_empty() {
+        return Ok(None);
+    }
+    let inboxes = std::sync::Mutex::new(inboxes);
+    let look = move || {
+        if let Ok(mut inboxes) = inboxes.lock() {
+            inboxes.look();
+        }
+    };
+    Ok(Some(floors::again_and_again(
+        "inboxes",
+        Duration::ZERO,
+        Inboxes::LOOK,
+        look,
+    )))
 }
 
 /// Keeps the pool's sessions there, where any are wanted at all times (A19).

@@ -14,6 +14,7 @@ mod crash;
 mod fakes;
 mod homes;
 mod in_place;
+mod inbox;
 mod landing;
 mod landing_kills;
 mod operator;

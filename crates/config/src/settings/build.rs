@@ -1,6 +1,7 @@
 //! From the map of keys to [`Settings`]: tables put together, contradictions found.
 
 mod accounts;
+mod inboxes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,6 +117,7 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
         profiles: profiles(map, sink),
         judges,
         pool: pool(map),
+        inboxes: inboxes::inboxes(map, sink),
         accounts: AccountSettings {
             known: accounts::keys(map, sink),
             homes: accounts::homes(map, sink),

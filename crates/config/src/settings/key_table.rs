@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 111] = [
+pub const SETTING_KEYS: [SettingKey; 113] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -137,4 +137,6 @@ pub const SETTING_KEYS: [SettingKey; 111] = [
     key("pool.signal", Kind::Text, Some("\".agent-queue/signals/{session}.done\""), Guard::Machine, "the file below the workspace by which a hook of yours may say that the turn is over; `{session}` is the session's name"),
     key("pool.tmux", Kind::Text, Some("\"tmux\""), Guard::Machine, "tmux: a name looked up on PATH, or a path"),
     key("dedicated.NAME.dir", Kind::Text, None, Guard::Machine, "a tmux session of yours, which is never given work: where its shell begins; `~/` is your home"),
+    key("inbox.NAME.project", Kind::Text, None, Guard::Machine, "a project with an inbox: a file that is put there becomes a task; the project's folder, `~/` is your home"),
+    key("inbox.NAME.folder", Kind::Text, None, Guard::Machine, "the folder below the project that holds `inbox`, `accepted`, `done` and `failed` (default `.agent-queue`)"),
 ];

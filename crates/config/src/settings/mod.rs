@@ -22,7 +22,8 @@ pub use resolved::{
     AccountSettings, Limits, Resolved, RetryBackoff, SandboxPaths, SettingEntry, Settings,
 };
 pub use tables::{
-    AccountTable, HarnessTable, HomeTable, JudgeKind, JudgeTable, KeySource, ProfileTable,
+    AccountTable, HarnessTable, HomeTable, InboxTable, JudgeKind, JudgeTable, KeySource,
+    ProfileTable,
 };
 pub use value::{Origin, SettingValue};
 

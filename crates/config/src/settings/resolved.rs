@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::layers::Ignored;
 use super::pool::PoolTable;
 use super::profile::Profile;
-use super::tables::{AccountTable, HarnessTable, HomeTable, JudgeTable};
+use super::tables::{AccountTable, HarnessTable, HomeTable, InboxTable, JudgeTable};
 use super::value::{Origin, SettingValue};
 use crate::diag::Diagnostics;
 use crate::taskfile::TaskDefaults;
@@ -102,6 +102,8 @@ pub struct Settings {
     pub judges: BTreeMap<String, JudgeTable>,
     /// Accounts, and how they are used.
     pub accounts: AccountSettings,
+    /// `[inbox.NAME]` (A20).
+    pub inboxes: BTreeMap<String, InboxTable>,
     /// `[pool]` and `[dedicated.NAME]` (A19).
     pub pool: PoolTable,
 }

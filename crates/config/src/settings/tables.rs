@@ -130,3 +130,12 @@ pub struct HomeTable {
     /// Lower goes first.
     pub priority: u32,
 }
+
+/// `[inbox.NAME]`: a folder whose files become tasks (A20).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxTable {
+    /// The project's folder as it is written; `~/` is the user's home.
+    pub project: String,
+    /// The folder below it that holds `inbox`, `accepted`, `done` and `failed`.
+    pub folder: String,
+}

@@ -12,6 +12,7 @@ mod parse;
 mod prompt;
 mod resolve;
 mod scaffold;
+mod single;
 mod value;
 mod values;
 mod write;
@@ -24,6 +25,7 @@ pub use flags::{FlagTask, TaskFlags, draft_from_flags};
 pub use keys::{CHECK_KEYS, TASK_KEYS, TaskKey};
 pub use parse::{ParsedTaskFile, TaskFileInput, parse};
 pub use scaffold::scaffold;
+pub use single::{SingleTask, name_of_file, parse_single};
 pub use write::to_toml;
 
 /// Largest task file in bytes.
