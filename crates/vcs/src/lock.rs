@@ -96,34 +96,82 @@ pub(crate) fn wait_for_git(lock: &Path, folders: &[&Path]) -> Result<(), GitErro
 
 /// Replaces a git folder's `index` by a ready-made one, by git's own locking rules.
 pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Result<(), GitError> {
-    let lock: PathBuf = git_dir.join("index.lock");
-    let read = || Ok((std::fs::read(from)?, std::fs::metadata(from)?.modified()?));
-    let (bytes, time) = read().map_err(GitError::file("read", from))?;
     let mut tries = 0;
-    let file = loop {
-        wait_for_git(&lock, &[git_dir, work_tree])?;
+    let mut lock = loop {
+        wait_for_git(&git_dir.join("index.lock"), &[git_dir, work_tree])?;
+        match IndexLock::try_take(git_dir)? {
+            Some(lock) => break lock,
+            None if tries < 100 => tries += 1,
+            None => {
+                let path = crate::RepoPath::from(&*git_dir.join("index.lock")).to_string();
+                return Err(GitError::Locked { path });
+            }
+        }
+    };
+    lock.write(from)?;
+    lock.commit()
+}
+
+/// Git's own lock of an index: while it lives, no git that would write the index, or a commit from it,
+/// gets further than saying so. Dropped without [`IndexLock::commit`], the index is as it was.
+#[must_use = "the lock is let go when this is dropped"]
+#[derive(Debug)]
+pub(crate) struct IndexLock {
+    path: PathBuf,
+    /// Open as long as the lock is held: this is what tells a live lock from a dead one.
+    file: File,
+    held: bool,
+}
+
+impl IndexLock {
+    /// The lock, or none if it is held already.
+    pub(crate) fn try_take(git_dir: &Path) -> Result<Option<Self>, GitError> {
+        let path = git_dir.join("index.lock");
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        match files::open("vcs.index.lock", &options, &lock) {
-            Ok(file) => break file,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && tries < 100 => {
-                tries += 1;
-            }
-            Err(error) => return Err(GitError::file("lock", &lock)(error)),
+        match files::open("vcs.index.lock", &options, &path) {
+            Ok(file) => Ok(Some(Self {
+                path,
+                file,
+                held: true,
+            })),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(GitError::file("lock", &path)(error)),
         }
-    };
-    let write = || -> std::io::Result<()> {
-        files::write_all("vcs.index.write", &mut &file, &bytes)?;
-        // As old as its entries: see `fsx::copy_index`.
-        files::set_modified("vcs.index.replace-time", &file, time)?;
-        files::sync_all("vcs.index.flush", &file)?;
-        files::rename("vcs.index.rename", &lock, git_dir.join("index"))
-    };
-    write().map_err(|error| {
-        let failed = GitError::file("write", &lock)(error);
-        if let Err(leftover) = fsx::remove_file_if_there(&lock) {
+    }
+
+    /// Writes what the index is to be, durably; it is not yet.
+    pub(crate) fn write(&mut self, from: &Path) -> Result<(), GitError> {
+        let read = || Ok((std::fs::read(from)?, std::fs::metadata(from)?.modified()?));
+        let (bytes, time) = read().map_err(GitError::file("read", from))?;
+        let write = || -> std::io::Result<()> {
+            files::write_all("vcs.index.write", &mut &self.file, &bytes)?;
+            // As old as its entries: see `fsx::copy_index`.
+            files::set_modified("vcs.index.replace-time", &self.file, time)?;
+            files::sync_all("vcs.index.flush", &self.file)
+        };
+        write().map_err(GitError::file("write", &self.path))
+    }
+
+    /// What was written becomes the index, and the lock is gone.
+    pub(crate) fn commit(mut self) -> Result<(), GitError> {
+        files::rename(
+            "vcs.index.rename",
+            &self.path,
+            self.path.with_extension(""),
+        )
+        .map_err(GitError::file("write", &self.path))?;
+        self.held = false;
+        Ok(())
+    }
+}
+
+impl Drop for IndexLock {
+    fn drop(&mut self) {
+        if self.held
+            && let Err(leftover) = fsx::remove_file_if_there(&self.path)
+        {
             tracing::warn!(%leftover, "cannot take back an index lock");
         }
-        failed
-    })
+    }
 }

@@ -35,7 +35,7 @@ pub(super) struct Blob {
 pub(super) struct Checkout<'r> {
     pub(super) site: Site<'r>,
     /// A private index for questions; made anew for each.
-    scratch: PathBuf,
+    pub(super) scratch: PathBuf,
 }
 
 impl<'r> Checkout<'r> {
@@ -53,7 +53,7 @@ impl<'r> Checkout<'r> {
         base: &str,
         intent: &FollowIntent,
     ) -> Result<Option<String>, GitError> {
-        if let Some(why) = self.busy(base, intent)? {
+        if let Some(why) = self.busy(base, &intent.from)? {
             return Ok(Some(why));
         }
         let changes = self.changes(&intent.from, &intent.to)?;
@@ -111,10 +111,10 @@ impl<'r> Checkout<'r> {
     pub(super) fn busy(
         &self,
         base: &str,
-        intent: &FollowIntent,
+        at: &Oid,
     ) -> Result<Option<String>, GitError> {
         let path = self.path().display();
-        if !stands_at(&read_head(&self.site)?, base, &intent.from) {
+        if !stands_at(&read_head(&self.site)?, base, at) {
             return Ok(Some(format!("{path} has just been switched")));
         }
         let worktree = Worktree {
@@ -284,27 +284,6 @@ impl<'r> Checkout<'r> {
             }
         }
         Ok(None)
-    }
-
-    /// git's own fast-forward of the checkout; false if it refused or was interrupted.
-    pub(super) fn fast_forward(&self, to: &Oid) -> Result<bool, GitError> {
-        let output = self
-            .site
-            .files(None)
-            .args([
-                "merge",
-                "--ff-only",
-                "--quiet",
-                "--no-stat",
-                "--no-autostash",
-            ])
-            .args([
-                "--no-overwrite-ignore",
-                "--no-verify-signatures",
-                to.as_str(),
-            ])
-            .output()?;
-        Ok(output.code == Some(0))
     }
 }
 

@@ -16,12 +16,18 @@ use crate::repo::Head;
 use crate::site::Site;
 use crate::worktree::admin;
 
+use super::advance::Advance;
 use super::checkout::Checkout;
 use super::integration::{BaseStand, Position};
 use super::{Queue, QueueError};
 
 /// How often a checkout that another git holds is tried, with growing waits.
 const TRIES: u32 = 8;
+/// How many of those leave the index alone while they look at the guards.
+const UNLOCKED_TRIES: u32 = 2;
+
+/// When it is looked after an advance whether HEAD was switched in its moment.
+const SWITCH_LOOKS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(30)];
 
 /// Whether a checkout of the base branch may be advanced (`advance_checkout`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,17 +132,13 @@ impl Queue<'_> {
         };
         let checkout = self.open_checkout(&path)?;
         let mut pause = Duration::from_millis(20);
-        for _ in 0..TRIES {
-            if let Some(why) = checkout.blocked(&base, intent)? {
-                return Ok(FollowEnd::Waits { why });
-            }
-            if checkout.fast_forward(&intent.to)? {
-                return self.followed(&site, &checkout, intent);
-            }
-            // Another git holds the index, or something changed: then the guards say what. Or the disk
-            // is full, and git gave up in the middle.
-            if let Some(why) = checkout.recover(&base, intent, false)? {
-                return Ok(FollowEnd::Waits { why });
+        for round in 0..TRIES {
+            match checkout.advance(&base, intent, round >= UNLOCKED_TRIES)? {
+                Advance::Done => return self.followed(&checkout, intent),
+                Advance::Blocked(why) => return Ok(FollowEnd::Waits { why }),
+                // Another git holds the index, or something changed: then the guards say what. Or the
+                // disk is full, and git gave up in the middle.
+                Advance::Again => {}
             }
             std::thread::sleep(pause);
             pause *= 2;
@@ -146,18 +148,20 @@ impl Queue<'_> {
     }
 
     /// After a crash during [`Queue::follow`]: puts the checkout back to where base stands, or finishes
-    /// what only lacked the branch. A lock is removed only if our dead child left it. If a file is
+    /// what follows the branch. A lock is removed only if our dead child or we left it. If a file is
     /// neither as it was nor as it was to be, nothing is touched.
     ///
     /// # Errors
     /// If git cannot be run.
     pub fn recover_follow(&self, intent: &FollowIntent) -> Result<FollowRecovery, QueueError> {
-        let site = self.site()?;
-        let Ok((base, Some(path))) = self.still(&site, intent)? else {
+        let Some(path) = intent.checkout.as_ref().map(RepoPath::as_path) else {
             return Ok(FollowRecovery::Settled);
         };
-        let checkout = self.open_checkout(&path)?;
-        let stuck = checkout.recover(&base, intent, true)?;
+        if self.git_dir_of(path)?.is_none() || !path.is_dir() {
+            return Ok(FollowRecovery::Settled);
+        }
+        let checkout = self.open_checkout(path)?;
+        let stuck = checkout.recover(&self.base_ref(), intent)?;
         if stuck.is_none() {
             fsx::flush_disk_of(self.repo.common_dir())?;
             fsx::flush_disk_of(checkout.path())?;
@@ -222,22 +226,16 @@ impl Queue<'_> {
     /// The checkout was written; HEAD may have been switched in between.
     fn followed(
         &self,
-        site: &Site<'_>,
         checkout: &Checkout<'_>,
         intent: &FollowIntent,
     ) -> Result<FollowEnd, QueueError> {
         fsx::flush_disk_of(self.repo.common_dir())?;
         fsx::flush_disk_of(checkout.path())?;
-        let base = self.refs(site)?.base;
-        if base.is_some_and(|base| base.commit == intent.to) {
-            return Ok(FollowEnd::There);
+        for pause in SWITCH_LOOKS {
+            std::thread::sleep(pause);
+            checkout.step_back_if_switched(&self.base_ref(), intent)?;
         }
-        let why = format!(
-            "{} was switched to another branch while it was advanced: look at it",
-            checkout.path().display()
-        );
-        tracing::warn!(%why, "the base branch did not follow");
-        Ok(FollowEnd::Waits { why })
+        Ok(FollowEnd::There)
     }
 
     pub(super) fn open_checkout(&self, path: &Path) -> Result<Checkout<'_>, QueueError> {

@@ -2,6 +2,7 @@
 //! objects, landed by compare-and-swap on a ref of the queue's own. What is tried, when and in which
 //! order is `longhaul_core::queue`'s to say; the user's checkout is written only by `follow`.
 
+mod advance;
 mod author;
 mod checkout;
 mod error;

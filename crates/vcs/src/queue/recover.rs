@@ -1,8 +1,8 @@
-//! A checkout whose fast-forward was killed: files of both commits, a stale lock, the branch where it
-//! was. It is put back to the old commit, from where a plain fast-forward works again. Nothing that is
-//! in neither commit is touched, and then nothing at all is.
+//! A checkout that was being advanced when we died: files of both commits, a stale lock, the index as
+//! it was, the branch moved or not. Not moved, the files are put back to the old commit, from where an
+//! advance works again; moved, the index and what a power cut made empty follow. Nothing that is in
+//! neither commit is touched, and then nothing at all is.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -10,7 +10,9 @@ use longhaul_acts::files;
 
 use crate::fsx;
 use crate::git::GitError;
+use crate::lock::IndexLock;
 use crate::path::RepoPath;
+use crate::repo::{Head, read_head};
 
 use super::checkout::{Change, Checkout, look};
 use super::follow::FollowIntent;
@@ -19,45 +21,64 @@ use super::follow::FollowIntent;
 const COMPARED: usize = 256 << 20;
 
 impl Checkout<'_> {
-    /// Puts the checkout back to `from`, or moves the branch if only that is left. `Some` says what
-    /// stands in the way of that; nothing was touched then. Unless we `crashed`, a file that is merely
-    /// gone is the user's doing.
+    /// Puts right what a crash left of an advance. `Some` says what stands in the way of that; nothing
+    /// was touched then.
     pub(super) fn recover(
         &self,
         base: &str,
         intent: &FollowIntent,
-        crashed: bool,
     ) -> Result<Option<String>, GitError> {
-        if crashed && let Some(why) = self.clear_lock(intent)? {
+        if let Some(why) = self.clear_lock(intent)? {
             return Ok(Some(why));
         }
-        if let Some(why) = self.busy(base, intent)? {
-            return Ok(Some(why));
-        }
+        let Some(lock) = IndexLock::try_take(&self.site.git_dir)? else {
+            let path = self.path().display();
+            return Ok(Some(format!("another git works in {path}")));
+        };
+        // Whatever the user has done since, it was done with the lock taken away by hand.
+        let now = match read_head(&self.site)? {
+            Head::Branch { name, tip } if base.strip_prefix("refs/heads/") == Some(&name) => tip,
+            _ => return Ok(None),
+        };
         let changes = self.changes(&intent.from, &intent.to)?;
-        if let Some(why) = self.unfit(&changes)? {
+        if now == intent.to {
+            return self.complete(lock, intent, &changes);
+        }
+        if let Some(why) = self.busy(base, &now)? {
             return Ok(Some(why));
         }
-        let unlike_old = self.unlike(&changes, |c| c.old.as_ref())?;
-        let unlike_new = self.unlike(&changes, |c| c.new.as_ref())?;
-        let staged = self.staged(&intent.from, &changes)?;
-        let mut written = false;
+        self.put_back(intent, &changes)
+    }
+
+    /// Puts the files back to the old commit, whose entries the index still has, if git touched any.
+    pub(super) fn put_back(
+        &self,
+        intent: &FollowIntent,
+        changes: &[Change],
+    ) -> Result<Option<String>, GitError> {
+        if let Some(why) = self.unfit(changes)? {
+            return Ok(Some(why));
+        }
+        let unlike_old = self.unlike(changes, |c| c.old.as_ref())?;
+        let unlike_new = self.unlike(changes, |c| c.new.as_ref())?;
+        let mut touched = false;
         let mut other = None;
         let mut write = Vec::new();
         let mut remove = Vec::new();
-        for change in &changes {
+        for change in changes {
             let there = self.is_there(&change.path)?;
             let old = match change.old {
                 Some(_) => there && !unlike_old.contains(&change.path),
                 None => !there,
             };
-            let new = change.new.is_some() && there && !unlike_new.contains(&change.path);
             if old {
                 continue;
             }
-            written |= new;
-            // Gone, as the new commit has it, or taken away before it was to be written anew; or begun.
-            if !new && there && !self.is_begun(change)? {
+            // Written, or gone: as the new commit has it, or taken away before it was to be written anew.
+            let new = change.new.is_some() && there && !unlike_new.contains(&change.path);
+            if new || !there || self.is_begun(change)? {
+                touched = true;
+            } else {
                 other.get_or_insert(&change.path);
             }
             match change.old {
@@ -65,61 +86,71 @@ impl Checkout<'_> {
                 None => remove.push(&change.path),
             }
         }
-        if !crashed && !written {
+        if !touched {
             return Ok(None);
         }
         if let Some(path) = other {
-            let why = format!("{path} is neither as it was nor as it was to be, since a crash");
+            let why = format!("{path} is neither as it was nor as it was to be");
             return Ok(Some(why));
         }
-        // Everything was written, the index too: git itself sees that nothing is left but the branch.
-        let finished = self.staged(&intent.to, &changes)?.is_empty();
-        if finished && (staged.len() == changes.len()) {
-            return self.finish(base, intent, &changes, &unlike_new);
-        }
-        if let Some(path) = staged.into_iter().next() {
+        if let Some(path) = self.staged(&intent.from, changes)?.into_iter().next() {
             return Ok(Some(format!("{path} has staged changes")));
-        }
-        if write.is_empty() && remove.is_empty() {
-            return Ok(None);
         }
         tracing::warn!(checkout = %self.path().display(), "putting a half-written checkout back");
         for path in remove {
             self.remove(path)?;
         }
+        self.write_from_index(&self.index(), &write)?;
+        Ok(None)
+    }
+
+    /// The branch was moved, so all files had been written; the index may be the old one still, and a
+    /// power cut may have left files empty.
+    fn complete(
+        &self,
+        mut lock: IndexLock,
+        intent: &FollowIntent,
+        changes: &[Change],
+    ) -> Result<Option<String>, GitError> {
+        if self.unfit(changes)?.is_some() || !self.staged(&intent.from, changes)?.is_empty() {
+            return Ok(None);
+        }
+        let next = self.next_index()?;
+        self.site
+            .files(Some(&next))
+            .args(["read-tree", "-i", "-m"])
+            .args([intent.from.as_str(), intent.to.as_str()])
+            .ok()?;
+        let unlike_new = self.unlike(changes, |c| c.new.as_ref())?;
+        let mut begun = Vec::new();
+        for change in changes.iter().filter(|c| unlike_new.contains(&c.path)) {
+            if self.is_there(&change.path)? && self.is_begun(change)? {
+                begun.push(&change.path);
+            }
+        }
+        self.write_from_index(&next, &begun)?;
+        lock.write(&next)?;
+        lock.commit()?;
+        fsx::remove_file_if_there(&next)?;
+        Ok(None)
+    }
+
+    /// Writes these files as an index has them.
+    fn write_from_index(&self, index: &Path, paths: &[&RepoPath]) -> Result<(), GitError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
         let mut list = Vec::new();
-        for path in write {
+        for path in paths {
             list.extend_from_slice(path.as_bytes());
             list.push(0);
         }
         self.site
-            .files(None)
+            .files(Some(index))
             .args(["checkout-index", "--force", "--quiet", "-z", "--stdin"])
             .stdin(list)
             .ok()?;
-        Ok(None)
-    }
-
-    /// The branch alone was left behind.
-    fn finish(
-        &self,
-        base: &str,
-        intent: &FollowIntent,
-        changes: &[Change],
-        unlike_new: &BTreeSet<RepoPath>,
-    ) -> Result<Option<String>, GitError> {
-        for change in changes {
-            let stays = change.new.is_none() && self.is_there(&change.path)?;
-            if stays || unlike_new.contains(&change.path) {
-                let path = &change.path;
-                return Ok(Some(format!("{path} was changed since a crash")));
-            }
-        }
-        let reason = "longhaul: finish a fast-forward";
-        let moved = self
-            .site
-            .move_ref(base, &intent.to, Some(&intent.from), reason)?;
-        Ok((!moved).then(|| "the branch has just moved".to_owned()))
+        Ok(())
     }
 
     /// Takes the lock of the index away if it came after the intent and nobody is left who holds it.

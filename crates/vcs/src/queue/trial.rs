@@ -148,6 +148,8 @@ impl Queue<'_> {
         if let Some(candidate) = &candidate {
             maker.pin(&candidate.at.commit)?;
             if !is_whole(site, &candidate.at.commit, &tip.commit)? {
+                // A ref that misses objects stops every collection of the user's.
+                self.unpin(&request.pin)?;
                 return Err(missing().into());
             }
         }

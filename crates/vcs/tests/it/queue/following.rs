@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use longhaul_core::queue::FollowEnd;
 use longhaul_vcs::{AdvanceCheckout, FollowIntent, FollowPlan, FollowRecovery};
@@ -342,11 +343,17 @@ fn l14_a_fast_forward_that_was_killed_is_put_right() {
     for round in 0..9_usize {
         write(&repo, "mine.txt", format!("round {round}\n"));
         let intent = bench.go();
+        // As an advance does it: an index of its own, and the user's locked by who died.
+        let index = bench.world.root.join("next-index");
+        fs::copy(repo.join(".git/index"), &index).unwrap();
+        fs::File::create_new(repo.join(".git/index.lock")).unwrap();
         let mut child = Command::new("git")
-            .args(["merge", "--ff-only", "--quiet", made.at.commit.as_str()])
+            .args(["read-tree", "-m", "-u", old.as_str()])
+            .arg(made.at.commit.as_str())
             .current_dir(&repo)
             .env_clear()
             .envs(bench.world.environment())
+            .env("GIT_INDEX_FILE", &index)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -360,6 +367,7 @@ fn l14_a_fast_forward_that_was_killed_is_put_right() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        let _ = fs::remove_file(bench.world.root.join("next-index.lock"));
         let status = bench.world.git(&repo, &["status", "--porcelain", "-uall"]);
         let dirty = status.lines().filter(|l| !l.ends_with("mine.txt")).count();
         half += u32::from(dirty > 0 && bench.at("main") == old);
@@ -400,5 +408,47 @@ fn l14_a_fast_forward_that_was_killed_is_put_right() {
     }
     println!("{half} of 9 were left half-written, {stopped} stopped at a user's file");
     assert!(half > 2, "the kills never fell into a checkout: {half}");
+    bench.world.fsck();
+}
+
+/// What the user stages while the checkout is advanced stays staged: git's own fast-forward reads the
+/// index before it locks it, and forgets what came in between.
+#[test]
+fn l14_what_is_staged_in_the_moment_of_an_advance_stays_staged() {
+    let bench = Bench::new();
+    let repo = bench.world.repo_path();
+    write(&repo, "own.txt", "0\n");
+    bench.world.commit(&repo, "Own");
+    let over = AtomicBool::new(false);
+    let (staged, lands) = std::thread::scope(|scope| {
+        let user = scope.spawn(|| {
+            let (mut staged, began) = (0, Instant::now());
+            while !over.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(200) {
+                let text = format!("{staged}, staged\n");
+                write(&repo, "own.txt", &text);
+                let added = bench.world.git_raw(&repo, &["add", "own.txt"]);
+                if added.status.success() {
+                    staged += 1;
+                    std::thread::sleep(Duration::from_millis(3));
+                    let kept = bench.world.git_raw(&repo, &["show", ":own.txt"]);
+                    let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
+                    assert_eq!(kept, text, "{staged} were staged before");
+                }
+            }
+            staged
+        });
+        let mut lands = 0;
+        for _ in 0..25 {
+            let file = format!("landed/{lands}");
+            let change = bench.branch("main", &[(&file, "l\n")]);
+            bench.land(&[entry(&change)]);
+            let followed = || bench.follow() == FollowEnd::There;
+            let mut tries = (0..40).take_while(|_| !user.is_finished());
+            lands += u32::from(tries.any(|_| followed()));
+        }
+        over.store(true, Ordering::Relaxed);
+        (user.join().expect("what was staged is gone"), lands)
+    });
+    assert!(staged > 10 && lands == 25, "{staged} staged, {lands} landed");
     bench.world.fsck();
 }

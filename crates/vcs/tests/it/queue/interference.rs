@@ -58,14 +58,31 @@ impl User<'_> {
             if said.contains("untracked working tree files would be overwritten") {
                 return Some(said);
             }
-            let busy = [".lock", "cannot lock ref", "unable to write new index"];
+            let busy = [
+                ".lock",
+                "cannot lock ref",
+                "unable to write new index",
+                "could not write index",
+                // What an earlier `prune` of the user's took of a candidate that was just being made; it
+                // is made anew.
+                "bad tree object",
+                "bad object",
+            ];
             assert!(
                 busy.iter().any(|b| said.contains(b)),
                 "git {args:?}: {said}"
             );
+            // Locked in its middle, a stash is made and the files are as they were: once more, then.
+            if args.starts_with(&["stash", "push"]) && !self.stashes().is_empty() {
+                self.bench.world.git(&self.repo, &["stash", "drop", "-q"]);
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("git {args:?} never got the lock: {said}");
+    }
+
+    fn stashes(&self) -> String {
+        self.bench.world.git(&self.repo, &["stash", "list"])
     }
 
     fn word(&mut self) -> String {
@@ -175,8 +192,7 @@ impl User<'_> {
         let head = self.bench.world.git(&self.repo, &["symbolic-ref", "HEAD"]);
         let branch = self.side.as_deref().unwrap_or("main");
         assert_eq!(head, format!("refs/heads/{branch}"), "HEAD is the user's");
-        let stash = self.bench.world.git(&self.repo, &["stash", "list"]);
-        assert_eq!(stash.lines().count(), usize::from(self.stashed.is_some()));
+        assert_eq!(self.stashes().lines().count(), usize::from(self.stashed.is_some()));
         if let Some(stashed) = &self.stashed {
             let kept = self
                 .bench
