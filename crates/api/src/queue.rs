@@ -1,6 +1,7 @@
 //! The merge queue: how its lines stand, and a person's orders for it.
 
 use longhaul_core::ids::TaskId;
+use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::Priority;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -239,6 +240,20 @@ pub struct QueueBranch {
     /// It may land although nothing verifies it.
     #[serde(default)]
     pub unverified: bool,
+    /// How its commits come onto the base branch; `merge` if it does not say.
+    #[serde(default)]
+    #[schemars(with = "MergeStyleWord")]
+    pub merge_style: MergeStyle,
+}
+
+/// The words for how work lands, for the description of the interface.
+#[derive(JsonSchema)]
+#[schemars(rename = "MergeStyle", rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum MergeStyleWord {
+    Merge,
+    Squash,
+    Rebase,
 }
 
 /// An order for the merge queue.

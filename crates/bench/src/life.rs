@@ -362,6 +362,7 @@ fn spec(name: String) -> TaskSpec {
         land: Land::No,
         land_checks: vec![],
         land_unverified: false,
+        merge_style: None,
         project: None,
         group: None,
         labels: Vec::new(),

@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TaskId;
+use crate::queue::MergeStyle;
 use crate::time::SpanMs;
 use crate::usage::MicroUsd;
 
@@ -61,6 +62,9 @@ pub struct TaskSpec {
     /// It may land although nothing verifies it (T27).
     #[serde(default)]
     pub land_unverified: bool,
+    /// How it lands, from the settings at submit (L15); none = what the daemon's own settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_style: Option<MergeStyle>,
     /// Grouping.
     pub project: Option<String>,
     /// Grouping.

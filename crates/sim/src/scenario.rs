@@ -268,6 +268,7 @@ fn spec(rng: &mut Rng, number: u64, made: &[TaskId], benign: bool) -> TaskSpec {
         land: Land::No,
         land_checks: vec![],
         land_unverified: false,
+        merge_style: None,
         project: None,
         group: None,
         labels: Vec::new(),

@@ -155,12 +155,8 @@ impl IndexLock {
 
     /// What was written becomes the index, and the lock is gone.
     pub(crate) fn commit(mut self) -> Result<(), GitError> {
-        files::rename(
-            "vcs.index.rename",
-            &self.path,
-            self.path.with_extension(""),
-        )
-        .map_err(GitError::file("write", &self.path))?;
+        files::rename("vcs.index.rename", &self.path, self.path.with_extension(""))
+            .map_err(GitError::file("write", &self.path))?;
         self.held = false;
         Ok(())
     }

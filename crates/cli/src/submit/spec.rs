@@ -157,6 +157,7 @@ impl<'c> Resolver<'c> {
             harness,
             depends_on,
             commit: self.settings.commit,
+            merge_style: self.settings.queue.merge_style,
             task_file: self.task_file.clone(),
             caller_env: self.context.env.for_sessions(),
         };

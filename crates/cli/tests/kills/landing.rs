@@ -176,6 +176,44 @@ fn l11_a_red_merge_goes_back_with_its_evidence() {
 }
 
 #[test]
+fn l15_a_repository_says_how_its_work_lands() {
+    let mut scene = Scene::new();
+    commit(
+        &scene,
+        ".longhaul/config.toml",
+        "[queue]\nmerge_style = \"squash\"\n",
+        "Squash here",
+    );
+    let base = scene.git(&["rev-parse", "main"]);
+    let script = "write a.txt 1\nrun git add a.txt && git commit -qm Half\nwrite b.txt 2\ndone";
+    let check = "[[task.check]]\nname = \"own\"\nrun = \"test -e b.txt\"\n\n";
+    scene.tasks(&format!("{}{check}", task("whole", script, "")));
+    scene.start();
+    landed(&scene, "whole");
+    let parents = |commit: &str| scene.git(&["log", "-1", "--format=%P", commit]);
+    let first = scene.git(&["rev-parse", INTEGRATION]);
+    assert_eq!(parents(&first), base, "one commit of all, with one parent");
+    // A branch of the user's as well.
+    scene.git(&["branch", "mine", &base]);
+    let side = scene.world.root().join("side");
+    scene.git(&["worktree", "add", "-q", side.to_str().unwrap(), "mine"]);
+    for file in ["c.txt", "d.txt"] {
+        write(&side.join(file), file).unwrap();
+        scene.git(&["-C", side.to_str().unwrap(), "add", file]);
+        scene.git(&["-C", side.to_str().unwrap(), "commit", "-qm", file]);
+    }
+    scene
+        .longhaul(&["queue", "add", "mine", "--branch", "--unverified"])
+        .expect_code(0);
+    assert!(wait_until(LIMIT, || scene.git(&["rev-parse", INTEGRATION]) != first));
+    assert_eq!(parents(INTEGRATION), first);
+    assert_eq!(
+        scene.git(&["show", &format!("{INTEGRATION}:d.txt")]),
+        "d.txt"
+    );
+}
+
+#[test]
 fn l18_a_daemon_killed_while_a_merged_tree_is_checked_adopts_the_check() {
     let mut scene = Scene::new();
     commit(&scene, "README", "x\n", "Have a file");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use longhaul_core::ids::TaskId;
+use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{
     CheckKind, CheckSpec, CommitMode, EnvValue, Expect, Land, OnDrift, Permission, Priority,
     Sandbox, TaskSpec, WorkspaceKind,
@@ -84,6 +85,8 @@ pub struct Resolution {
     pub depends_on: Vec<TaskId>,
     /// Who commits leftovers; from the settings.
     pub commit: CommitMode,
+    /// How its work lands; from the settings.
+    pub merge_style: MergeStyle,
     /// The task file, if it came from one.
     pub task_file: Option<Utf8PathBuf>,
     /// PATH, HOME, locale and time zone of whoever submits (T26).
@@ -141,6 +144,7 @@ impl TaskDraft {
             harness,
             depends_on,
             commit,
+            merge_style,
             task_file,
             caller_env,
         } = resolution;
@@ -186,6 +190,7 @@ impl TaskDraft {
             land: self.land,
             land_checks: self.land_checks,
             land_unverified: self.land_unverified,
+            merge_style: Some(merge_style),
             project: self.project,
             group: self.group,
             labels: self.labels,

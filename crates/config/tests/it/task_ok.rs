@@ -5,6 +5,7 @@ use longhaul_config::taskfile::{
     DepRef, DiskFiles, HarnessInfo, Resolution, SpecError, TaskFlags, draft_from_flags, scaffold,
 };
 use longhaul_core::ids::TaskId;
+use longhaul_core::queue::MergeStyle;
 use longhaul_core::spec::{
     CheckKind, CommitMode, EnvValue, Expect, Permission, Sandbox, WorkspaceKind,
 };
@@ -214,6 +215,7 @@ fn resolution(harness: &str, cost_known: bool) -> Resolution {
         },
         depends_on: Vec::new(),
         commit: CommitMode::Auto,
+        merge_style: MergeStyle::Rebase,
         task_file: Some("/repo/tasks.toml".into()),
         caller_env: [("PATH".to_owned(), "/bin".to_owned())].into(),
     }
@@ -228,6 +230,7 @@ fn i10_with_auto_the_budget_meets_the_harness_at_submit() {
         (spec.harness.as_str(), spec.base.as_deref()),
         ("claude", Some("main"))
     );
+    assert_eq!(spec.merge_style, Some(MergeStyle::Rebase));
     let refused = draft.clone().into_spec(resolution("gemini", false));
     assert!(matches!(refused, Err(SpecError::CostUnknown { .. })));
     let refused = draft.clone().into_spec(resolution("auto", true));

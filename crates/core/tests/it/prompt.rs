@@ -39,6 +39,7 @@ fn spec() -> TaskSpec {
         land: Land::No,
         land_checks: vec![],
         land_unverified: false,
+        merge_style: None,
         project: None,
         group: None,
         labels: vec![],

@@ -31,7 +31,7 @@ pub(super) fn of_task(
         priority: task.terms.priority,
         // It keeps its age when it comes back.
         since: task.carry.queued.unwrap_or(since),
-        style,
+        style: spec.merge_style.unwrap_or(style),
         checks: land_checks(id, spec),
         land_unverified: spec.land_unverified,
         held: task.hold,

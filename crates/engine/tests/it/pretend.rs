@@ -52,6 +52,7 @@ pub(crate) fn spec(name: &str, deps: &[TaskId]) -> TaskSpec {
         land: Land::No,
         land_checks: vec![],
         land_unverified: false,
+        merge_style: None,
         project: None,
         group: None,
         labels: vec![],

@@ -94,6 +94,7 @@ fn spec(name: &str, depends_on: &[TaskId]) -> TaskSpec {
         land: Land::Yes,
         land_checks: vec![],
         land_unverified: false,
+        merge_style: None,
         project: None,
         group: None,
         labels: vec!["a".to_owned()],

@@ -2,9 +2,7 @@
 
 use axum::extract::{Path, State};
 use longhaul_api::{ErrorClass, QueueBranch, QueueRequest, QueueVerb};
-use longhaul_core::queue::{
-    Entry, EntryId, LandCheck, LineId, MergeStyle, Origin, QueueOrder, Undoing,
-};
+use longhaul_core::queue::{Entry, EntryId, LandCheck, LineId, Origin, QueueOrder, Undoing};
 use longhaul_core::spec::Priority;
 use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_engine::handle::Command;
@@ -160,7 +158,7 @@ fn entry(branch: &QueueBranch, now: UnixMs) -> Result<Entry, ApiError> {
         commit: branch.commit.clone(),
         priority: Priority::Normal,
         since: now,
-        style: MergeStyle::Merge,
+        style: branch.merge_style,
         checks: checks(id, &branch.checks),
         land_unverified: branch.unverified,
         held: false,

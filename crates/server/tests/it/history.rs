@@ -302,6 +302,7 @@ pub(crate) fn spec(name: &str, depends_on: &[TaskId]) -> TaskSpec {
         land: Land::No,
         land_checks: vec![],
         land_unverified: false,
+        merge_style: None,
         project: Some("site".to_owned()),
         group: None,
         labels: Vec::new(),

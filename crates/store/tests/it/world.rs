@@ -93,6 +93,7 @@ pub(crate) fn spec(name: &str) -> TaskSpec {
         land: Land::No,
         land_checks: vec![],
         land_unverified: false,
+        merge_style: None,
         project: Some("site".to_owned()),
         group: None,
         labels: vec!["night".to_owned(), name.to_owned()],

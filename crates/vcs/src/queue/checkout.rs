@@ -108,11 +108,7 @@ impl<'r> Checkout<'r> {
     }
 
     /// HEAD is elsewhere, or git is in the middle of something.
-    pub(super) fn busy(
-        &self,
-        base: &str,
-        at: &Oid,
-    ) -> Result<Option<String>, GitError> {
+    pub(super) fn busy(&self, base: &str, at: &Oid) -> Result<Option<String>, GitError> {
         let path = self.path().display();
         if !stands_at(&read_head(&self.site)?, base, at) {
             return Ok(Some(format!("{path} has just been switched")));

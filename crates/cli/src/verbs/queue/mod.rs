@@ -2,6 +2,7 @@
 
 mod page;
 
+use camino::Utf8Path;
 use longhaul_api::{Acknowledged, ExitCode, QueueBranch, QueueRequest, QueueVerb};
 use longhaul_core::spec::Priority;
 
@@ -9,6 +10,7 @@ use crate::app::answer;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::text::clean;
+use crate::settings;
 use crate::submit::repo;
 
 /// The merge queue: what waits to land, and why
@@ -254,14 +256,21 @@ fn add_branch(
         .ref_commit(&format!("refs/heads/{name}"))
         .map_err(|e| Failure::new("cannot read the branch").because(e))?
         .ok_or_else(|| Failure::of(ExitCode::NotFound, format!("there is no branch `{name}`")))?;
+    let checkout = Utf8Path::from_path(here.checkout())
+        .ok_or_else(|| Failure::new("the repository's path is not UTF-8"))?;
+    let merge_style = settings::load(context, Some(checkout))?
+        .settings
+        .queue
+        .merge_style;
     Ok(QueueRequest {
-        repo: Some(here.checkout().display().to_string()),
+        repo: Some(checkout.to_string()),
         base: Some(base),
         branch: Some(QueueBranch {
             name: name.to_owned(),
             commit: commit.to_string(),
             checks: checks.to_vec(),
             unverified,
+            merge_style,
         }),
         ..order(QueueVerb::Add)
     })

@@ -449,6 +449,9 @@ fn l14_what_is_staged_in_the_moment_of_an_advance_stays_staged() {
         over.store(true, Ordering::Relaxed);
         (user.join().expect("what was staged is gone"), lands)
     });
-    assert!(staged > 10 && lands == 25, "{staged} staged, {lands} landed");
+    assert!(
+        staged > 10 && lands == 25,
+        "{staged} staged, {lands} landed"
+    );
     bench.world.fsck();
 }

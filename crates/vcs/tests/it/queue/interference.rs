@@ -192,7 +192,10 @@ impl User<'_> {
         let head = self.bench.world.git(&self.repo, &["symbolic-ref", "HEAD"]);
         let branch = self.side.as_deref().unwrap_or("main");
         assert_eq!(head, format!("refs/heads/{branch}"), "HEAD is the user's");
-        assert_eq!(self.stashes().lines().count(), usize::from(self.stashed.is_some()));
+        assert_eq!(
+            self.stashes().lines().count(),
+            usize::from(self.stashed.is_some())
+        );
         if let Some(stashed) = &self.stashed {
             let kept = self
                 .bench
