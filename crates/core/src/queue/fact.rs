@@ -121,6 +121,8 @@ pub enum QueueNews {
     Followed {
         /// How.
         end: FollowEnd,
+        /// Where what has landed was pushed to, if it was just now (L16).
+        pushed: Option<String>,
     },
     /// What an abandoned round had running is over.
     Cleared,

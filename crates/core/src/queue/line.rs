@@ -450,6 +450,8 @@ causes! {
     Moved = "moved",
     /// The base branch followed.
     Followed = "followed",
+    /// What has landed was pushed.
+    Pushed = "pushed",
     /// The base branch waits.
     Waits = "waits",
     /// Nothing can land.

@@ -309,7 +309,7 @@ impl World {
                 } else {
                     FollowEnd::Diverged
                 };
-                QueueNews::Followed { end }
+                QueueNews::Followed { end, pushed: None }
             }
             QueueAct::Clear => QueueNews::Cleared,
         }
@@ -769,7 +769,7 @@ fn l16_a_push_that_others_overtake_is_merged_again_and_not_for_ever() {
         world.line.stage = Stage::Follow;
         let round = world.line.round;
         let end = FollowEnd::Rejected;
-        let news = QueueNews::Followed { end };
+        let news = QueueNews::Followed { end, pushed: None };
         world.say(&QueueFact::Round { round, news });
         world.line.stage.clone()
     };

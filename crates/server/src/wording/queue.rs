@@ -75,6 +75,7 @@ pub(crate) fn queue_event_line(row: &QueueRow, p: &Phrasing) -> String {
         QueueCause::Landed => with("landed", short("commit")),
         QueueCause::Moved => with("what had landed was another by then", short("now")),
         QueueCause::Followed => "the base branch followed".to_owned(),
+        QueueCause::Pushed => with("what has landed was pushed", text("to")),
         QueueCause::Waits => with("the base branch waits", text("why")),
         QueueCause::Blocked => with("nothing can land", text("detail")),
         QueueCause::Unblocked => "what stood in the way is over".to_owned(),

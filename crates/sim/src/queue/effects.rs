@@ -301,11 +301,13 @@ impl Sim {
             (Stand::Even, _) => {
                 return QueueNews::Followed {
                     end: FollowEnd::There,
+                    pushed: None,
                 };
             }
             (Stand::Diverged, _) => {
                 return QueueNews::Followed {
                     end: FollowEnd::Diverged,
+                    pushed: None,
                 };
             }
             (Stand::Behind, Checkout::Dirty) => "a file is modified",
@@ -314,6 +316,7 @@ impl Sim {
                 depot.base = tip;
                 return QueueNews::Followed {
                     end: FollowEnd::There,
+                    pushed: None,
                 };
             }
         };
@@ -321,6 +324,7 @@ impl Sim {
             end: FollowEnd::Waits {
                 why: why.to_owned(),
             },
+            pushed: None,
         }
     }
 

@@ -14,8 +14,11 @@ const TRIES: u32 = 3;
 /// How a push ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PushEnd {
-    /// The remote branch holds what has landed, by this call or an earlier one.
-    There,
+    /// The remote branch holds what has landed.
+    There {
+        /// That branch, as `remote/branch`, if this call moved it.
+        pushed: Option<String>,
+    },
     /// Others pushed what is not in it. It was fetched; nothing was pushed.
     Rejected,
     /// There is nothing to push to.
@@ -61,7 +64,7 @@ impl Queue<'_> {
     pub fn push(&self) -> Result<PushEnd, QueueError> {
         let site = self.site()?;
         let Some(tip) = self.refs(&site)?.tip else {
-            return Ok(PushEnd::There);
+            return Ok(PushEnd::There { pushed: None });
         };
         let Some(remote) = self.remote(&site)? else {
             return Ok(PushEnd::NoRemote);
@@ -72,7 +75,7 @@ impl Queue<'_> {
         };
         for _ in 0..TRIES {
             if seen.as_ref() == Some(&tip.commit) {
-                return Ok(PushEnd::There);
+                return Ok(PushEnd::There { pushed: None });
             }
             if let Some(seen) = &seen
                 && !site.is_ancestor(seen, &tip.commit)?
@@ -81,7 +84,11 @@ impl Queue<'_> {
             }
             let Some(why) = push(&site, &remote, &tip.commit, seen.as_ref())? else {
                 note(&site, &self.upstream_ref(), &tip.commit)?;
-                return Ok(PushEnd::There);
+                let branch = remote.branch.strip_prefix("refs/heads/");
+                let branch = branch.unwrap_or(&remote.branch);
+                return Ok(PushEnd::There {
+                    pushed: Some(format!("{}/{branch}", remote.name)),
+                });
             };
             let now = fetch(&site, &remote, &self.upstream_ref())?;
             if now == seen {

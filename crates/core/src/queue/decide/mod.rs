@@ -232,7 +232,9 @@ fn round(mut draft: Draft<'_>, news: &QueueNews) -> Outcome {
             draft.take_tip(now.clone());
             draft.go_on()
         }
-        (Stage::Follow, QueueNews::Followed { end }) => followed(draft, end),
+        (Stage::Follow, QueueNews::Followed { end, pushed }) => {
+            followed(draft, end, pushed.as_deref())
+        }
         (Stage::Clear, QueueNews::Cleared) => draft.go_on(),
         (stage, QueueNews::Failed { detail, remedy }) if stage != Stage::Rest => {
             failed(draft, stage, detail, remedy.as_deref())

@@ -51,8 +51,11 @@ pub(super) fn landed(mut draft: Draft<'_>, candidate: &Candidate) -> Outcome {
     draft.end()
 }
 
-pub(super) fn followed(mut draft: Draft<'_>, end: &FollowEnd) -> Outcome {
+pub(super) fn followed(mut draft: Draft<'_>, end: &FollowEnd, pushed: Option<&str>) -> Outcome {
     draft.line.advance = false;
+    if let Some(to) = pushed {
+        draft.row(QueueCause::Pushed, None, json!({ "to": to }));
+    }
     match end {
         FollowEnd::There => {
             draft.row(QueueCause::Followed, None, json!({}));

@@ -20,13 +20,17 @@ pub(super) fn follow(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> 
     let end = here(desk, d, &queue, practice.advance_checkout)?;
     // What the user committed beside it comes first, or it would be pushed unmerged.
     if !practice.push || end == FollowEnd::Diverged {
-        return Ok(QueueNews::Followed { end });
+        return Ok(QueueNews::Followed { end, pushed: None });
     }
     let base = &d.effect.line.base;
+    let mut pushed_to = None;
     let pushed = longhaul_acts::around("engine.queue.push", || queue.push());
     let waits = |why| FollowEnd::Waits { why };
     let end = match pushed {
-        Ok(PushEnd::There) => end,
+        Ok(PushEnd::There { pushed }) => {
+            pushed_to = pushed;
+            end
+        }
         Ok(PushEnd::Rejected) => FollowEnd::Rejected,
         Ok(PushEnd::NoRemote) => waits(format!(
             "`{base}` cannot be pushed: it tracks no remote branch, and there is no `origin`"
@@ -34,7 +38,10 @@ pub(super) fn follow(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> 
         Ok(PushEnd::Refused { why }) => waits(format!("the remote refuses `{base}`: {why}")),
         Err(error) => waits(format!("`{base}` cannot be pushed: {}", chain(&error))),
     };
-    Ok(QueueNews::Followed { end })
+    Ok(QueueNews::Followed {
+        end,
+        pushed: pushed_to,
+    })
 }
 
 /// The base branch of this repository follows.

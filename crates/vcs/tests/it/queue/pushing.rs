@@ -69,19 +69,26 @@ impl Remote {
     }
 }
 
+/// It is there, and this push moved that branch.
+fn there(pushed: Option<&str>) -> PushEnd {
+    PushEnd::There {
+        pushed: pushed.map(str::to_owned),
+    }
+}
+
 #[test]
 fn l16_what_has_landed_is_pushed_forwards_only_and_once() {
     let remote = Remote::new();
-    assert_eq!(remote.push().unwrap(), PushEnd::There, "nothing has landed");
+    assert_eq!(remote.push().unwrap(), there(None), "nothing has landed");
     let before = remote.git(&["for-each-ref", "refs/heads", "refs/tags"]);
     let first = remote.land("a");
-    assert_eq!(remote.push().unwrap(), PushEnd::There);
+    assert_eq!(remote.push().unwrap(), there(Some("origin/main")));
     assert_eq!(remote.there(), first.as_str());
-    assert_eq!(remote.push().unwrap(), PushEnd::There, "again is harmless");
+    assert_eq!(remote.push().unwrap(), there(None), "again is harmless");
     // Killed before it was noted: the remote holds it, and that is found out.
     let second = remote.land("b");
     remote.git(&["push", "-q", "origin", &format!("{second}:main")]);
-    assert_eq!(remote.push().unwrap(), PushEnd::There);
+    assert_eq!(remote.push().unwrap(), there(Some("origin/main")));
     assert_eq!(remote.there(), second.as_str());
     assert_eq!(
         remote.git(&["for-each-ref", "refs/heads", "refs/tags"]),
@@ -110,7 +117,7 @@ fn l16_what_others_pushed_is_fetched_merged_and_then_pushed_with_the_rest() {
     let (onto, candidate) = remote.bench.land(&[]);
     assert_eq!(onto.commit, ours);
     assert_eq!(candidate.entries, Vec::<usize>::new());
-    assert_eq!(remote.push().unwrap(), PushEnd::There);
+    assert_eq!(remote.push().unwrap(), there(Some("origin/main")));
     assert_eq!(remote.there(), candidate.at.commit.as_str());
     assert_eq!(remote.bench.show(&candidate.at.commit, "theirs"), "theirs");
     assert_eq!(remote.bench.show(&candidate.at.commit, "b"), "x");
@@ -126,7 +133,7 @@ fn l16_a_branch_that_nobody_else_moved_beside_is_taken_over() {
     remote.git(&["fetch", "-q", "origin", "+main:refs/longhaul/upstream/main"]);
     let (tip, _) = remote.bench.repo.queue("main").bring_up().unwrap();
     assert_eq!(tip.commit.as_str(), theirs);
-    assert_eq!(remote.push().unwrap(), PushEnd::There);
+    assert_eq!(remote.push().unwrap(), there(None));
 }
 
 #[test]
@@ -183,7 +190,7 @@ fn l16_the_branch_that_base_tracks_is_where_it_goes() {
     let landed = remote.land("a");
     assert_eq!(
         remote.push().unwrap(),
-        PushEnd::There,
+        there(Some("origin/trunk")),
         "made where it is missing"
     );
     let trunk = remote
