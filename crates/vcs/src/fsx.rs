@@ -35,7 +35,11 @@ pub(crate) fn write_durably_by_way_of(
 }
 
 /// Gives a temporary file its name, in place of whatever has it.
-fn persist(label: &str, file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<File> {
+pub(crate) fn persist(
+    label: &str,
+    file: tempfile::NamedTempFile,
+    path: &Path,
+) -> std::io::Result<File> {
     #[expect(clippy::disallowed_methods, reason = "its points are right here")]
     let named = longhaul_acts::around(label, || file.persist(path));
     named.map_err(|e| e.error)

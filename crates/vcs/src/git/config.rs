@@ -56,6 +56,12 @@ impl ConfigList {
         self.keys.keys().any(is_include)
     }
 
+    /// Whether anything at all is said in a section.
+    pub(crate) fn has_section(&self, section: &str) -> bool {
+        let is_in = |key: &Vec<u8>| split_key(key).is_some_and(|(s, ..)| s == section.as_bytes());
+        self.keys.keys().any(is_in)
+    }
+
     /// Whether the repository itself says something of a key.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn says_repo(&self, key: &str) -> bool {

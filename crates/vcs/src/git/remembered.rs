@@ -68,6 +68,9 @@ pub(crate) struct Settings {
     pub(crate) identity: bool,
     /// Files outside of the patterns of a sparse checkout are missing on purpose.
     pub(crate) sparse: bool,
+    /// Nothing here changes how commits and refs are written: no logs of all refs, shared permissions,
+    /// other encodings or stores of refs.
+    pub(crate) usual_writes: bool,
     /// The files that it was learnt from, and those that say which files of the work tree are ignored or
     /// converted, there or not; `None` where not all of them are known.
     pub(crate) sources: Option<Vec<PathBuf>>,
@@ -101,12 +104,21 @@ impl Settings {
         let list = ConfigList::parse(&listing.stdout)
             .ok_or_else(|| listing.malformed("config entries with their scope"))?;
         let has = |key| list.get(key).is_some_and(|v| !v.is_empty());
+        let not = |key, word: &str| {
+            list.get(key)
+                .is_none_or(|v| v.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        let logs = list.get("core.logallrefupdates").unwrap_or_default();
         let sources = files.as_ref().filter(|_| !list.has_includes());
         let rules = git.rule_files(&list, common_dir);
         let settings = Arc::new(Self {
             variables: overrides(&list, trusted, || git.has_lfs()),
             identity: has("user.name") && has("user.email"),
             sparse: list.get("core.sparsecheckout") == Some(b"true"),
+            usual_writes: !logs.eq_ignore_ascii_case(b"always")
+                && not("core.sharedrepository", "false")
+                && not("i18n.commitencoding", "utf-8")
+                && !list.has_section("extensions"),
             sources: sources
                 .zip(rules)
                 .map(|(files, rules)| [files.clone(), rules].concat()),

@@ -190,6 +190,24 @@ pub(super) fn ref_at(git_dir: &Path, full: &str) -> Option<Option<Oid>> {
     }
 }
 
+/// Whether nothing is in the way of a new ref: git has no ref below or above another one, packed or not.
+pub(super) fn has_room_for(git_dir: &Path, full: &str) -> bool {
+    let Ok(packed) = fsx::read_small(&git_dir.join("packed-refs"), PACKED_LIMIT) else {
+        return false;
+    };
+    let in_the_way = |name: &[u8]| {
+        let full = full.as_bytes();
+        let below = |a: &[u8], b: &[u8]| a.strip_prefix(b).is_some_and(|r| r.starts_with(b"/"));
+        below(name, full) || below(full, name)
+    };
+    let packed = packed.unwrap_or_default();
+    let mut names = packed
+        .split(|b| *b == b'\n')
+        .filter_map(|line| Some(&line[line.iter().position(|b| *b == b' ')? + 1..]));
+    // A folder in its place may hold other refs, or only be left over: git looks.
+    is_simple(full) && !names.any(in_the_way) && git_dir.join(full).symlink_metadata().is_err()
+}
+
 /// A name that is the same as a path, whatever git allows besides.
 pub(crate) fn is_simple(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');

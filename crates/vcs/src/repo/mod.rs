@@ -335,6 +335,12 @@ impl Repo {
         files_only && glance::ref_at(&self.common_dir, full_name) == Some(None)
     }
 
+    /// Whether a ref of that full name can certainly be made: there is none, and none in its way, above or
+    /// below it.
+    pub(crate) fn surely_has_room_for(&self, full_name: &str) -> bool {
+        self.surely_lacks(full_name) && glance::has_room_for(&self.common_dir, full_name)
+    }
+
     /// What the files of an ordinary repository say.
     fn glance<T>(&self, look: impl FnOnce(&Path) -> Option<T>) -> Option<T> {
         self.ordinary

@@ -80,7 +80,9 @@ pub(crate) fn capture(
     let _held = lock::exclusive(&index.with_extension("lock-ours"))?;
     let work = index.with_extension("work");
     fsx::remove_file_if_there(&work.with_extension("work.lock"))?;
-    match fsx::copy_index(index, &work) {
+    match head.map_or(Err(std::io::ErrorKind::NotFound.into()), |_| {
+        fsx::copy_index(index, &work)
+    }) {
         Ok(()) => {}
         Err(error) if fsx::is_absent(&error) => fsx::remove_file_if_there(&work)?,
         Err(error) => return Err(GitError::file("copy", index)(error)),
@@ -134,11 +136,14 @@ impl Job<'_> {
 
     /// All that is taken up, and the part of it that may be committed.
     fn trees(&mut self, head: Option<&Oid>) -> Result<(Oid, Oid), GitError> {
-        match head {
-            Some(head) => self.call().args(["read-tree", "-m", head.as_str()]).ok()?,
-            None => self.call().args(["read-tree", "--empty"]).ok()?,
+        let tracked = match head {
+            // Without a commit nothing is tracked, and there is no index to ask.
+            None => BTreeSet::new(),
+            Some(head) => {
+                self.call().args(["read-tree", "-m", head.as_str()]).ok()?;
+                self.tracked_changes()?
+            }
         };
-        let tracked = self.tracked_changes()?;
         let new = self.new_files(head)?;
         let mut stage = Vec::new();
         let mut drop = Vec::new();

@@ -14,4 +14,5 @@ mod refs;
 mod remembered;
 mod seal;
 mod support;
+mod unaided;
 mod worktrees;

@@ -11,7 +11,7 @@ use longhaul_vcs::{FileRules, Git, GitSettings, Oid, Repo, SnapshotRequest};
 use crate::support::{World, write};
 
 /// A `git` in front of the real one that writes down each of its runs.
-fn counted(world: &World) -> Git {
+pub(crate) fn counted(world: &World) -> Git {
     let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
         .map(|folder| folder.join("git"))
         .find(|file| file.is_file())
@@ -34,18 +34,18 @@ fn log(world: &World) -> PathBuf {
 }
 
 /// The runs since the last call.
-fn runs(world: &World) -> Vec<String> {
+pub(crate) fn runs(world: &World) -> Vec<String> {
     let text = fs::read_to_string(log(world)).unwrap_or_default();
     fs::remove_file(log(world)).ok();
     text.lines().map(str::to_owned).collect()
 }
 
 /// Longer than two changes may leave the same time stamp.
-fn settle() {
+pub(crate) fn settle() {
     std::thread::sleep(Duration::from_millis(45));
 }
 
-fn open(git: &Git, world: &World, folder: &Path) -> Repo {
+pub(crate) fn open(git: &Git, world: &World, folder: &Path) -> Repo {
     Repo::open(git, folder, &world.state())
         .or_else(|_| Repo::open_plain(git, folder, &world.state()))
         .unwrap()

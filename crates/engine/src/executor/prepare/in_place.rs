@@ -56,11 +56,10 @@ fn secure(
     worktree: &Worktree,
     files: FileRules,
 ) -> Result<Oid, Fault> {
-    let now = repo.tree_of(worktree, &files).map_err(|e| Fault::git(&e))?;
     // No session follows a preparation for checks. In one that was cut short what is there now is the
     // set-up's, and what that found is kept.
     if d.task.carry.resume_checks.is_some() || setup_began(desk, d) {
-        return Ok(now);
+        return repo.tree_of(worktree, &files).map_err(|e| Fault::git(&e));
     }
     let prefix = format!("{SNAPSHOTS}/{}", d.task.id);
     let number = d.task.attempt.as_ref().map_or(0, |a| a.number);
@@ -71,6 +70,7 @@ fn secure(
     };
     let (name, when) = match known.last() {
         Some(last) => {
+            let now = repo.tree_of(worktree, &files).map_err(|e| Fault::git(&e))?;
             let changes = repo.changes(&last.commit, &now);
             if changes.map_err(|e| Fault::git(&e))?.paths.is_empty() {
                 return Ok(now);
@@ -89,7 +89,7 @@ fn secure(
         files,
     };
     let kept = repo
-        .snapshot(worktree, &request)
+        .snapshot_now(worktree, &request)
         .map_err(|e| Fault::git(&e))?;
     Ok(kept.tree)
 }
