@@ -31,7 +31,8 @@ pub enum Authority {
     Unknown,
 }
 
-/// Tells whether the process `pid` (from the socket's peer credentials) belongs to a session.
+/// Tells whether the process `pid` (from the socket's peer credentials) belongs to a session. Unknown also
+/// where it ends meanwhile: its number may be another's.
 #[must_use]
 pub fn peer_authority(pid: u32) -> Authority {
     judge(pid).unwrap_or(Authority::Unknown)
@@ -94,62 +95,75 @@ fn job_above(mut pid: u32, known: &impl Fn(&str) -> bool) -> io::Result<Way> {
     Err(io::ErrorKind::InvalidData.into())
 }
 
-/// What of ourselves does not count against others.
-#[derive(Debug, Default)]
-struct Own {
-    chain: HashSet<(u32, u64)>,
-    keys: HashSet<Vec<u8>>,
+/// What is above us, us included: a way up that comes to it goes on as ours does.
+fn own_chain() -> io::Result<HashSet<(u32, u64)>> {
+    let mut chain = HashSet::new();
+    above_us(|stat| {
+        chain.insert((stat.pid, stat.start_ticks));
+    })?;
+    Ok(chain)
 }
 
-impl Own {
-    fn read() -> io::Result<Self> {
-        let mut own = Self::default();
-        let mut pid = std::process::id();
-        for _ in 0..MAX_DEPTH {
-            let Some(stat) = present(pid)? else { break };
-            own.chain.insert((stat.pid, stat.start_ticks));
-            // Unreadable environments above us hold no key that would count for us.
-            if let Ok(Some(key)) = procfs::environ_value(pid, SPAWN_KEY_ENV) {
-                own.keys.insert(key);
-            }
-            if stat.ppid == 0 {
-                break;
-            }
-            pid = stat.ppid;
+/// The keys of ours and of what is above us: they say nothing against others. Only asked for where a key was
+/// found, which most peers have none of.
+fn own_keys() -> io::Result<HashSet<Vec<u8>>> {
+    let mut keys = HashSet::new();
+    above_us(|stat| {
+        // Unreadable environments above us hold no key that would count for us.
+        if let Ok(Some(key)) = procfs::environ_value(stat.pid, SPAWN_KEY_ENV) {
+            keys.insert(key);
         }
-        if let Ok(Some(key)) = cgroup_key(std::process::id()) {
-            own.keys.insert(key.into_bytes());
-        }
-        Ok(own)
+    })?;
+    if let Ok(Some(key)) = cgroup_key(std::process::id()) {
+        keys.insert(key.into_bytes());
     }
+    Ok(keys)
+}
+
+fn above_us(mut each: impl FnMut(&Stat)) -> io::Result<()> {
+    let mut pid = std::process::id();
+    for _ in 0..MAX_DEPTH {
+        let Some(stat) = present(pid)? else { break };
+        each(&stat);
+        if stat.ppid == 0 {
+            break;
+        }
+        pid = stat.ppid;
+    }
+    Ok(())
 }
 
 fn judge(peer: u32) -> io::Result<Authority> {
-    let own = Own::read()?;
-    if let Some(key) = cgroup_key(peer)?
-        && !own.keys.contains(key.as_bytes())
+    let Some(first) = present(peer)? else {
+        return Ok(Authority::Unknown);
+    };
+    let authority = judge_from(&first)?;
+    // The same process before and after: its number was not given to another meanwhile.
+    let same = present(peer)?.is_some_and(|now| now.start_ticks == first.start_ticks);
+    Ok(if same { authority } else { Authority::Unknown })
+}
+
+fn judge_from(peer: &Stat) -> io::Result<Authority> {
+    let ours = own_chain()?;
+    if let Some(key) = cgroup_key(peer.pid)?
+        && !own_keys()?.contains(key.as_bytes())
     {
         return Ok(Authority::Session { key });
     }
-    let mut pid = peer;
+    let mut stat = *peer;
     let mut youngest = u64::MAX;
     for _ in 0..MAX_DEPTH {
-        let Some(stat) = present(pid)? else {
-            // A parent that vanished under us: its children moved elsewhere. Ask again rather than
-            // guess.
-            return Ok(Authority::Unknown);
-        };
         if stat.start_ticks > youngest {
             return Ok(Authority::Unknown);
         }
         youngest = stat.start_ticks;
         // Above this point everything is above us, too.
-        let ours = own.chain.contains(&(stat.pid, stat.start_ticks));
-        if ours && stat.pid != std::process::id() {
+        let is_ours = ours.contains(&(stat.pid, stat.start_ticks));
+        if is_ours && stat.pid != std::process::id() {
             return Ok(Authority::Person);
         }
         if let Some(key) = key_of(&stat)?
-            && !own.keys.contains(&key)
+            && !own_keys()?.contains(&key)
         {
             return Ok(Authority::Session {
                 key: String::from_utf8_lossy(&key).into_owned(),
@@ -158,7 +172,11 @@ fn judge(peer: u32) -> io::Result<Authority> {
         if stat.ppid == 0 {
             return Ok(Authority::Person);
         }
-        pid = stat.ppid;
+        // A parent that vanished under us: its children moved elsewhere. Ask again rather than guess.
+        let Some(parent) = present(stat.ppid)? else {
+            return Ok(Authority::Unknown);
+        };
+        stat = parent;
     }
     Ok(Authority::Unknown)
 }

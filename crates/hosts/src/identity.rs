@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,17 @@ use crate::procfs::{self, Lookup};
 pub struct BootId(String);
 
 impl BootId {
-    /// The boot this process runs in.
+    /// The boot this process runs in; asked once, since no process sees two.
     ///
     /// # Errors
     /// When `/proc/sys/kernel/random/boot_id` cannot be read.
     pub fn current() -> io::Result<Self> {
+        static KNOWN: OnceLock<BootId> = OnceLock::new();
+        if let Some(known) = KNOWN.get() {
+            return Ok(known.clone());
+        }
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        Ok(Self(text.trim().to_owned()))
+        Ok(KNOWN.get_or_init(|| Self(text.trim().to_owned())).clone())
     }
 
     /// The kernel's text: a UUID.

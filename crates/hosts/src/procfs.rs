@@ -121,9 +121,9 @@ pub(crate) fn is_absent(err: &io::Error) -> bool {
     err.kind() == io::ErrorKind::NotFound || err.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Reads a `/proc` file, bounded.
+/// Reads a `/proc` file, bounded; most of them, environments too, in one piece.
 pub(crate) fn read_small(path: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(512);
+    let mut bytes = Vec::with_capacity(8 << 10);
     File::open(path)?
         .take(MAX_PROC_BYTES)
         .read_to_end(&mut bytes)?;

@@ -20,9 +20,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a job is looked at whose socket cannot be reached.
 const POLL_PAUSE: Duration = Duration::from_millis(50);
-/// How often its socket is tried again. A shim refuses whom it cannot tell apart, and right after a
-/// daemon's start, whose starter may go in that moment, it cannot always.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How soon its socket is tried again, and how seldom in the end; each time twice as long. A shim refuses whom it
+/// cannot tell apart, and right after a daemon's start, whose starter may go in that moment, it cannot always.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// A job that ran under its shim when it was looked at.
 #[derive(Clone, Debug)]
@@ -108,6 +108,7 @@ impl ShimHandle {
             shim: self.clone(),
             link,
             tried: Instant::now(),
+            pause: RETRY_PAUSE.0,
             told: None,
         }
     }
@@ -261,6 +262,8 @@ pub struct JobWatch {
     link: Option<Link>,
     /// When the socket was tried last.
     tried: Instant,
+    /// How long to wait before it is tried again.
+    pause: Duration,
     told: Option<(u64, u64)>,
 }
 
@@ -320,18 +323,20 @@ impl JobWatch {
                     err: now.1,
                 }));
             }
-            if lives && self.tried.elapsed() >= RETRY_PAUSE {
-                self.tried = Instant::now();
+            if lives && self.tried.elapsed() >= self.pause {
                 self.link = self.shim.watching_link().ok();
                 if self.link.is_some() {
+                    self.pause = RETRY_PAUSE.0;
                     return Ok(None);
                 }
+                self.tried = Instant::now();
+                self.pause = (self.pause * 2).min(RETRY_PAUSE.1);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(Some(Frame::Quiet));
             }
-            std::thread::sleep(left.min(POLL_PAUSE));
+            std::thread::sleep(left.min(POLL_PAUSE).min(self.pause));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! On whose behalf a peer of the socket asks (I17), by its process and nothing else.
 
 use longhaul_core::ids::TaskId;
-use longhaul_hosts::{Authority as HostAuthority, ProcessIdentity, peer_authority};
+use longhaul_hosts::{Authority as HostAuthority, peer_authority};
 use longhaul_server::{Authority, Peer, PeerAuthority};
 
 /// Judges by ancestry, spawn key and cgroup.
@@ -22,15 +22,7 @@ impl ByProcess {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) else {
             return PeerAuthority::Unknown;
         };
-        // The same process before and after: its number was not given to another meanwhile.
-        let Ok(before) = ProcessIdentity::of(pid) else {
-            return PeerAuthority::Unknown;
-        };
-        let authority = peer_authority(pid);
-        if ProcessIdentity::of(pid).ok().as_ref() != Some(&before) {
-            return PeerAuthority::Unknown;
-        }
-        match authority {
+        match peer_authority(pid) {
             HostAuthority::Person => PeerAuthority::Person,
             HostAuthority::Session { key } => PeerAuthority::Session {
                 task: task_of(&key),

@@ -332,15 +332,15 @@ fn own_image() -> Result<PathBuf, Failure> {
         .map_err(|e| Failure::new("cannot find the program of this process").because(e))
 }
 
-/// Serves the socket on a small runtime of its own.
+/// Serves the socket on a small runtime of its own: one thread, since whatever could hold it up (the store, `/proc`,
+/// large bodies and answers) is on threads that may block, and each change of thread costs more than a request.
 fn serve(
     socket: &camino::Utf8Path,
     deps: ServerDeps,
     reap: impl Fn() + Send + 'static,
     dispatcher: &Sender<Event>,
 ) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .thread_name("http")
         .enable_all()
         .build()
