@@ -12,6 +12,7 @@ mod env;
 mod failure;
 mod follow;
 mod inbox;
+mod janitor;
 mod outbound;
 mod output;
 mod paths;

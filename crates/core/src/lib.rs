@@ -14,6 +14,7 @@ pub mod fact;
 pub mod home;
 pub mod ids;
 pub mod inbox;
+pub mod janitor;
 pub mod ledger;
 pub mod limit;
 pub mod moves;

@@ -15,6 +15,7 @@ mod order;
 mod pane;
 mod survey;
 mod tmux;
+mod waste;
 
 pub use drive::{VERB as DRIVE_VERB, main as drive_main};
 pub use names::{Dedicated, NameError, PoolSettings};
@@ -23,3 +24,4 @@ pub use order::Order;
 pub use pane::{VERB as PANE_VERB, main as pane_main};
 pub use survey::{Ensured, Kind, PoolSession, State, clear, ensure, ready, survey};
 pub use tmux::{Place, Server, TmuxError};
+pub use waste::{Waste, WasteError, throw_away, waste};

@@ -225,10 +225,7 @@ pub fn clear(
     for session in survey(server, settings, folder)? {
         match session.state {
             State::Missing => {}
-            State::Free => {
-                server.remove(&session.name)?;
-                removed.push(session.name);
-            }
+            State::Free if server.remove_free(&session.name)? => removed.push(session.name),
             _ => left.push(session),
         }
     }

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use longhaul_acts::process;
+use longhaul_core::time::UnixMs;
 
 /// The size of pool sessions, whoever looks at them: their screens are read.
 const WIDTH: &str = "160";
@@ -60,6 +61,8 @@ pub(crate) struct Pane {
     pub(crate) pid: u32,
     pub(crate) attached: bool,
     pub(crate) program: String,
+    /// When something was last written into its session, or typed.
+    pub(crate) active: UnixMs,
 }
 
 /// A look at one session's screen.
@@ -123,7 +126,7 @@ impl Server {
 
     /// All panes; none where no server runs.
     pub(crate) fn panes(&self) -> Result<Vec<Pane>, TmuxError> {
-        let format = "#{session_name}\t#{pane_dead}\t#{pane_pid}\t#{session_attached}\t#{pane_current_command}";
+        let format = "#{session_name}\t#{pane_dead}\t#{pane_pid}\t#{session_attached}\t#{session_activity}\t#{pane_current_command}";
         let listed = match self.run("pool.tmux.look", &["list-panes", "-a", "-F", format]) {
             Err(TmuxError::NoServer) => return Ok(Vec::new()),
             // A server without a session.
@@ -195,10 +198,23 @@ impl Server {
         }
     }
 
-    /// Removes a session.
-    pub(crate) fn remove(&self, session: &str) -> Result<(), TmuxError> {
-        self.run("pool.tmux.remove", &["kill-session", "-t", &exact(session)])
-            .map(|_| ())
+    /// Removes a session in which nothing lives and at which nobody looks; `false` if that is not so any more. tmux
+    /// looks and removes in one go, so that no agent that was just started in it is ended (I11).
+    pub(crate) fn remove_free(&self, session: &str) -> Result<bool, TmuxError> {
+        const FREE: &str = "#{&&:#{pane_dead},#{&&:#{==:#{session_attached},0},#{&&:#{==:#{session_windows},1},#{==:#{window_panes},1}}}}";
+        let kill = format!("kill-session -t '{}'", exact(session));
+        let target = pane_target(session);
+        let args = [
+            "if-shell",
+            "-F",
+            "-t",
+            &target,
+            FREE,
+            &kill,
+            "display-message -p left",
+        ];
+        let said = self.run("pool.tmux.remove", &args)?;
+        Ok(said.trim() != "left")
     }
 
     /// Runs a program in a session whose pane is dead; `false` where something lives in it, which is left alone (I11).
@@ -379,6 +395,7 @@ fn pane_of(line: &str) -> Option<Pane> {
         dead: next()? == "1",
         pid: next()?.parse().unwrap_or(0),
         attached: next()? != "0",
+        active: UnixMs(next()?.parse::<i64>().unwrap_or(0).saturating_mul(1000)),
         program: longhaul_agents::snippet(next()?, 40),
     })
 }

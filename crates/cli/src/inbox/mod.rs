@@ -12,6 +12,7 @@ mod outcome;
 mod report;
 pub(crate) mod survey;
 mod take;
+pub(crate) mod tidy;
 mod watch;
 
 use camino::{Utf8Path, Utf8PathBuf};

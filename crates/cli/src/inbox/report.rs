@@ -10,9 +10,12 @@ use crate::output::text::{clean, one_line};
 /// Most bytes of the findings in a report.
 const FINDINGS_MAX: usize = 16 << 10;
 
+/// What the name of a report ends with, after that of its file.
+pub(super) const END: &str = ".report.md";
+
 /// The name of the report about a file.
 pub(super) fn name(file: &str) -> String {
-    format!("{file}.report.md")
+    format!("{file}{END}")
 }
 
 /// Why a file became no task, and what to do.

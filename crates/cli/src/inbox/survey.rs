@@ -5,7 +5,7 @@ use rustix::fs::FileType;
 use serde::Serialize;
 
 use super::folders::{self, Entry, Folders};
-use super::{Inbox, Trouble, guard};
+use super::{Inbox, Trouble, guard, report};
 use crate::env::Env;
 
 /// An inbox and what lies in it.
@@ -69,7 +69,7 @@ fn count(inbox: &Inbox, view: &mut InboxView) -> Result<(), Trouble> {
         let files = read(folder, part)?.into_iter();
         let files = files.filter(|e| {
             let name = e.lossy();
-            of_taken_name(&name).is_some() && !name.ends_with(".report.md")
+            of_taken_name(&name).is_some() && !name.ends_with(report::END)
         });
         *number = files.count();
     }

@@ -2,13 +2,15 @@
 
 use longhaul_api::{API_VERSION, ExitCode};
 
+use super::leftovers;
 use crate::client::{self, Presence};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::inbox::{Inbox, survey};
-use crate::output::palette;
+use crate::janitor::Janitor;
 use crate::output::table::{self, cell, styled};
 use crate::output::text::clean;
+use crate::output::{clock, palette};
 use crate::settings;
 
 /// Folders whose files become tasks
@@ -19,6 +21,7 @@ use crate::settings;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul inbox status
+  longhaul inbox gc                the plan; --apply carries it out
   echo 'Correct the README' > .agent-queue/inbox/readme.md")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -29,12 +32,27 @@ pub(crate) struct Args {
 enum Verb {
     /// What lies in each, and why nothing is taken
     Status,
+    /// Which files in `done` and `failed` are too old or too many
+    Gc {
+        /// Remove them, with their reports
+        #[arg(long)]
+        apply: bool,
+    },
 }
 
 /// Carries out one of them.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     match args.verb {
         Verb::Status => status(context),
+        Verb::Gc { apply } => {
+            if apply {
+                context.person_only()?;
+            }
+            let settings = settings::load(context, None)?.settings;
+            let janitor = Janitor::of(context.paths(), &settings, &context.env)?;
+            let goes = janitor.inboxes(clock::now())?;
+            leftovers::run(context, &janitor, &goes, apply, "inbox gc")
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod gateway_process;
 mod inbox;
 mod init;
 mod judge;
+mod leftovers;
 mod limits;
 mod logs;
 mod ls;

@@ -3,12 +3,15 @@
 use longhaul_api::{API_VERSION, ExitCode};
 use longhaul_pool::{Ensured, Kind, Noted, PoolSession, State};
 
+use super::leftovers;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::janitor::Janitor;
 use crate::output::table::{self, cell, styled};
 use crate::output::text::clean;
 use crate::output::{clock, palette};
 use crate::wire::terminals::{Terminals, refused};
+use crate::{settings, wire};
 
 /// Sessions that live in terminals: Longhaul's own tmux server
 ///
@@ -20,6 +23,7 @@ use crate::wire::terminals::{Terminals, refused};
   longhaul pool status
   longhaul pool attach lh-0        leave with Ctrl-b d; everything goes on
   longhaul pool ensure
+  longhaul pool gc                 the plan; --apply carries it out
   longhaul pool stop")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -38,29 +42,50 @@ enum Verb {
         #[arg(value_name = "SESSION")]
         name: String,
     },
+    /// Which free sessions, notes and, with `log_retention`, logs of ended tasks are too old
+    Gc {
+        /// Remove them
+        #[arg(long)]
+        apply: bool,
+    },
     /// Remove the pool's sessions that nothing lives in, and the server if that leaves none
     Stop,
 }
 
 /// Carries out one of them.
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let terminals = Terminals::new(context)?;
+    let terminals = || Terminals::new(context);
     match &args.verb {
-        Verb::Status => status(context, &terminals),
+        // What is left of a pool is found without tmux, too.
+        Verb::Gc { apply } => gc(context, *apply),
+        Verb::Status => status(context, &terminals()?),
         Verb::Ensure => {
             context.person_only()?;
-            let done = terminals.ensure()?;
+            let done = terminals()?.ensure()?;
             made(context, &done)
         }
         Verb::Attach { name } => {
             context.person_only()?;
-            attach(context, &terminals, name)
+            attach(context, &terminals()?, name)
         }
         Verb::Stop => {
             context.person_only()?;
-            stop(context, &terminals)
+            stop(context, &terminals()?)
         }
     }
+}
+
+fn gc(context: &Context, apply: bool) -> Outcome {
+    if apply {
+        context.person_only()?;
+    }
+    let (settings, now) = (settings::load(context, None)?.settings, clock::now());
+    let janitor = Janitor::of(context.paths(), &settings, &context.env)?;
+    let mut goes = janitor.pool(now)?;
+    if janitor.wants_logs() && context.paths().database().exists() {
+        goes.extend(janitor.logs(&wire::tools(context, &settings)?, now)?);
+    }
+    leftovers::run(context, &janitor, &goes, apply, "pool gc")
 }
 
 fn status(context: &Context, terminals: &Terminals) -> Outcome {

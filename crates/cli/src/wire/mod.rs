@@ -42,6 +42,7 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::failure::{Failure, Outcome};
 use crate::inbox::Inboxes;
+use crate::janitor::Janitor;
 use crate::output::{Printer, clock};
 use crate::paths::Paths;
 
@@ -163,7 +164,12 @@ pub(crate) fn daemon_main(
     let bases_desk = Arc::clone(&desk);
     let housekeeping = floors::daily("housekeeping", {
         let (snapshots, workspaces) = (settings.snapshot_retention, settings.workspace_retention);
+        let (paths, settings, env) = (paths.clone(), settings.clone(), env.clone());
         move || {
+            match Janitor::of(&paths, &settings, &env) {
+                Ok(janitor) => janitor.tidy(&desk, SystemClock.now().wall),
+                Err(why) => tracing::warn!(%why, "leftovers are not looked for"),
+            }
             Keeper::new(&desk, workspaces).collect();
             longhaul_engine::executor::prune_snapshots(&desk, snapshots);
         }

@@ -5,8 +5,9 @@ use std::io::IsTerminal as _;
 use camino::Utf8PathBuf;
 use longhaul_api::ExitCode;
 use longhaul_config::settings::Settings;
+use longhaul_core::time::{SpanMs, UnixMs};
 use longhaul_engine::executor::find_program;
-use longhaul_pool::{Ensured, Place, PoolSession, PoolSettings, Server, TmuxError};
+use longhaul_pool::{Ensured, Place, PoolSession, PoolSettings, Server, TmuxError, Waste};
 
 use super::practice;
 use crate::context::Context;
@@ -36,7 +37,7 @@ impl Terminals {
     ///
     /// # Errors
     /// As [`Terminals::new`].
-    pub(super) fn of(paths: &Paths, settings: &Settings, env: &Env) -> Result<Self, Failure> {
+    pub(crate) fn of(paths: &Paths, settings: &Settings, env: &Env) -> Result<Self, Failure> {
         let pool = practice::pool(settings, env)?;
         let name = &settings.pool.tmux;
         let program =
@@ -80,6 +81,28 @@ impl Terminals {
     /// tmux refuses.
     pub(crate) fn stop(&self) -> Result<(Vec<String>, Vec<PoolSession>), TmuxError> {
         longhaul_pool::clear(&self.server, &self.pool, &self.folder)
+    }
+
+    /// What of the pool nobody needs any more (A25).
+    ///
+    /// # Errors
+    /// tmux does not say.
+    pub(crate) fn waste(
+        &self,
+        retention: SpanMs,
+        now: UnixMs,
+    ) -> Result<Vec<(Waste, UnixMs)>, Failure> {
+        longhaul_pool::waste(&self.server, &self.pool, &self.folder, retention, now)
+            .map_err(refused)
+    }
+
+    /// Throws one of these away; `false` if it is needed again.
+    ///
+    /// # Errors
+    /// tmux refuses, or a file cannot be removed.
+    pub(crate) fn throw_away(&self, waste: &Waste) -> Result<bool, Failure> {
+        longhaul_pool::throw_away(&self.server, &self.folder, waste)
+            .map_err(|e| Failure::new("a leftover of the pool cannot be removed").because(e))
     }
 
     /// Lends a person's terminal to a session until they leave it.

@@ -15,6 +15,7 @@ mod fakes;
 mod homes;
 mod in_place;
 mod inbox;
+mod janitor;
 mod landing;
 mod landing_kills;
 mod operator;

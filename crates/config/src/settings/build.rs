@@ -64,6 +64,7 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
         min_free_memory_bytes: map.size("min_free_memory"),
         max_log_bytes: map.size("max_log"),
         snapshot_retention: map.span("snapshot_retention"),
+        log_retention: map.some_span("log_retention"),
         workspace_retention: map.some_span("workspace_retention"),
         stop_grace: map.span("stop_grace"),
         snapshot_max_bytes: map.size("snapshot_max"),
@@ -315,6 +316,7 @@ fn pool(map: &Map) -> PoolTable {
         min: count("pool.min"),
         max: count("pool.max"),
         ack_timeout: map.span("pool.ack_timeout"),
+        retention: map.span("pool.retention"),
         signal: text("pool.signal"),
         tmux: text("pool.tmux"),
         dedicated: map

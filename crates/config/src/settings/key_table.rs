@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 113] = [
+pub const SETTING_KEYS: [SettingKey; 117] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -33,6 +33,7 @@ pub const SETTING_KEYS: [SettingKey; 113] = [
     key("min_free_memory", Kind::Size, Some("\"1GiB\""), Guard::Machine, "free memory below which nothing new starts"),
     key("max_log", Kind::Size, Some("\"1GiB\""), Guard::Machine, "output kept of one session; beyond it the middle is cut"),
     key("snapshot_retention", Kind::DurationOrZero, Some("\"14d\""), Guard::Machine, "how long snapshots are kept after their task ended"),
+    key("log_retention", Kind::Duration, None, Guard::Machine, "how long after its task's end the output of a session is kept; without it, for ever"),
     key("workspace_retention", Kind::Duration, None, Guard::Machine, "how long after its task's end a workspace is kept that has not landed; without it, until it has landed or you let it go"),
     key("snapshot_max", Kind::Size, Some("\"1GiB\""), Guard::Machine, "most bytes of new content in one snapshot; files beyond it are left out and named"),
     key("branch_prefix", Kind::Branch, Some("\"longhaul\""), Guard::Anyone, "what the branches of tasks start with, before a `/`"),
@@ -135,8 +136,11 @@ pub const SETTING_KEYS: [SettingKey; 113] = [
     key("pool.max", Kind::Count { least: 0, most: 100 }, Some("4"), Guard::Machine, "pool sessions that there may be"),
     key("pool.ack_timeout", Kind::Duration, Some("\"10s\""), Guard::Machine, "how long a prompt may stay unacknowledged after each of two Enters before its session counts as stuck"),
     key("pool.signal", Kind::Text, Some("\".agent-queue/signals/{session}.done\""), Guard::Machine, "the file below the workspace by which a hook of yours may say that the turn is over; `{session}` is the session's name"),
+    key("pool.retention", Kind::Duration, Some("\"7d\""), Guard::Machine, "how long a pool session beyond `pool.min` is kept that nothing lives in, with its last screen"),
     key("pool.tmux", Kind::Text, Some("\"tmux\""), Guard::Machine, "tmux: a name looked up on PATH, or a path"),
     key("dedicated.NAME.dir", Kind::Text, None, Guard::Machine, "a tmux session of yours, which is never given work: where its shell begins; `~/` is your home"),
     key("inbox.NAME.project", Kind::Text, None, Guard::Machine, "a project with an inbox: a file that is put there becomes a task; the project's folder, `~/` is your home"),
     key("inbox.NAME.folder", Kind::Text, None, Guard::Machine, "the folder below the project that holds `inbox`, `accepted`, `done` and `failed` (default `.agent-queue`)"),
+    key("inbox.NAME.retention", Kind::Duration, None, Guard::Machine, "how long files in `done` and `failed` are kept with their reports (default 30d)"),
+    key("inbox.NAME.max_size", Kind::Size, None, Guard::Machine, "what they may take together, the newest first (default 256MiB)"),
 ];

@@ -13,6 +13,7 @@ pub struct PoolTable {
     pub min: u32,
     pub max: u32,
     pub ack_timeout: SpanMs,
+    pub retention: SpanMs,
     pub signal: String,
     pub tmux: String,
     /// Folders of dedicated sessions, by name.

@@ -60,6 +60,8 @@ pub struct Settings {
     pub max_log_bytes: u64,
     /// How long snapshots are kept (L5).
     pub snapshot_retention: SpanMs,
+    /// How long after its task's end the output of its jobs is kept; `None` = for ever (A25).
+    pub log_retention: Option<SpanMs>,
     /// How long after its task's end an unlanded workspace is kept; `None` = until it has landed (L21).
     pub workspace_retention: Option<SpanMs>,
     /// Between TERM and KILL (I8).

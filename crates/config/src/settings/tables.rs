@@ -138,4 +138,8 @@ pub struct InboxTable {
     pub project: String,
     /// The folder below it that holds `inbox`, `accepted`, `done` and `failed`.
     pub folder: String,
+    /// How long files in `done` and `failed` are kept (A25).
+    pub retention: SpanMs,
+    /// What they may take together in bytes.
+    pub max_bytes: u64,
 }

@@ -56,7 +56,7 @@ pub use prepare::BEFORE_FIRST;
 pub use queue::{BaseWatch, Forecaster, undo_commit};
 pub use removal::{Keeper, Plan, RemovalError, TeardownRecord, Word};
 pub use session::find_program;
-pub use tidy::{prune_snapshots, reap_shims};
+pub use tidy::{OldLogs, old_logs, prune_snapshots, reap_shims, remove_logs};
 
 /// Stack of an effect's thread; only touched pages count. Deeply nested JSON of an agent needs some.
 const STACK_BYTES: usize = 2 * 1024 * 1024;

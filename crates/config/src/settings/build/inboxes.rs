@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Component, Utf8Path};
+use longhaul_core::time::SpanMs;
 
 use super::super::layers::Map;
 use super::super::tables::InboxTable;
@@ -11,6 +12,10 @@ use crate::diag::Sink;
 
 /// Where an inbox lies below its project if nothing is said.
 const FOLDER: &str = ".agent-queue";
+/// How long files are kept that were put away.
+const RETENTION: SpanMs = SpanMs::from_secs(30 * 24 * 3600);
+/// What they may take together.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// The inboxes.
 pub(super) fn inboxes(map: &Map, sink: &mut Sink) -> BTreeMap<String, InboxTable> {
@@ -27,7 +32,16 @@ pub(super) fn inboxes(map: &Map, sink: &mut Sink) -> BTreeMap<String, InboxTable
             let problem = "must be a folder below the project, such as `.agent-queue`".to_owned();
             wrong(map, &at("folder"), problem, sink);
         }
-        all.insert(name.to_owned(), InboxTable { project, folder });
+        let inbox = InboxTable {
+            project,
+            folder,
+            retention: map.some_span(&at("retention")).unwrap_or(RETENTION),
+            max_bytes: match map.size(&at("max_size")) {
+                0 => MAX_BYTES,
+                bytes => bytes,
+            },
+        };
+        all.insert(name.to_owned(), inbox);
     }
     all
 }
