@@ -1,6 +1,10 @@
 //! `longhaul attach`.
 
-use longhaul_api::{ExitCode, LogStream, TaskState};
+use std::io::IsTerminal as _;
+
+use longhaul_api::{ExitCode, LogStream, TaskDetail, TaskState};
+use longhaul_core::ids::{Fence, SpawnKey};
+use longhaul_pool::State;
 
 use super::logs;
 use crate::client::{LogRequest, Piece};
@@ -8,11 +12,13 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::follow::transcript::Transcript;
 use crate::output::text::clean;
+use crate::wire::terminals::Terminals;
 
 /// Look over an agent's shoulder
 ///
-/// What a live session writes, made readable, from its beginning and as it comes. The built-in agents run
-/// without a terminal of their own: `longhaul send` talks to them. Ctrl-C leaves, work goes on.
+/// What a live session writes, made readable, from its beginning and as it comes. Most agents run without a terminal of
+/// their own: `longhaul send` talks to them. Ctrl-C leaves, work goes on. One that lives in a terminal of the pool is
+/// shown there, to look at and to type to; leave with Ctrl-b d, and it goes on, too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   longhaul attach parser
@@ -21,6 +27,9 @@ pub(crate) struct Args {
     /// The task
     #[arg(value_name = "TASK")]
     task: String,
+    /// What it writes, as text, also where its session lives in a terminal
+    #[arg(long)]
+    text: bool,
 }
 
 /// Follows the session.
@@ -42,6 +51,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         .help(format!(
             "`longhaul logs {name}` shows what it wrote, `longhaul show {name}` what it waits for"
         )));
+    }
+    if !args.text
+        && std::io::stdin().is_terminal()
+        && std::io::stdout().is_terminal()
+        && let Some((terminals, session)) = its_terminal(context, &detail)?
+    {
+        context.person_only()?;
+        terminals.attach(context, &session)?;
+        context.printer.line(&format!(
+            "left {session}; {name} goes on, and `longhaul attach {name}` comes back"
+        ))?;
+        return Ok(ExitCode::Done);
     }
     context.printer.line(&format!(
         "{name}: {}, live. `longhaul send {name} TEXT` talks to it; Ctrl-C leaves, work goes on.\n",
@@ -66,4 +87,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         after.task.state.word()
     ))?;
     Ok(ExitCode::Done)
+}
+
+/// The session of the pool in which a task's live session works, if it does.
+fn its_terminal(
+    context: &Context,
+    detail: &TaskDetail,
+) -> Result<Option<(Terminals, String)>, Failure> {
+    // Without a socket there is no server, and nobody needs tmux.
+    let (true, Some(attempt)) = (
+        context.paths().tmux_socket().exists(),
+        detail.attempts.last(),
+    ) else {
+        return Ok(None);
+    };
+    let key = SpawnKey::session(detail.task.id, Fence(attempt.fence));
+    let terminals = Terminals::new(context)?;
+    let session = terminals.survey()?.into_iter().find(|s| {
+        matches!(s.state, State::Busy { .. })
+            && s.last.as_ref().is_some_and(|note| note.key == key.as_str())
+    });
+    Ok(session.map(|s| (terminals, s.name)))
 }

@@ -21,6 +21,11 @@ struct Homes {
 
 impl Homes {
     fn new(rotate: bool) -> Option<Self> {
+        Self::with(rotate, "")
+    }
+
+    /// With further tables of configuration.
+    fn with(rotate: bool, more: &str) -> Option<Self> {
         let mut stage = Stage::new(Agent::Claude)?;
         // A key in the daemon's environment would silently beat a login (facts/limits.md §2).
         stage
@@ -35,7 +40,7 @@ impl Homes {
                 homes.dir(name).display()
             ));
         }
-        homes.stage.config(&config);
+        homes.stage.config(&(config + more));
         Some(homes)
     }
 
@@ -108,9 +113,31 @@ fn with_own_login(requests: &[Request], name: &str) {
 
 #[test]
 fn a23_a_used_up_home_moves_only_its_own_session_with_its_conversation() {
-    let Some(homes) = Homes::new(true) else {
-        return;
-    };
+    if let Some(homes) = Homes::new(true) {
+        moves_only_its_own_session(&homes);
+        homes.stage.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a23_the_same_of_sessions_that_live_in_terminals() {
+    let pool = "[harness.claude]\nhost = \"tmux\"\n[pool]\nmin = 1\nmax = 3\n";
+    if let Some(homes) = Homes::with(true, pool) {
+        moves_only_its_own_session(&homes);
+        for name in ["lh-0", "lh-1"] {
+            let last = crate::pool::session(&homes.stage, name)["last"].clone();
+            assert_eq!(last["what"], "done", "{name} took work: {last:#}");
+        }
+        let home = homes.stage.world.home();
+        let world = &homes.stage.world;
+        world.longhaul(&home, ["pool", "stop"]).expect_code(0);
+        homes.stage.expect_nothing_left();
+    }
+}
+
+/// The first of two tasks is refused at its home in the middle, the second one works at the other home all the while.
+#[track_caller]
+fn moves_only_its_own_session(homes: &Homes) {
     let stage = &homes.stage;
     let repo = stage.repo();
     repo.write("wait.sh", "while [ ! -e \"$1\" ]; do sleep 0.1; done\n")
@@ -184,7 +211,6 @@ fn a23_a_used_up_home_moves_only_its_own_session_with_its_conversation() {
     assert_eq!(homes.account("a")["state"], "resting");
     assert_eq!(homes.account("b")["state"], "ready");
     homes.no_token_anywhere();
-    stage.expect_nothing_left();
 }
 
 #[test]

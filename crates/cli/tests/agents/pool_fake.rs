@@ -13,17 +13,17 @@ const POOL: &str =
     "[harness.claude]\nhost = \"tmux\"\n[pool]\nmin = 2\nmax = 3\nack_timeout = \"1s\"\n";
 
 /// As it is handed in; it is told with a line feed at its end.
-const PROMPT: &str = "First line.\n\n\tindented; \"quoted\" $HOME\n  last line";
+pub(crate) const PROMPT: &str = "First line.\n\n\tindented; \"quoted\" $HOME\n  last line";
 
-struct Fake {
-    stage: Stage,
+pub(crate) struct Fake {
+    pub(crate) stage: Stage,
     record: PathBuf,
-    tasks: String,
+    pub(crate) tasks: String,
 }
 
 impl Fake {
     /// A task whose agent plays this script.
-    fn new(script: &str) -> Self {
+    pub(crate) fn new(script: &str) -> Self {
         let stage = Stage::fake(Agent::Claude);
         stage.config(POOL);
         let at = |name: &str| stage.world.path(format!("home/agents/f/claude/{name}"));
@@ -55,11 +55,11 @@ impl Fake {
         ran
     }
 
-    fn starts(&self) -> Vec<Start> {
+    pub(crate) fn starts(&self) -> Vec<Start> {
         starts(&self.record)
     }
 
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         let home = self.stage.world.home();
         self.stage
             .world
@@ -122,5 +122,94 @@ fn a24_a_worktree_is_trusted_and_a_question_is_nobodys_but_a_persons() {
     crate::pool::tmux(&fake.stage, &["send-keys", "-t", "=lh-0:0.0", "Enter"]);
     running.finish(RUN_LIMIT).expect_code(0);
     assert_eq!(fake.starts().len(), 1);
+    fake.end();
+}
+
+/// A terminal of a person: a tmux server of the test's own, ended with it.
+struct Desk(std::path::PathBuf);
+
+impl Desk {
+    fn run(&self, args: &[&str]) -> String {
+        let done = std::process::Command::new("tmux")
+            .args(["-u", "-f", "/dev/null", "-S"])
+            .arg(&self.0)
+            .args(args)
+            .env_remove("TMUX")
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    #[track_caller]
+    fn sees(&self, words: &str) {
+        let seen = || self.run(&["capture-pane", "-p", "-t", "desk"]);
+        assert!(
+            wait_until(Duration::from_secs(30), || seen().contains(words)),
+            "{words}\n{}",
+            seen()
+        );
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.run(&["kill-server"]);
+    }
+}
+
+#[test]
+fn a21_attach_joins_the_screen_of_a_task_and_leaving_it_ends_nothing() {
+    let fake = Fake::new("%ask Do you want to proceed?\nwrite f.txt yes\ndone fine\n");
+    let (running, _) = fake.stage.start(&fake.stage.repo(), &fake.tasks);
+    let asked = || {
+        let shown = fake.stage.try_show("f");
+        shown.is_some_and(|s| s["live"]["question"].is_string())
+    };
+    assert!(wait_until(Duration::from_secs(30), asked));
+    let desk = Desk(fake.stage.world.path("desk.sock"));
+    let command = fake
+        .stage
+        .world
+        .longhaul_in(fake.stage.repo().path(), ["attach", "f"]);
+    let mut line = String::from("env -i TERM=xterm");
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            line.push_str(&format!(
+                " {}='{}'",
+                name.to_string_lossy(),
+                value.to_string_lossy()
+            ));
+        }
+    }
+    let folder = fake.stage.repo();
+    line = format!(
+        "cd {}; {line} {}",
+        folder.path().display(),
+        command.get_program().to_string_lossy()
+    );
+    for arg in command.get_args() {
+        line.push_str(&format!(" {}", arg.to_string_lossy()));
+    }
+    desk.run(&[
+        "new-session",
+        "-d",
+        "-s",
+        "desk",
+        "-x",
+        "170",
+        "-y",
+        "55",
+        &format!("{line}; sleep 600"),
+    ]);
+    desk.sees("Do you want to proceed?");
+    assert_eq!(session(&fake.stage, "lh-0")["state"], "busy");
+    // A key of the person's own terminal, as they would press it.
+    desk.run(&["send-keys", "-t", "desk", "C-b", "d"]);
+    desk.sees("left lh-0; f goes on");
+    assert_eq!(session(&fake.stage, "lh-0")["state"], "busy");
+    crate::pool::tmux(&fake.stage, &["send-keys", "-t", "=lh-0:0.0", "Enter"]);
+    running.finish(RUN_LIMIT).expect_code(0);
+    assert_eq!(fake.starts().len(), 1);
+    drop(desk);
     fake.end();
 }
