@@ -21,9 +21,17 @@ const LOOK_BACK: usize = 10_000;
 /// It does, or is at work.
 pub(super) fn untracked(env: &Env, inbox: &Inbox) -> Result<(), Trouble> {
     let run = |args: &[&str]| gitrun::git(env, &inbox.project, args);
-    let Ok(lock) = run(&["rev-parse", "--git-path", "index.lock"]) else {
+    let lock = match run(&["rev-parse", "--git-path", "index.lock"]) {
+        Ok(lock) => lock,
+        // Whatever keeps git from answering, it may keep files there.
+        Err(why) if inbox.project.ancestors().any(|a| a.join(".git").exists()) => {
+            return Err(Trouble::new(
+                why.message(),
+                "put git right; see `longhaul doctor`",
+            ));
+        }
         // No repository: nothing is checked out.
-        return Ok(());
+        Err(_) => return Ok(()),
     };
     if inbox.project.join(lock.trim_end()).exists() {
         return Err(Trouble::new(

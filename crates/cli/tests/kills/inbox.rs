@@ -350,6 +350,20 @@ fn a20_i17_what_git_keeps_in_an_inbox_is_nobodys_word() {
     assert_eq!(tasks(&scene), []);
     scene.git(&["commit", "-q", "-m", "take it out"]);
     report(&scene, "done", "planted.md");
+    // Where git does not answer nobody knows.
+    let config = scene.repo.join(".git/config");
+    let sound = read(&config);
+    write(&config, "[broken").unwrap();
+    put(&scene, "later.md", TASK);
+    let told = || {
+        scene
+            .daemon_log()
+            .contains("git rev-parse --git-path index.lock failed")
+    };
+    assert!(wait_until(LIMIT, told), "{}", scene.daemon_log());
+    assert_eq!(names(&scene, "inbox"), ["later.md"]);
+    write(&config, &sound).unwrap();
+    report(&scene, "done", "later.md");
 }
 
 #[test]

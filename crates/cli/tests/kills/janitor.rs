@@ -64,9 +64,10 @@ fn a25_files_that_were_put_away_long_ago_go_with_their_reports() {
         &format!("run {gate}\ndone\n"),
     )
     .unwrap();
+    // A file of the user's own, older than those that are put away.
+    write(&part(&scene, "failed").join("mine.txt"), "mine").unwrap();
     refused(&scene, &[("bad.toml", 3)]);
     scene.until_state("works", StateWord::Running);
-    write(&part(&scene, "failed").join("mine.txt"), "mine").unwrap();
     let gc = ["inbox", "gc", "--json"];
     assert!(wait_until(LIMIT, || plan(&scene, &gc).len() == 1));
     assert!(plan(&scene, &gc)[0].ends_with("_bad.toml"));
