@@ -61,6 +61,6 @@ targets! {
     ids verdict api_types sse
     shim_words procfs bundle
     git_output git_config git_names git_records
-    gateway_answer gateway_stream
+    gateway_answer gateway_stream gateway_request
     api
 }

@@ -12,6 +12,7 @@ pub mod api;
 mod client;
 pub mod launch;
 pub mod meter;
+pub mod outermost;
 pub mod price;
 mod refuse;
 mod request;

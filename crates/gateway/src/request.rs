@@ -4,12 +4,13 @@
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{HeaderMap, Method, Uri};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{Key, Provider};
 use crate::meter::Dialect;
+use crate::outermost::outermost;
 use crate::routing::Conversation;
 
 /// Headers that belong to one connection, or to the way from the client to us.
@@ -51,15 +52,43 @@ pub(crate) fn dialect(provider: Provider, method: &Method, path: &str) -> Option
 }
 
 /// What the body says, as far as it is needed.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 struct Peek {
     model: Option<String>,
     metadata: Option<Value>,
     store: Option<bool>,
-    previous_response_id: Option<serde::de::IgnoredAny>,
-    container: Option<serde::de::IgnoredAny>,
-    conversation: Option<serde::de::IgnoredAny>,
+    /// It names something that one account keeps.
+    bound: bool,
+}
+
+/// Longest piece of a body that is taken apart.
+const PIECE_MAX: usize = 64 << 10;
+
+impl Peek {
+    fn at(body: &[u8]) -> Self {
+        let names = [
+            "model",
+            "metadata",
+            "store",
+            "previous_response_id",
+            "container",
+            "conversation",
+        ];
+        let Some([model, metadata, store, kept @ ..]) = outermost(body, names) else {
+            return Self::default();
+        };
+        Self {
+            model: read(model),
+            metadata: read(metadata),
+            store: read(store),
+            bound: kept.into_iter().flatten().any(|value| value != b"null"),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Option<&[u8]>) -> Option<T> {
+    let value = value.filter(|value| value.len() <= PIECE_MAX)?;
+    serde_json::from_slice(value).ok()
 }
 
 /// What was read of a request.
@@ -87,7 +116,7 @@ pub(crate) fn facts(
     let Some(dialect) = dialect else {
         return Facts::default();
     };
-    let peek: Peek = serde_json::from_slice(body).unwrap_or_default();
+    let peek = Peek::at(body);
     let model = match dialect {
         Dialect::Generate => model_in(path),
         Dialect::Messages | Dialect::Responses | Dialect::Chat => peek.model,
@@ -95,9 +124,7 @@ pub(crate) fn facts(
     Facts {
         model: model.filter(|name| !name.is_empty() && name.len() <= 200),
         conversation: Some(conversation(session, headers, peek.metadata.as_ref())),
-        bound: peek.previous_response_id.is_some()
-            || peek.container.is_some()
-            || peek.conversation.is_some(),
+        bound: peek.bound,
         repeatable: match dialect {
             Dialect::Messages | Dialect::Generate => true,
             // Responses are kept by default, chats are not.

@@ -1,7 +1,7 @@
 //! Account homes: which one each task's next session gets, and who goes on when another one can serve it (A3, A4,
 //! A23). What is chosen is committed before anything starts there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use longhaul_core::fact::{Fact, Release};
 use longhaul_core::home::{
@@ -12,10 +12,16 @@ use longhaul_core::limit::LimitClass;
 use longhaul_core::task::{NeedKind, ParkCause, State, Task};
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_core::window::{Gate, Window};
-use longhaul_store::Store;
+use longhaul_store::{Store, Write};
+use serde_json::Value;
 
 use super::{Asking, Machine};
 use crate::handle::HomeUse;
+
+/// Where the store keeps what is used of a home, before its name.
+const USE_FLAG: &str = "home use ";
+/// A change of fewer thousandths is not kept.
+const USE_STEP: u32 = 5;
 
 /// The homes there are, and what is remembered of them.
 #[derive(Default)]
@@ -50,12 +56,34 @@ impl<S: Store> Machine<S> {
         self.homes.look = true;
     }
 
-    /// What a session told of its home's fullest window.
+    /// What a session told of its home's fullest window; kept over restarts (A2).
     pub(super) fn note_use(&mut self, task: TaskId, told: HomeUse) {
         let account = self.index.get(task).and_then(|t| t.carry.account.clone());
-        if let Some(account) = account {
+        let Some(account) = account else {
+            return;
+        };
+        let known = self.homes.used.get(&account);
+        // Not each tenth of a percent is worth a write.
+        let news = known.is_none_or(|known| {
+            known.reset_at != told.reset_at || known.permille.abs_diff(told.permille) >= USE_STEP
+        });
+        if news {
+            self.edit.writes.push(Write::Flag {
+                name: format!("{USE_FLAG}{account}"),
+                value: serde_json::json!(told),
+            });
             self.homes.used.insert(account, told);
         }
+    }
+
+    /// What earlier daemons were told of homes.
+    pub(super) fn load_use(&mut self, flags: &BTreeMap<String, Value>) {
+        let kept = flags.iter().filter_map(|(name, value)| {
+            let account = name.strip_prefix(USE_FLAG)?;
+            let told = serde_json::from_value(value.clone()).ok()?;
+            Some((account.to_owned(), told))
+        });
+        self.homes.used = kept.collect();
     }
 
     /// What a task's sessions would use now: a home, or the harness's own login.

@@ -226,6 +226,7 @@ impl<S: Store> Machine<S> {
             index.put(task.id, Some(task));
         }
         self.index = index;
+        self.load_use(&flags);
         self.look_at_homes();
         self.load_lines()?;
         self.windows = windows.into_iter().map(|w| (w.scope.clone(), w)).collect();

@@ -12,7 +12,7 @@ use longhaul_core::schedule::Capacity;
 use longhaul_core::task::{NeedKind, State, StateWord};
 use longhaul_core::time::UnixMs;
 use longhaul_engine::event::Event;
-use longhaul_engine::handle::{Command, Reply};
+use longhaul_engine::handle::{Command, HomeUse, LiveSession, Reply};
 use longhaul_engine::machine::Limits;
 use longhaul_store::{LedgerRow, Store as _};
 
@@ -171,6 +171,47 @@ fn a4_one_session_proves_a_home_before_the_others_start_there() {
         .map(|r| (r.entry.task, r.entry.cause))
         .collect();
     assert_eq!(told[1], (told[0].0, Cause::SessionEnded), "{told:?}");
+}
+
+#[test]
+fn a2_what_is_used_of_a_home_survives_a_restart() {
+    let store = Moody::default();
+    let mut w = world(store.clone(), &["a", "b"], true);
+    add(&mut w, 1);
+    while word(&store, id(1)) != StateWord::Running {
+        assert!(w.one());
+    }
+    assert_eq!(seats(&w, id(1)), ["a"]);
+    let fence = w.machine.tasks().next().unwrap().fence;
+    let told = |permille, reset| Event::Live {
+        task: id(1),
+        fence,
+        live: Box::new(LiveSession {
+            home_use: Some(HomeUse {
+                permille,
+                reset_at: Some(UnixMs(reset)),
+            }),
+            ..LiveSession::default()
+        }),
+    };
+    w.step(vec![told(960, FOR_EVER)]);
+    let kept = |store: &Moody| store.reader().unwrap().flags().unwrap();
+    assert_eq!(kept(&store)["home use a"]["permille"], 960);
+    // A little more is no news; a window that begins anew is.
+    w.step(vec![told(962, FOR_EVER)]);
+    assert_eq!(kept(&store)["home use a"]["permille"], 960);
+    w.settle();
+    drop(w);
+    // The next daemon leaves the home that is near its limit for last.
+    let mut w = world(store.clone(), &["a", "b"], true);
+    w.command(submit(&[(id(2), spec("t2", &[]))]));
+    w.settle();
+    assert_eq!(seats(&w, id(2)), ["b"]);
+    // Until that window is over.
+    w.now.wall = UnixMs(FOR_EVER + 1);
+    w.command(submit(&[(id(3), spec("t3", &[]))]));
+    w.settle();
+    assert_eq!(seats(&w, id(3)), ["a"]);
 }
 
 #[test]

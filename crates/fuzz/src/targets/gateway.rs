@@ -5,9 +5,11 @@ use longhaul_agents::limits::SNIPPET_CHARS;
 use longhaul_core::account::Provider;
 use longhaul_core::time::UnixMs;
 use longhaul_gateway::meter::{Dialect, Meter};
+use longhaul_gateway::outermost::outermost;
 use longhaul_gateway::signals::{
     Asked, Refusal, refusal, retry_after, should_retry, stream_refusal, windows,
 };
+use serde_json::Value;
 
 use crate::mutate::Rng;
 
@@ -134,5 +136,34 @@ pub(super) fn stream(data: &[u8]) {
             let split = count(&mut data.chunks(longest));
             assert_eq!(split, whole, "{dialect:?} in pieces of {longest}");
         }
+    }
+}
+
+pub(super) const REQUESTS: &[&str] = &[
+    r#"{"model":"claude-sonnet-4-5","metadata":{"user_id":"{\"session_id\":\"s\"}"},"messages":[{"role":"user","content":"a \"quote\" {"}],"stream":true}"#,
+    r#" { "store" : false , "input" : [ [ ] , { } , "\\" ] , "previous_response_id" : null , "model" : "gpt-5" } "#,
+    r#"{"\u006dodel":1,"model":2}"#,
+];
+
+pub(super) const REQUEST_WORDS: &[&str] = &[
+    "\"model\":",
+    "\"store\":",
+    "\\\"",
+    "\\u006d",
+    "{\"a\":[{}]}",
+    "]}",
+];
+
+/// What is picked out of a request is what a whole parser finds there.
+pub(super) fn request(data: &[u8]) {
+    const NAMES: [&str; 2] = ["model", "store"];
+    let found = outermost(data, NAMES);
+    let Ok(Value::Object(whole)) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    let found = found.unwrap_or_else(|| panic!("an object is not seen as one"));
+    for (name, at) in NAMES.into_iter().zip(found) {
+        let parsed: Option<Value> = at.and_then(|at| serde_json::from_slice(at).ok());
+        assert_eq!(parsed.as_ref(), whole.get(name), "{name}");
     }
 }

@@ -218,5 +218,12 @@ pub const TARGETS: &[Target] = &[
         gateway::STREAM_WORDS,
         texts(gateway::STREAMS)
     ),
+    target!(
+        gateway_request,
+        gateway::request,
+        10_000,
+        gateway::REQUEST_WORDS,
+        texts(gateway::REQUESTS)
+    ),
     target!(api, api::api, 60, api::WORDS, api::requests()),
 ];

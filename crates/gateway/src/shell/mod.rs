@@ -37,7 +37,7 @@ const MAX_CONNECTIONS: usize = 4096;
 const MAX_CONTROL: usize = 64;
 /// A connection's buffer; each of many keeps what it once needed. The head of a request must fit.
 const BUFFER_BYTES: usize = 64 << 10;
-/// How long the head of a request may take.
+/// How long the head of an order may take.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How often what was learned is kept, if nothing asks for it sooner.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
@@ -93,7 +93,8 @@ pub fn run(parts: Parts) -> Result<(), ServeError> {
     let port = listener.local_addr()?.port();
     let spool = Spool::open(&parts.place.spool())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
+        // One is enough for many more requests than agents make, and a wake of another costs more than it gives.
+        .worker_threads(1)
         .max_blocking_threads(8)
         .thread_name("gateway")
         .enable_all()
@@ -112,10 +113,6 @@ pub fn run(parts: Parts) -> Result<(), ServeError> {
     runtime.block_on(serve(&shared, listener, parts.control, parts.may_control))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(shared.keep()?)
-}
-
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 4))
 }
 
 async fn serve(
@@ -174,13 +171,14 @@ async fn accept_clients(
         drop(stream.set_nodelay(true));
         let (shared, mut ending) = (Arc::clone(&shared), ending.clone());
         tokio::spawn(async move {
+            let head_time = shared.times.request_head;
             let service = service_fn(move |request| proxy::answer(Arc::clone(&shared), request));
             let mut server = auto::Builder::new(TokioExecutor::new());
             server
                 .http1()
                 .max_buf_size(BUFFER_BYTES)
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME);
+                .header_read_timeout(head_time);
             server
                 .http2()
                 .timer(TokioTimer::new())
@@ -263,7 +261,7 @@ async fn take_orders(shared: Arc<Shared>, stream: UnixStream, may_control: MayCo
 async fn keep_on(shared: Arc<Shared>) {
     let mut flush = tokio::time::interval(FLUSH_EVERY);
     let mut keep = tokio::time::interval(KEEP_EVERY);
-    let mut seen = 0;
+    let (mut seen, mut busy) = (0, 0);
     loop {
         // All arms are cancel-safe.
         let due = tokio::select! {
@@ -274,6 +272,10 @@ async fn keep_on(shared: Arc<Shared>) {
             }
             _ = flush.tick() => false,
         };
+        let now = shared.spool().view().last;
+        if std::mem::replace(&mut busy, now) == now {
+            give_back_memory();
+        }
         let file = shared.spool().unflushed_file();
         let shared = Arc::clone(&shared);
         let work = move || -> io::Result<()> {
@@ -288,4 +290,11 @@ async fn keep_on(shared: Arc<Shared>) {
             Err(_) => return,
         }
     }
+}
+
+/// The allocator gives pages back when others are freed, and never while nothing happens: after a burst of large
+/// requests it would keep theirs for good.
+fn give_back_memory() {
+    const LARGE: usize = 8 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }

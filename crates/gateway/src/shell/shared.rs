@@ -26,6 +26,8 @@ pub struct Times {
     pub head: Duration,
     /// Between two pieces of an answer. Clients give up after 300 s of silence.
     pub silence: Duration,
+    /// The head of a request.
+    pub request_head: Duration,
     /// Between two pieces of a request.
     pub body: Duration,
     /// All waiting for the sake of one request: pauses, and for a free place.
@@ -38,6 +40,7 @@ impl Default for Times {
             connect: Duration::from_secs(10),
             head: Duration::from_secs(600),
             silence: Duration::from_secs(330),
+            request_head: Duration::from_secs(30),
             body: Duration::from_secs(60),
             waiting: Duration::from_secs(10),
         }

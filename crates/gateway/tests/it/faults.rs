@@ -17,6 +17,7 @@ use crate::gate::{Gate, body_of, messages, until};
 fn impatient() -> Times {
     Times {
         connect: Duration::from_secs(2),
+        request_head: Duration::from_secs(2),
         head: Duration::from_millis(700),
         silence: Duration::from_millis(700),
         body: Duration::from_millis(700),

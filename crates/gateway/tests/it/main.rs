@@ -7,6 +7,7 @@
 )]
 
 mod budgets;
+mod clients;
 mod failover;
 mod faults;
 mod gate;
