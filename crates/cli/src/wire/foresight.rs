@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use camino::Utf8Path;
 use longhaul_api::QueueView;
 use longhaul_core::queue::{Forecast, Head, Landing, LineId, Undoing};
 use longhaul_engine::executor::{Desk, Forecaster, undo_commit};
@@ -20,10 +21,12 @@ pub(super) struct ByDesk {
 }
 
 impl ByDesk {
-    pub(super) fn new(desk: &Arc<Desk>) -> Self {
+    /// Keeps merges in the folder for what lives as long as the daemon, where that is in memory.
+    pub(super) fn new(desk: &Arc<Desk>, runtime_dir: &Utf8Path) -> Self {
+        let forecaster = Forecaster::new(desk.git.clone(), desk.dirs.repos(), None);
         Self {
             desk: Arc::clone(desk),
-            forecaster: Forecaster::new(desk.git.clone(), desk.dirs.repos(), None),
+            forecaster: forecaster.in_memory(runtime_dir.to_owned()),
         }
     }
 }

@@ -138,7 +138,7 @@ pub(crate) fn daemon_main(
             tracing::warn!(by = ?call.by, pid = call.pid, method = %call.method, path = %call.path, "refused: not a person (I17)");
         }),
         logs: Arc::new(logs::Bundles::new(&paths.state_dir)),
-        foresight: Arc::new(foresight::ByDesk::new(&desk)),
+        foresight: Arc::new(foresight::ByDesk::new(&desk, &paths.runtime_dir)),
         reload_accounts: {
             let gatekeeper = Arc::clone(&gatekeeper);
             Arc::new(move || gatekeeper.reload())

@@ -26,6 +26,8 @@ pub struct Forecaster {
     repos: Utf8PathBuf,
     /// Where merges are kept, if not there.
     scratch: Option<Utf8PathBuf>,
+    /// A private folder, used instead if it is in memory.
+    memory: Option<Utf8PathBuf>,
     kept: Mutex<HashMap<LineId, Arc<Mutex<Predictor>>>>,
 }
 
@@ -38,8 +40,16 @@ impl Forecaster {
             git,
             repos,
             scratch,
+            memory: None,
             kept: Mutex::default(),
         }
+    }
+
+    /// Keeps merges below a folder that only this process writes, where that is in memory and has room.
+    #[must_use]
+    pub fn in_memory(mut self, folder: Utf8PathBuf) -> Self {
+        self.memory = Some(folder);
+        self
     }
 
     /// How these stand to what has landed and to each other. Blocks while git runs, and while somebody
@@ -134,9 +144,12 @@ impl Forecaster {
             kept.retain(|_, known| Arc::strong_count(known) > 1);
         }
         let known = kept.entry(line.clone()).or_insert_with(|| {
-            Arc::new(Mutex::new(match &self.scratch {
-                Some(scratch) => queue.predictor_in(scratch.join(digest(line)).into_std_path_buf()),
-                None => queue.predictor(),
+            Arc::new(Mutex::new(match (&self.scratch, &self.memory) {
+                (Some(scratch), _) => {
+                    queue.predictor_in(scratch.join(digest(line)).into_std_path_buf())
+                }
+                (None, Some(memory)) => queue.predictor_in_memory(memory.as_std_path()),
+                (None, None) => queue.predictor(),
             }))
         });
         Arc::clone(known)

@@ -10,7 +10,9 @@ mod touch;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longhaul_core::queue::ConflictPath;
@@ -26,6 +28,12 @@ use touch::Touched;
 
 pub use work::{Work, WorkPlace};
 
+/// The most pairs that are kept in memory: each leaves some small files there.
+const PAIRS_IN_MEMORY: usize = 2_000;
+/// What must be free in a memory file system for it to be used.
+const MEMORY_FREE: u64 = 256 << 20;
+/// The kernel's number of a file system in memory.
+const TMPFS: u32 = 0x0102_1994;
 /// Known results are dropped, oldest base first, when there are more pairs than this.
 const PAIRS_KEPT: usize = 100_000;
 
@@ -33,6 +41,8 @@ const PAIRS_KEPT: usize = 100_000;
 #[derive(Debug)]
 pub struct Predictor {
     quarantine: Quarantine,
+    /// While the quarantine is in memory: where to go on if that does not serve.
+    on_disk: Option<Quarantine>,
     /// git takes commits only, in merges with a named base (before 2.45).
     commits_only: bool,
     base: Option<Position>,
@@ -99,6 +109,23 @@ impl Queue<'_> {
         self.predictor_in(self.repo.state().join("predict").join(&key[..16]))
     }
 
+    /// The same, which keeps what it merges below `memory`, a folder that no session can write, if that is in
+    /// memory and has room: thousands of small files cost there a tenth of what they cost on a disk. It goes
+    /// on on the disk when there is too much of it or memory fails, and leaves nothing there.
+    #[must_use]
+    pub fn predictor_in_memory(&self, memory: &Path) -> Predictor {
+        let mut predictor = self.predictor();
+        if is_memory_with_room(memory) {
+            let name = [self.repo.state().as_os_str(), self.base.as_ref()];
+            let key = fsx::digest(&name.map(OsStr::as_bytes).join(&0));
+            let folder = memory.join("predict").join(&key[..16]);
+            let git = self.repo.git();
+            let quarantine = Quarantine::new(git, folder, self.repo.common_dir());
+            predictor.on_disk = Some(std::mem::replace(&mut predictor.quarantine, quarantine));
+        }
+        predictor
+    }
+
     /// The same, which keeps what it merges in this folder. What was in it before is removed; it may
     /// not be used by two predictors at the same time.
     #[must_use]
@@ -107,6 +134,7 @@ impl Queue<'_> {
         Predictor {
             commits_only: git.version() < (2, 45),
             quarantine: Quarantine::new(git, folder, self.repo.common_dir()),
+            on_disk: None,
             base: None,
             heads: HashMap::new(),
             pairs: HashMap::new(),
@@ -117,7 +145,7 @@ impl Queue<'_> {
 
 impl Predictor {
     /// The matrix of these commits over `base`: tips of branches, or snapshots of work that is not
-    /// committed. At most three runs of git, none if nothing changed; nothing is written to the user's
+    /// committed. At most three runs of git (five where it leaves memory), none if nothing changed; nothing is written to the user's
     /// repository. Drivers that only the repository names do not run, also after `trust`.
     ///
     /// # Errors
@@ -131,7 +159,10 @@ impl Predictor {
         {
             return Ok(matrix.clone());
         }
-        let matrix = self.try_matrix(base, heads);
+        let mut matrix = self.try_matrix(base, heads);
+        if matrix.is_err() && self.leave_memory() {
+            matrix = self.try_matrix(base, heads);
+        }
         match &matrix {
             Ok(matrix) => {
                 let merged_pairs = 0;
@@ -154,6 +185,17 @@ impl Predictor {
         self.base = None;
     }
 
+    /// Goes on on the disk, with nothing known; false if it is there already.
+    fn leave_memory(&mut self) -> bool {
+        let Some(on_disk) = self.on_disk.take() else {
+            return false;
+        };
+        self.quarantine.remove();
+        self.quarantine = on_disk;
+        self.forget();
+        true
+    }
+
     fn try_matrix(&mut self, base: &Position, heads: &[Oid]) -> Result<Matrix, QueueError> {
         if self.base.is_none() {
             self.quarantine.make(base.commit.as_str().len())?;
@@ -161,6 +203,9 @@ impl Predictor {
         }
         self.merge_heads(base, heads)?;
         let wanted = self.wanted(heads);
+        if self.pairs.len() + wanted.len() > PAIRS_IN_MEMORY && self.leave_memory() {
+            return self.try_matrix(base, heads);
+        }
         self.merge_pairs(base, &wanted)?;
         Ok(self.assemble(base, heads, wanted.len()))
     }
@@ -334,6 +379,23 @@ impl Predictor {
         matrix.trees = trees.into_iter().map(|tree| tree.cloned()).collect();
         matrix
     }
+}
+
+impl Drop for Predictor {
+    fn drop(&mut self) {
+        if self.on_disk.is_some() {
+            self.quarantine.remove();
+        }
+    }
+}
+
+/// Whether a folder is in memory, with enough of it left: the user's other programs need theirs.
+fn is_memory_with_room(folder: &Path) -> bool {
+    let in_memory = rustix::fs::statfs(folder)
+        .is_ok_and(|stat| u32::try_from(stat.f_type & 0xffff_ffff).is_ok_and(|k| k == TMPFS));
+    in_memory
+        && rustix::fs::statvfs(folder)
+            .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) >= MEMORY_FREE)
 }
 
 fn paths(merged: &Merged) -> Vec<ConflictPath> {

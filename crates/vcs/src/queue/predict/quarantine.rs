@@ -50,6 +50,13 @@ impl Quarantine {
         }
     }
 
+    /// Takes it away; what cannot be removed is only told.
+    pub(super) fn remove(&self) {
+        if let Err(error) = disk::remove_tree(&self.folder) {
+            tracing::warn!(folder = %self.folder.display(), %error, "merges that are not needed stay");
+        }
+    }
+
     /// Makes it empty.
     pub(super) fn make(&self, id_length: usize) -> Result<(), GitError> {
         disk::remove_tree(&self.folder).map_err(GitError::file("remove", &self.folder))?;

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Instant;
 
 use longhaul_core::queue::MergeStyle;
-use longhaul_vcs::{LandEnd, Oid, Position, TrialRequest};
+use longhaul_vcs::{LandEnd, Oid, Position, Predictor, TrialRequest};
 
 use super::predicting::{counting, objects, runs};
 use super::random::{Rng, import};
@@ -98,8 +98,20 @@ fn a_report_of_a_hundred_branches_takes_three_runs_and_a_landing_is_short() {
     let before = objects(&world);
     let (program, log) = counting(&world);
     let repo = longhaul_vcs::Repo::open(&program, &path, &world.state()).unwrap();
-    for count in [5, 20, BRANCHES] {
-        let mut predictor = repo.queue("main").predictor();
+    let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let memory = memory.unwrap();
+    let places: [(&str, &dyn Fn() -> Predictor); 2] = [
+        ("on the disk", &|| repo.queue("main").predictor()),
+        ("in memory", &|| {
+            repo.queue("main").predictor_in_memory(memory.path())
+        }),
+    ];
+    for (count, (place, predictor)) in [5, 20, BRANCHES]
+        .iter()
+        .flat_map(|n| places.map(|p| (*n, p)))
+    {
+        let new = predictor;
+        let mut predictor = new();
         runs(&log);
         let start = Instant::now();
         let matrix = predictor.matrix(&base, &heads[..count]).unwrap();
@@ -110,7 +122,8 @@ fn a_report_of_a_hundred_branches_takes_three_runs_and_a_landing_is_short() {
         let warm = start.elapsed();
         assert_eq!(again.pairs, matrix.pairs);
         assert!(runs(&log).is_empty());
-        let mut predictor = repo.queue("main").predictor();
+        drop(predictor);
+        let mut predictor = new();
         predictor.matrix(&base, &heads[..count - 1]).unwrap();
         let start = Instant::now();
         let one_more = predictor.matrix(&base, &heads[..count]).unwrap();
@@ -118,7 +131,7 @@ fn a_report_of_a_hundred_branches_takes_three_runs_and_a_landing_is_short() {
         assert_eq!(one_more.pairs, matrix.pairs);
         let (merged, conflicts) = (matrix.merged_pairs, matrix.pairs.len());
         println!(
-            "matrix of {count}: {cold:?} cold, {warm:?} warm, {row:?} for one more branch; {merged} pairs merged, {conflicts} conflict"
+            "matrix of {count} {place}: {cold:?} cold, {warm:?} warm, {row:?} for one more branch; {merged} pairs merged, {conflicts} conflict"
         );
     }
     assert_eq!(objects(&world), before);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use longhaul_core::queue::ConflictKind;
 use longhaul_vcs::{Git, GitSettings, HeadVerdict, Matrix, Oid, Position, Repo, Work, WorkPlace};
@@ -383,4 +384,54 @@ fn an_empty_matrix_is_no_work() {
     let mut predictor = bench.repo.queue("main").predictor();
     let matrix = predictor.matrix(&position(&bench, "main"), &[]).unwrap();
     assert_eq!(matrix, Matrix::default());
+}
+
+#[test]
+fn l10_merges_are_kept_in_memory_where_that_serves_and_nothing_stays_there() {
+    let Ok(memory) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("skipped: there is no memory file system here");
+        return;
+    };
+    let bench = Bench::new();
+    let ours = bench.branch("main", &[("n", "a\n")]);
+    let theirs = bench.branch("main", &[("n", "b\n")]);
+    let heads = [ours, theirs];
+    let base = position(&bench, "main");
+    let queue = bench.repo.queue("main");
+    let expected = queue.predictor().matrix(&base, &heads).unwrap();
+    let on_disk = || {
+        let folder = bench.world.state();
+        let found = Command::new("find")
+            .arg(folder)
+            .args(["-path", "*/predict/*/HEAD"])
+            .output();
+        !found.unwrap().stdout.is_empty()
+    };
+    let clear = || {
+        let found = Command::new("find")
+            .arg(bench.world.state())
+            .args(["-name", "predict", "-prune", "-exec", "rm", "-r", "{}", "+"])
+            .status();
+        assert!(found.unwrap().success());
+    };
+    let kept = memory.path().join("predict");
+    clear();
+    let mut predictor = queue.predictor_in_memory(memory.path());
+    assert_eq!(predictor.matrix(&base, &heads).unwrap(), expected);
+    assert!(!on_disk() && fs::read_dir(&kept).unwrap().count() == 1);
+    let preview = predictor.preview(&expected.pairs[&(0, 1)], 4096).unwrap();
+    assert!(preview.contains("<<<<<<< "), "{preview}");
+    drop(predictor);
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
+    // Memory that fails: the disk serves, with the same answer.
+    fs::remove_dir_all(&kept).unwrap();
+    let mut predictor = queue.predictor_in_memory(memory.path());
+    fs::write(&kept, "in the way").unwrap();
+    assert_eq!(predictor.matrix(&base, &heads).unwrap(), expected);
+    assert!(on_disk());
+    // What is no memory is not used.
+    clear();
+    let mut predictor = queue.predictor_in_memory(&bench.world.root);
+    assert_eq!(predictor.matrix(&base, &heads).unwrap(), expected);
+    assert!(on_disk());
 }
