@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use longhaul_core::effect::Effect;
 use longhaul_core::fact::{Fact, News};
 use longhaul_core::ids::{Fence, TaskId};
+use longhaul_core::overlap::Touched;
 use longhaul_core::queue::{LandNews, LineId, QueueEffect, QueueFact};
 use longhaul_core::usage::Usage;
 use longhaul_engine::event::Event;
@@ -35,6 +36,8 @@ pub(crate) enum Note {
     Line(LineId, Box<QueueFact>),
     LineAgain(QueueEffect, u64, &'static str),
     Floors(Option<String>),
+    /// What live sessions have changed.
+    Touched(Vec<Touched>),
     /// A person's command, with the number of the question.
     Ask(u64),
     Stop,
@@ -305,6 +308,7 @@ impl Sim {
                 }
                 Event::Floors { lacking }
             }
+            Note::Touched(seen) => Event::Touched(seen),
             Note::Ask(number) => {
                 let command = self.people.command(number).unwrap_or(Command::Status);
                 let replies = Arc::clone(&self.replies);

@@ -12,6 +12,7 @@ mod executor;
 mod jobs;
 mod nemesis;
 mod oracle;
+mod overlap;
 mod people;
 mod queue;
 mod report;

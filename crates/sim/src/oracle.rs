@@ -15,6 +15,7 @@ use longhaul_engine::machine::Dispatch;
 use longhaul_store::{Chain, Reader};
 
 use crate::disk::{JobId, JobKind};
+use crate::overlap::OpenIncidents;
 use crate::people::{Promise, What};
 use crate::sim::Sim;
 
@@ -35,6 +36,8 @@ pub(crate) struct Oracle {
     pub(crate) idle_looks: u32,
     /// Tasks that the last step accepted.
     pub(crate) new_tasks: BTreeSet<TaskId>,
+    /// Sessions that change the same files.
+    pub(crate) incidents: OpenIncidents,
     /// The switches as they were stored after the last step.
     switches: Switches,
 }
@@ -160,6 +163,7 @@ impl Sim {
                 )
             });
             self.check_row(e);
+            self.check_overlap(e);
             self.oracle.words.insert(e.task, (e.version, e.fence, e.to));
             if matches!(e.cause, Cause::Assigned | Cause::ChecksResumed)
                 && e.to == StateWord::Assigned
@@ -204,7 +208,12 @@ impl Sim {
                 }
             }
             (Cause::OperatorRetry, ..)
-            | (Cause::WorkspaceReady, _, StateWord::Verifying | StateWord::Ready)
+            | (
+                Cause::WorkspaceReady,
+                _,
+                // Nothing was cut short where it goes on to land: all had passed.
+                StateWord::Verifying | StateWord::Ready | StateWord::Landing,
+            )
             | (_, _, StateWord::NeedsHuman) => {
                 cut.remove(&e.task);
             }
@@ -646,6 +655,7 @@ impl Sim {
             }
         }
         self.check_queue_end();
+        self.check_overlaps_end();
         let alive = self.disk.living().next().map(|(id, _)| *id);
         if let Some(id) = alive {
             self.violate("I2", format!("{id:?} lives on"));

@@ -90,6 +90,7 @@ impl Scenario {
         let mut rng = Rng::keyed(&[seed, 1]);
         let benign = rng.permille(200);
         let mut limits = limits(&mut rng, benign);
+        limits.live_conflicts = crate::overlap::strategy(seed, benign);
         let mut files = Vec::new();
         let mut made: Vec<TaskId> = Vec::new();
         let mut at = 0;

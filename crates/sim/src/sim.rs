@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longhaul_core::ids::TaskId;
+use longhaul_core::overlap::OverlapStrategy;
 use longhaul_core::time::{Now, UnixMs};
 use longhaul_engine::handle::Reply;
 use longhaul_engine::machine::LineDispatch;
@@ -137,6 +138,8 @@ pub(crate) enum Item {
     Deed,
     /// The base branches are looked at.
     Watch,
+    /// The workspaces of live sessions are looked into.
+    Look,
     /// Somebody hands in a file.
     Submit(usize),
     /// Something is done to the world.
@@ -188,6 +191,8 @@ pub(crate) struct Sim {
     pub(crate) queue_oracle: QueueOracle,
     /// The base branches will be looked at.
     pub(crate) watching: bool,
+    /// Looks at live sessions since the calm.
+    pub(crate) last_looks: u32,
     pub(crate) lacking: Option<String>,
     pub(crate) calm: bool,
     pub(crate) steps: u64,
@@ -302,6 +307,7 @@ impl Sim {
             slots: BTreeMap::new(),
             queue_oracle: QueueOracle::default(),
             watching: false,
+            last_looks: 0,
             scenario,
             rng: Rng::keyed(&[seed, 2]),
             t: 0,
@@ -347,6 +353,9 @@ impl Sim {
                 self.at(self.scenario.landing.deed_every_ms, Item::Deed);
             }
         }
+        if self.scenario.limits.live_conflicts != OverlapStrategy::Off {
+            self.at(10_000, Item::Look);
+        }
         self.at(malice.for_ms, Item::Calm);
     }
 
@@ -362,6 +371,7 @@ impl Sim {
             Item::Orphan(dispatch) => self.orphan(&dispatch),
             Item::Deed => self.use_the_queue(),
             Item::Watch => self.look_at_bases(),
+            Item::Look => self.look_at_sessions(),
             Item::Submit(n) => self.hand_in(n),
             Item::Fault => self.do_harm(),
             Item::Order => self.say_something(),

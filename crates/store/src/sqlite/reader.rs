@@ -362,6 +362,13 @@ mod tests {
         for sql in ["DELETE FROM flag", "PRAGMA user_version = 9", "VACUUM"] {
             assert!(reader.conn.execute_batch(sql).is_err(), "{sql}");
         }
+        // By its own word, and by what the file was opened for: neither hides that the other is gone.
+        assert!(reader.conn.is_readonly(rusqlite::MAIN_DB).unwrap());
+        let asks_only: bool = reader
+            .conn
+            .pragma_query_value(None, "query_only", |row| row.get(0))
+            .unwrap();
+        assert!(asks_only);
     }
 
     #[test]
