@@ -41,10 +41,40 @@ pub fn main(mut args: impl Iterator<Item = OsString>) -> u8 {
     }
 }
 
+/// In two steps, so that no agent outlives a driver that died meanwhile: what carries the job's key is found by the sweep
+/// that follows the driver's end (I8). So first this program becomes one that carries it, and only then it looks whether
+/// the driver still lives: if it dies before, that look tells; if after, the sweep finds this very process.
 fn become_agent(driver: &str, file: &OsString) -> Result<std::convert::Infallible, String> {
-    let driver: u32 = driver.parse().map_err(|_| "no driver".to_owned())?;
+    let pid: u32 = driver.parse().map_err(|_| "no driver".to_owned())?;
     let bytes = fs::read(file).map_err(|e| format!("cannot read the order: {e}"))?;
     let order: PaneOrder = serde_json::from_slice(&bytes).map_err(|e| format!("bad order: {e}"))?;
+    let theirs = environment_of(pid, &order.key)?;
+    let carries_key = std::env::var_os(SPAWN_KEY_ENV).is_some_and(|key| *key == *order.key);
+    let again = [
+        "/proc/self/exe",
+        VERB,
+        driver,
+        file.to_str().ok_or("bad order")?,
+    ];
+    let (argv, env, confinement) = if carries_key {
+        let own = std::env::vars_os().collect();
+        (order.argv, own, order.confinement)
+    } else {
+        (again.map(str::to_owned).to_vec(), theirs, None)
+    };
+    longhaul_hosts::join::become_member(
+        pid,
+        &order.key,
+        &argv,
+        env,
+        &order.cwd,
+        confinement.as_ref(),
+    )
+    .map_err(|e| format!("cannot start the agent: {e}"))
+}
+
+/// The environment of a driver that lives, with this terminal's kind.
+fn environment_of(driver: u32, key: &str) -> Result<Vec<(OsString, OsString)>, String> {
     let environ = fs::read(format!("/proc/{driver}/environ"))
         .map_err(|e| format!("its driver is gone: {e}"))?;
     let mut env: Vec<(OsString, OsString)> = environ
@@ -61,7 +91,7 @@ fn become_agent(driver: &str, file: &OsString) -> Result<std::convert::Infallibl
     // Another process may have that pid by now.
     if !env
         .iter()
-        .any(|(name, value)| name == SPAWN_KEY_ENV && *value == *order.key)
+        .any(|(name, value)| name == SPAWN_KEY_ENV && *value == *key)
     {
         return Err("its driver is gone".to_owned());
     }
@@ -69,13 +99,5 @@ fn become_agent(driver: &str, file: &OsString) -> Result<std::convert::Infallibl
         env.retain(|(name, _)| name != "TERM");
         env.push(("TERM".into(), terminal));
     }
-    longhaul_hosts::join::become_member(
-        driver,
-        &order.key,
-        &order.argv,
-        env,
-        &order.cwd,
-        order.confinement.as_ref(),
-    )
-    .map_err(|e| format!("cannot start the agent: {e}"))
+    Ok(env)
 }

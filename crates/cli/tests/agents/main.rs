@@ -16,4 +16,5 @@ mod limits;
 mod planted;
 mod pool;
 mod pool_fake;
+mod pool_kills;
 mod stage;

@@ -323,6 +323,13 @@ fn make_ready(
         )?;
     }
     job.env = environment.into_iter().collect();
+    if plan.terminal.is_some() {
+        // The driver is a process of ours: a test may kill it at its points.
+        let armed = longhaul_acts::crash_environment().into_iter();
+        job.env.extend(
+            armed.filter_map(|(name, value)| Some((name.to_owned(), value.into_string().ok()?))),
+        );
+    }
     job.stdin = Stdin::File(bundle.join("stdin"));
     job.max_log_bytes = desk.practice.max_log_bytes;
     job.stop_grace_ms = u64::try_from(desk.practice.stop_grace.as_millis()).unwrap_or(u64::MAX);
