@@ -17,6 +17,8 @@ pub const VERB: &str = "__gateway";
 /// How long a gateway may take to its first answer.
 const START_TIME: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long one that finds another at its place is believed.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// How to start a gateway.
 #[derive(Clone, Debug)]
@@ -70,6 +72,7 @@ pub fn ensure(launch: &Launch) -> Result<Client, LaunchError> {
     let mut child = start(launch).map_err(LaunchError::Spawn)?;
     let deadline = Instant::now() + START_TIME;
     let mut ended = None;
+    let mut begun = Instant::now();
     while Instant::now() < deadline {
         match client.status() {
             Ok(_) => {
@@ -82,12 +85,18 @@ pub fn ensure(launch: &Launch) -> Result<Client, LaunchError> {
             ended = child.try_wait().map_err(LaunchError::Spawn)?;
         }
         match ended {
-            // Another one has the lock: it is coming up, and its socket is what we wait for.
             Some(status) if status.code() != Some(i32::from(ALREADY)) => {
                 return Err(LaunchError::Ended {
                     status,
                     log: launch.log.clone(),
                 });
+            }
+            // Another one has the lock. It comes up, and its socket is what we wait for; or it is about to end, and
+            // then it is ours to come up.
+            Some(_) if begun.elapsed() > AGAIN => {
+                begun = Instant::now();
+                child = start(launch).map_err(LaunchError::Spawn)?;
+                ended = None;
             }
             _ => std::thread::sleep(LOOK_EVERY),
         }

@@ -174,7 +174,7 @@ fn status(context: &Context) -> Outcome {
     let p = &context.printer;
     let status = account::gateway(context)?;
     if context.json {
-        p.json(&json!({ "longhaul": API_VERSION, "kind": "gateway", "data": { "running": status.is_some(), "gateway": status } }))?;
+        p.json(&json!({ "longhaul": API_VERSION, "kind": "gateway", "data": { "running": status.is_some(), "gateway": status, "prices_of": longhaul_gateway::price::table_date() } }))?;
         return Ok(ExitCode::Done);
     }
     let Some(status) = status else {
@@ -236,6 +236,12 @@ fn status(context: &Context) -> Outcome {
     let heads = ["USED BY", "PROVIDER", "TOKENS", "COST", "LAST ACCOUNT", ""];
     for line in table::lines(p, &heads, &sessions) {
         p.line(&line)?;
+    }
+    if !sessions.is_empty() {
+        p.say(&format!(
+            "costs by the table of prices of {}; providers may have changed theirs since",
+            longhaul_gateway::price::table_date()
+        ));
     }
     Ok(ExitCode::Done)
 }

@@ -101,6 +101,55 @@ fn files(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
+/// The memory that the gateway holds, in KiB.
+fn resident(stage: &Stage) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", stage.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.unwrap().parse().unwrap()
+}
+
+#[test]
+fn i16_what_a_burst_of_large_requests_took_is_given_back() {
+    let stage = Stage::new(Provider::Anthropic);
+    let port = stage.status().port;
+    let text = "x".repeat(400_000);
+    let body = json!({"model": "claude-sonnet-4-5", "stream": true, "tools": [{"name": "Bash"}],
+        "messages": [{"role": "user", "content": text}]})
+    .to_string();
+    let ask = || {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let limit = Some(Duration::from_secs(60));
+        socket.set_read_timeout(limit).unwrap();
+        let head = format!(
+            "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nx-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all((head + &body).as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("message_stop"), "{answer}");
+    };
+    ask();
+    let before = resident(&stage);
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..64).map(|_| scope.spawn(ask)).collect();
+        while all.iter().any(|one| !one.is_finished()) {
+            most = most.max(resident(&stage));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    assert!(most > before + 14_000, "no burst: {before} {most}");
+    // The allocator keeps some, and so do connections that can be used again.
+    let given_back = || (most - before) * 3 / 5 + before > resident(&stage);
+    assert!(
+        wait_until(Duration::from_secs(30), given_back),
+        "{before} KiB before, {most} then, {} now",
+        resident(&stage)
+    );
+}
+
 #[test]
 fn i12_no_secret_is_in_a_file_an_argument_a_variable_or_a_log() {
     let mut stage = Stage::new(Provider::Anthropic);

@@ -73,11 +73,15 @@ fn a8_any_program_uses_the_accounts_through_the_gateway_until_its_token_is_revok
     );
     assert!(ask(&url, &token).1.contains("again"));
     assert_eq!(gateway(&world, &["url"]).expect_code(0).stdout.trim(), url);
-    let status = gateway(&world, &["status"]).expect_code(0).stdout;
+    let ran = gateway(&world, &["status"]).expect_code(0);
+    let status = &ran.stdout;
     assert!(
         status.contains("program-editor-anthropic") && status.contains("serving"),
         "{status}"
     );
+    // A11: what costs are reckoned by has a date, and it is shown.
+    let dated = format!("prices of {}", longhaul_gateway::price::table_date());
+    assert!(ran.stderr.contains(&dated), "{ran:?}");
     let data = gateway(&world, &["status", "--json"]).expect_code(0).json();
     assert_eq!(data["data"]["gateway"]["accounts"][0]["answered"], 1);
     // No token is in a file.
