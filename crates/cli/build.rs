@@ -1,4 +1,4 @@
-//! Links the program at a fixed address (docs/decisions/009): it starts in two thirds of the time.
+//! Links the program at a fixed address (docs/decisions/010): it starts in two thirds of the time.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -26,12 +26,8 @@ mod wire;
 
 use std::process::ExitCode;
 
-/// The daemon's many threads each keep what they once used in the C library's allocator: 230 MB after two
-/// thousand tasks where 30 were in use. This one gives it back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    longhaul_hosts::memory::share_between_threads();
     longhaul_hosts::limits::outlive_file_size_limit();
     let mut args = std::env::args_os().skip(1);
     // Helper processes run without argument parser, runtime or logging (design.md "Processes").

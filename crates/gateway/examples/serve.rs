@@ -13,10 +13,6 @@ use std::sync::Arc;
 
 use longhaul_gateway::{Parts, Place, Times, WayOut};
 
-// As in the product.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let mut args = std::env::args().skip(1);
     let (folder, socket) = (args.next().unwrap(), args.next().unwrap());

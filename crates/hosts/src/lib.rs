@@ -21,6 +21,7 @@ pub mod launch;
 pub mod limits;
 mod lock;
 pub mod logs;
+pub mod memory;
 mod procfs;
 mod protocol;
 pub mod record;

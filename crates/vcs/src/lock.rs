@@ -97,7 +97,7 @@ pub(crate) fn wait_for_git(lock: &Path, folders: &[&Path]) -> Result<(), GitErro
 /// Replaces a git folder's `index` by a ready-made one, by git's own locking rules.
 pub(crate) fn replace_index(git_dir: &Path, work_tree: &Path, from: &Path) -> Result<(), GitError> {
     let mut tries = 0;
-    let mut lock = loop {
+    let lock = loop {
         wait_for_git(&git_dir.join("index.lock"), &[git_dir, work_tree])?;
         match IndexLock::try_take(git_dir)? {
             Some(lock) => break lock,
@@ -141,7 +141,7 @@ impl IndexLock {
     }
 
     /// Writes what the index is to be, durably; it is not yet.
-    pub(crate) fn write(&mut self, from: &Path) -> Result<(), GitError> {
+    pub(crate) fn write(&self, from: &Path) -> Result<(), GitError> {
         let read = || Ok((std::fs::read(from)?, std::fs::metadata(from)?.modified()?));
         let (bytes, time) = read().map_err(GitError::file("read", from))?;
         let write = || -> std::io::Result<()> {

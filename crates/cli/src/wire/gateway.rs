@@ -15,8 +15,8 @@ use crate::env::Env;
 use crate::failure::{Failure, Outcome};
 use crate::paths::Paths;
 
-/// How often the size of the log is looked at.
-const LOG_LOOK: Duration = Duration::from_secs(10);
+/// How often the log is cut, and memory that is free given back.
+const TIDY_LOOK: Duration = Duration::from_secs(5);
 
 /// Becomes the gateway.
 ///
@@ -47,7 +47,10 @@ pub(crate) fn gateway_main(paths: &Paths, env: &Env) -> Outcome {
         way: WayOut::of(|name| env.lossy(name).map(str::to_owned)),
     };
     let log = paths.gateway_log();
-    let _cutter = again_and_again("log", LOG_LOOK, LOG_LOOK, move || own_log::cut(&log));
+    let _keeper = again_and_again("tidy", TIDY_LOOK, TIDY_LOOK, move || {
+        own_log::cut(&log);
+        longhaul_hosts::memory::give_back();
+    });
     longhaul_gateway::run(parts)
         .map_err(|error| Failure::new("the gateway ended").because(error))?;
     Ok(ExitCode::Done)

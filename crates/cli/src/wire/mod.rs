@@ -189,6 +189,7 @@ pub(crate) fn daemon_main(
         move || {
             own_log::cut(&log);
             gatekeeper.collect();
+            longhaul_hosts::memory::give_back();
         }
     });
     let pool = keep_pool(paths, settings, env);

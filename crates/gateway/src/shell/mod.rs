@@ -261,7 +261,7 @@ async fn take_orders(shared: Arc<Shared>, stream: UnixStream, may_control: MayCo
 async fn keep_on(shared: Arc<Shared>) {
     let mut flush = tokio::time::interval(FLUSH_EVERY);
     let mut keep = tokio::time::interval(KEEP_EVERY);
-    let (mut seen, mut busy) = (0, 0);
+    let mut seen = 0;
     loop {
         // All arms are cancel-safe.
         let due = tokio::select! {
@@ -272,10 +272,6 @@ async fn keep_on(shared: Arc<Shared>) {
             }
             _ = flush.tick() => false,
         };
-        let now = shared.spool().view().last;
-        if std::mem::replace(&mut busy, now) == now {
-            give_back_memory();
-        }
         let file = shared.spool().unflushed_file();
         let shared = Arc::clone(&shared);
         let work = move || -> io::Result<()> {
@@ -290,11 +286,4 @@ async fn keep_on(shared: Arc<Shared>) {
             Err(_) => return,
         }
     }
-}
-
-/// The allocator gives pages back when others are freed, and never while nothing happens: after a burst of large
-/// requests it would keep theirs for good.
-fn give_back_memory() {
-    const LARGE: usize = 8 << 20;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }

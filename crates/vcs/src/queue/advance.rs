@@ -80,7 +80,7 @@ impl Checkout<'_> {
         &self,
         base: &str,
         intent: &FollowIntent,
-        mut lock: IndexLock,
+        lock: IndexLock,
         next: &Path,
     ) -> Result<Advance, GitError> {
         if let Some(why) = self.busy(base, &intent.from)? {
@@ -125,7 +125,7 @@ impl Checkout<'_> {
         if !elsewhere(&read_head(&self.site)?) {
             return Ok(());
         }
-        let Some(mut lock) = IndexLock::try_take(&self.site.git_dir)? else {
+        let Some(lock) = IndexLock::try_take(&self.site.git_dir)? else {
             return Ok(());
         };
         let changes = self.changes(&intent.from, &intent.to)?;

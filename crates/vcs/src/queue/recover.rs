@@ -108,7 +108,7 @@ impl Checkout<'_> {
     /// power cut may have left files empty.
     fn complete(
         &self,
-        mut lock: IndexLock,
+        lock: IndexLock,
         intent: &FollowIntent,
         changes: &[Change],
     ) -> Result<Option<String>, GitError> {

@@ -367,7 +367,7 @@ fn l14_a_fast_forward_that_was_killed_is_put_right() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        let _ = fs::remove_file(bench.world.root.join("next-index.lock"));
+        drop(fs::remove_file(bench.world.root.join("next-index.lock")));
         let status = bench.world.git(&repo, &["status", "--porcelain", "-uall"]);
         let dirty = status.lines().filter(|l| !l.ends_with("mine.txt")).count();
         half += u32::from(dirty > 0 && bench.at("main") == old);
