@@ -44,7 +44,7 @@ pub const PLAIN: [&str; 12] = [
 
 /// Variables that set a key of the configuration, with that key. Tables by name (`harness.NAME`
 /// and the like) have none.
-pub const SETTINGS: [(&str, &str); 53] = [
+pub const SETTINGS: [(&str, &str); 55] = [
     ("LONGHAUL_CONCURRENCY", "concurrency"),
     ("LONGHAUL_CONCURRENCY_PER_REPO", "concurrency_per_repo"),
     ("LONGHAUL_MAX_WORKSPACES", "max_workspaces"),
@@ -52,6 +52,7 @@ pub const SETTINGS: [(&str, &str); 53] = [
     ("LONGHAUL_MIN_FREE_MEMORY", "min_free_memory"),
     ("LONGHAUL_MAX_LOG", "max_log"),
     ("LONGHAUL_SNAPSHOT_RETENTION", "snapshot_retention"),
+    ("LONGHAUL_LOG_RETENTION", "log_retention"),
     ("LONGHAUL_WORKSPACE_RETENTION", "workspace_retention"),
     ("LONGHAUL_SNAPSHOT_MAX", "snapshot_max"),
     ("LONGHAUL_BRANCH_PREFIX", "branch_prefix"),
@@ -103,5 +104,6 @@ pub const SETTINGS: [(&str, &str); 53] = [
     ("LONGHAUL_POOL_MAX", "pool.max"),
     ("LONGHAUL_POOL_ACK_TIMEOUT", "pool.ack_timeout"),
     ("LONGHAUL_POOL_SIGNAL", "pool.signal"),
+    ("LONGHAUL_POOL_RETENTION", "pool.retention"),
     ("LONGHAUL_POOL_TMUX", "pool.tmux"),
 ];

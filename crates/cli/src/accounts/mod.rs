@@ -11,7 +11,8 @@ use camino::Utf8Path;
 use longhaul_config::accounts::{Found, FoundAt, discover};
 use longhaul_config::settings::{AccountSettings, KeySource};
 use longhaul_core::account::Provider;
-use longhaul_gateway::api::{AccountSpec, AccountsRequest, Key, Policy, Token};
+use longhaul_core::usage::MicroUsd;
+use longhaul_gateway::api::{AccountSpec, AccountsRequest, Key, Policy, Price, Token};
 
 use crate::env::Env;
 use crate::failure::Failure;
@@ -189,9 +190,26 @@ pub(crate) fn request(
             } else {
                 0
             },
+            prices: prices(settings),
             ..Policy::default()
         },
     }
+}
+
+/// The user's prices as the gateway takes them, in dollars.
+fn prices(settings: &AccountSettings) -> BTreeMap<String, Price> {
+    let usd = |amount: MicroUsd| amount.0 as f64 / 1e6;
+    let all = settings.prices.iter();
+    all.map(|(model, p)| {
+        let price = Price {
+            input: usd(p.input),
+            output: usd(p.output),
+            cache_read: p.cache_read.map(usd),
+            cache_write: p.cache_write.map(usd),
+        };
+        (model.clone(), price)
+    })
+    .collect()
 }
 
 /// The provider of the key account that `use` names, if it names one: its keys are used then, and no homes. Reads no
@@ -238,7 +256,7 @@ pub(crate) fn named<'a>(all: &'a [Account], name: &str) -> Result<&'a Account, F
 
 #[cfg(test)]
 mod tests {
-    use longhaul_config::settings::AccountTable;
+    use longhaul_config::settings::{AccountTable, PriceTable};
 
     use super::*;
 
@@ -252,6 +270,28 @@ mod tests {
             enabled: true,
             priority: 0,
         }
+    }
+
+    #[test]
+    fn a11_the_users_prices_go_to_the_gateway() {
+        let price = PriceTable {
+            input: MicroUsd(1_250_000),
+            output: MicroUsd(10_000_000),
+            cache_read: Some(MicroUsd(0)),
+            cache_write: None,
+        };
+        let settings = AccountSettings {
+            prices: [("gpt-5.9".to_owned(), price)].into(),
+            ..AccountSettings::default()
+        };
+        let told = request(&settings, &[], 1).policy.prices;
+        let expected = Price {
+            input: 1.25,
+            output: 10.0,
+            cache_read: Some(0.0),
+            cache_write: None,
+        };
+        assert_eq!(told, [("gpt-5.9".to_owned(), expected)].into());
     }
 
     #[test]

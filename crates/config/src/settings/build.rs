@@ -137,6 +137,7 @@ pub(super) fn build(map: &Map, built_in_harnesses: &[&str], sink: &mut Sink) -> 
                 .unwrap_or(95),
             only: map.text("accounts.use"),
             probe: map.flag("accounts.probe").unwrap_or(false),
+            prices: accounts::prices(map, sink),
             probe_interval: map.span("accounts.probe_interval"),
         },
     }

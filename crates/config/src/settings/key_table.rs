@@ -25,7 +25,7 @@ const ONE_UP: Kind = Kind::Count {
 
 /// Every key of the configuration.
 #[rustfmt::skip] // one row a line
-pub const SETTING_KEYS: [SettingKey; 117] = [
+pub const SETTING_KEYS: [SettingKey; 122] = [
     key("concurrency", ONE_UP, Some("4"), Guard::Machine, "sessions at once on this machine"),
     key("concurrency_per_repo", ONE_UP, None, Guard::Machine, "sessions at once in one repository; without it only `concurrency` counts"),
     key("max_workspaces", ONE_UP, Some("32"), Guard::Machine, "live or unlanded worktrees; a task waits without one"),
@@ -119,6 +119,11 @@ pub const SETTING_KEYS: [SettingKey; 117] = [
     key("accounts.shared_dir", Kind::Text, None, Guard::Machine, "where linked homes keep what they share; without it `~/.local/share/longhaul/shared`"),
     key("accounts.shared.claude", Kind::List, Some("[\"session-env\", \"file-history\", \"projects\"]"), Guard::Machine, "folders of Claude Code's homes that `longhaul account link` makes links to the shared ones"),
     key("accounts.shared.codex", Kind::List, Some("[\"sessions\"]"), Guard::Machine, "the same of Codex's homes"),
+    key("price.NAME.model", Kind::Argument, None, Guard::Machine, "a model whose price you set: as requests name it; goes before the table in the program"),
+    key("price.NAME.input", Kind::Price, None, Guard::Machine, "dollars for a million tokens of input that were not read from a cache"),
+    key("price.NAME.output", Kind::Price, None, Guard::Machine, "the same of output"),
+    key("price.NAME.cache_read", Kind::Price, None, Guard::Machine, "the same of input read from a cache; without it as `input`"),
+    key("price.NAME.cache_write", Kind::Price, None, Guard::Machine, "the same of input written to a cache; without it as `input`"),
     key("account.NAME.home", Kind::Text, None, Guard::Machine, "an account that is an agent's own config home, with a login of its own: the folder; `~/` is your home"),
     key("account.NAME.harness", Kind::Word(&["claude", "codex"]), None, Guard::Machine, "an account that is a config home: whose"),
     key("account.NAME.provider", Kind::Word(&["anthropic", "openai", "gemini"]), None, Guard::Machine, "an account with a key: whose key it is"),

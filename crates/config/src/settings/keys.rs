@@ -33,6 +33,8 @@ pub enum Kind {
     Size,
     /// Dollars.
     Money,
+    /// Dollars for a million of something; may be nothing.
+    Price,
     /// Whole tokens.
     Tokens,
     /// A list of texts.
@@ -58,6 +60,7 @@ impl Kind {
             Self::Duration | Self::DurationOrZero => "duration".to_owned(),
             Self::Size => "size, such as `\"2GiB\"`".to_owned(),
             Self::Money => "dollars".to_owned(),
+            Self::Price => "dollars, from 0 on".to_owned(),
             Self::Tokens => "whole number of tokens".to_owned(),
             Self::List => "list of strings".to_owned(),
             Self::Url => "URL".to_owned(),

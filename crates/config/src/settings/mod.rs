@@ -23,7 +23,7 @@ pub use resolved::{
 };
 pub use tables::{
     AccountTable, HarnessTable, HomeTable, InboxTable, JudgeKind, JudgeTable, KeySource,
-    ProfileTable,
+    PriceTable, ProfileTable,
 };
 pub use value::{Origin, SettingValue};
 

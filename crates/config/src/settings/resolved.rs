@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::layers::Ignored;
 use super::pool::PoolTable;
 use super::profile::Profile;
-use super::tables::{AccountTable, HarnessTable, HomeTable, InboxTable, JudgeTable};
+use super::tables::{AccountTable, HarnessTable, HomeTable, InboxTable, JudgeTable, PriceTable};
 use super::value::{Origin, SettingValue};
 use crate::diag::Diagnostics;
 use crate::taskfile::TaskDefaults;
@@ -163,6 +163,8 @@ pub struct AccountSettings {
     pub only: Option<String>,
     /// Whether idle accounts are asked about (A10).
     pub probe: bool,
+    /// What tokens cost, by model, before the table in the program (A11).
+    pub prices: BTreeMap<String, PriceTable>,
     /// How old what is known of them may become.
     pub probe_interval: SpanMs,
 }

@@ -62,6 +62,19 @@ pub struct ProfileTable {
     pub host: Option<String>,
 }
 
+/// `[price.NAME]` (A11): what a million tokens of a model cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceTable {
+    /// Input that was not read from a cache.
+    pub input: MicroUsd,
+    /// Output.
+    pub output: MicroUsd,
+    /// Input read from a cache; none: as `input`.
+    pub cache_read: Option<MicroUsd>,
+    /// Input written to a cache; none: as `input`.
+    pub cache_write: Option<MicroUsd>,
+}
+
 /// The style of a judge's endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -102,6 +102,10 @@ pub(super) fn from_entry(
             let number = entry.number(sink)?;
             task::money(key, &number, sink).map(|m| SettingValue::Money(m.value))
         }
+        Kind::Price => {
+            let number = entry.number(sink)?;
+            price(key, &number, sink)
+        }
         Kind::Duration | Kind::DurationOrZero => {
             let span = task::duration_entry(entry, zero(info.kind), sink)?;
             Some(SettingValue::Duration(span.value))
@@ -127,6 +131,22 @@ pub(super) fn from_entry(
             texts(info.kind, key, text, sink)
         }
     }
+}
+
+/// Most dollars for a million tokens; beyond it is a slip.
+const MAX_PRICE: f64 = 1e6;
+
+/// A price: nothing at all for a model of one's own, never less.
+fn price(key: &str, number: &Located<f64>, sink: &mut Sink) -> Option<SettingValue> {
+    if (0.0..=MAX_PRICE).contains(&number.value) {
+        return Some(SettingValue::Money(MicroUsd::from_usd(number.value)));
+    }
+    let message = format!(
+        "`{key}` must be dollars for a million tokens, from 0 to a million, not {}",
+        number.value
+    );
+    sink.push(Finding::error(&number.site, message));
+    None
 }
 
 /// The value of a variable or a flag; lists are separated by commas.
@@ -161,6 +181,13 @@ pub(super) fn from_text(
                 let money = task::money(key, &text.map(|_| value), sink)?;
                 Some(SettingValue::Money(money.value))
             }
+            Err(_) => {
+                wrong("an amount of money");
+                None
+            }
+        },
+        Kind::Price => match text.value.parse() {
+            Ok(value) => price(key, &text.map(|_| value), sink),
             Err(_) => {
                 wrong("an amount of money");
                 None

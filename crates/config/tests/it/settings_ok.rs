@@ -10,6 +10,7 @@ use longhaul_config::settings::{
 };
 use longhaul_core::spec::{CommitMode, EnvValue, Permission};
 use longhaul_core::time::SpanMs;
+use longhaul_core::usage::MicroUsd;
 
 /// Resolves a user's and a repository's file.
 fn files(user: &str, repo: &str, repo_trusted: bool) -> Resolved {
@@ -197,6 +198,21 @@ fn a_trusted_repository_sets_them_but_never_the_machines() {
     assert_eq!(judge.kind, JudgeKind::Openai);
     assert!(matches!(&judge.key, Some(KeySource::Command(_))));
     assert_eq!(judge.timeout, SpanMs::from_secs(120));
+}
+
+#[test]
+fn a11_a_model_has_the_price_that_the_user_sets() {
+    let text = "[price.mine]\nmodel = \"gpt-5.9\"\ninput = 1.25\noutput = 10\ncache_read = 0\n";
+    let prices = files(text, "", true).settings.accounts.prices;
+    let price = prices["gpt-5.9"];
+    assert_eq!(
+        (price.input, price.output),
+        (MicroUsd(1_250_000), MicroUsd(10_000_000))
+    );
+    assert_eq!(
+        (price.cache_read, price.cache_write),
+        (Some(MicroUsd(0)), None)
+    );
 }
 
 #[test]

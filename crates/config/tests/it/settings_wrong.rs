@@ -45,6 +45,8 @@ wrong! {
     profile_of_no_one: "[profile.base]\nmodel = \"x\"\n[profile.a]\ninherits = \"bsae\"\n";
     judges: "default_judge = \"lokal\"\n[judge.local]\nkind = \"openai\"\nurl = \"ftp://x\"\nmodel = \"m\"\n[judge.other]\nurl = \"https://user:hunter2@x/\"\n[judge.two]\nkind = \"anthropic\"\nmodel = \"m\"\nkey = { env = \"A\", file = \"/b\" }\n";
     a18_account_homes: "[account.a]\nhome = \"work\"\n[account.b]\nhome = \"/b\"\nharness = \"claude\"\nprovider = \"anthropic\"\nkey.env = \"X\"\n[account.c]\nharness = \"codex\"\nprovider = \"openai\"\nkey.env = \"X\"\n[account.d]\nhome = \"/d\"\nharness = \"gemini\"\n[accounts]\nshared_dir = \"shared\"\nshared.claude = [\"projects\", \"../x\", \".credentials.json\"]\n";
+    a11_prices: "[price.one]\ninput = -1\n[price.two]\nmodel = \"m\"\ninput = 1\noutput = inf\n[price.three]\nmodel = \"n\"\ninput = 1\noutput = 2\n[price.four]\nmodel = \"n\"\ninput = 1\noutput = 2\ncash_read = 1\n";
+    a11_two_prices: "[price.three]\nmodel = \"n\"\ninput = 1\noutput = 2\n[price.four]\nmodel = \"n\"\ninput = 1\noutput = 2\n";
     custom_harnesses: "[harness.aider]\nargs = [\"x\"]\n[harness.cluade]\nargs = []\n[harness.auto]\nprogram = \"x\"\n[harness.mine]\nprogram = \"x\"\nmodel_flag = \"model\"\n";
     t26_secret_in_harness_env: "[harness.claude.env]\nANTHROPIC_API_KEY = \"sk-ant-api03-verysecret123\"\n";
     backoff_upside_down: "[retry]\nbackoff_min = \"1h\"\n";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use longhaul_core::account::Provider;
 
 use super::super::layers::Map;
-use super::super::tables::{AccountTable, HomeTable};
+use super::super::tables::{AccountTable, HomeTable, PriceTable};
 use super::{key_source, wrong};
 use crate::diag::Sink;
 
@@ -50,6 +50,40 @@ pub(super) fn keys(map: &Map, sink: &mut Sink) -> BTreeMap<String, AccountTable>
             priority: map.count(&at("priority")).unwrap_or_default(),
         };
         all.insert(name.to_owned(), account);
+    }
+    all
+}
+
+/// Prices that the user sets, by model (A11).
+pub(super) fn prices(map: &Map, sink: &mut Sink) -> BTreeMap<String, PriceTable> {
+    let mut all = BTreeMap::new();
+    for name in map.names("price") {
+        let at = |key: &str| format!("price.{name}.{key}");
+        let model = map.text(&at("model"));
+        let (input, output) = (map.money(&at("input")), map.money(&at("output")));
+        for (key, missing) in [
+            ("model", model.is_none()),
+            ("input", input.is_none()),
+            ("output", output.is_none()),
+        ] {
+            if missing {
+                let problem = format!("is missing; `[price.{name}]` needs it");
+                wrong(map, &at(key), problem, sink);
+            }
+        }
+        let (Some(model), Some(input), Some(output)) = (model, input, output) else {
+            continue;
+        };
+        let price = PriceTable {
+            input,
+            output,
+            cache_read: map.money(&at("cache_read")),
+            cache_write: map.money(&at("cache_write")),
+        };
+        if all.insert(model.clone(), price).is_some() {
+            let problem = format!("names `{model}`, which has a price already");
+            wrong(map, &at("model"), problem, sink);
+        }
     }
     all
 }
