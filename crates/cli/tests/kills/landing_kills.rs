@@ -49,8 +49,10 @@ fn l18_a_daemon_killed_at_any_step_of_the_queue_lands_everything_once() {
         "engine.queue.temp.after",
         "engine.queue.land.before",
         "engine.queue.land.after",
-        "vcs.git.merge.before",
-        "vcs.git.merge.after",
+        "vcs.follow.files.before",
+        "vcs.follow.files.after",
+        "vcs.follow.base.before",
+        "vcs.follow.base.after",
         "engine.queue.forget-journal.before",
     ];
     for point in points {
@@ -69,7 +71,7 @@ fn l18_git_killed_under_the_queue_costs_time_and_nothing_else() {
     let (real, log) = (real.display(), scene.world.path("runs"));
     // Every third of the first runs that write something is killed a moment after it began.
     let program = format!(
-        "case \" $* \" in *' merge-tree '*|*' commit-tree '*|*' update-ref '*|*' merge '*)\n\
+        "case \" $* \" in *' merge-tree '*|*' commit-tree '*|*' update-ref '*|*' read-tree '*)\n\
          echo run >> {log}\nn=$(wc -l < {log})\n\
          if [ $n -le 15 ] && [ $((n % 3)) = 1 ]; then\n\
          {real} \"$@\" <&0 & p=$!\nsleep 0.00$((n % 7))\nkill -9 $p\nkill -9 $$\nfi ;; esac\n\

@@ -87,14 +87,17 @@ impl Checkout<'_> {
             return Ok(Advance::Blocked(why));
         }
         // No excludes: what git is told to ignore is the user's as well.
-        let written = self
-            .site
-            .files(Some(next))
-            .args(["read-tree", "-m", "-u"])
-            .args([intent.from.as_str(), intent.to.as_str()])
-            .output()?;
+        let written = longhaul_acts::around("vcs.follow.files", || {
+            self.site
+                .files(Some(next))
+                .args(["read-tree", "-m", "-u"])
+                .args([intent.from.as_str(), intent.to.as_str()])
+                .output()
+        })?;
         let moved = if written.code == Some(0) {
-            lock.write(next).and_then(|()| self.move_base(base, intent))
+            lock.write(next).and_then(|()| {
+                longhaul_acts::around("vcs.follow.base", || self.move_base(base, intent))
+            })
         } else {
             Ok(false)
         };
