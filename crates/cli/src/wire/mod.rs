@@ -58,6 +58,8 @@ const OVERLAP_LOOK: Duration = Duration::from_secs(10);
 const BASE_LOOK: Duration = Duration::from_secs(5);
 /// How often the gateway is asked what it has to tell.
 const REPORTS_LOOK: Duration = Duration::from_secs(2);
+/// How often memory that is free is given back: it costs a walk through all that is in use.
+const MEMORY_LOOK: Duration = Duration::from_secs(20);
 /// How often the pool's missing sessions are made.
 const POOL_LOOK: Duration = Duration::from_secs(30);
 /// Children that end within so long of each other are waited for together.
@@ -189,9 +191,14 @@ pub(crate) fn daemon_main(
         move || {
             own_log::cut(&log);
             gatekeeper.collect();
-            longhaul_hosts::memory::give_back();
         }
     });
+    let memory = floors::again_and_again(
+        "memory",
+        MEMORY_LOOK,
+        MEMORY_LOOK,
+        longhaul_hosts::memory::give_back,
+    );
     let pool = keep_pool(paths, settings, env);
     let inboxes = keep_inboxes(paths, settings, env, printer, &events)?;
     let watcher = floors::watch(settings, paths, events.clone(), FLOOR_LOOK);
@@ -218,6 +225,7 @@ pub(crate) fn daemon_main(
         overlaps,
         housekeeping,
         reports,
+        memory,
         pool,
         inboxes,
     ));

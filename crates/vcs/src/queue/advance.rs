@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::fsx;
 use crate::git::GitError;
 use crate::lock::IndexLock;
+use crate::oid::Oid;
 use crate::repo::{Head, read_head};
 
 use super::checkout::Checkout;
@@ -86,15 +87,10 @@ impl Checkout<'_> {
         if let Some(why) = self.busy(base, &intent.from)? {
             return Ok(Advance::Blocked(why));
         }
-        // No excludes: what git is told to ignore is the user's as well.
         let written = longhaul_acts::around("vcs.follow.files", || {
-            self.site
-                .files(Some(next))
-                .args(["read-tree", "-m", "-u"])
-                .args([intent.from.as_str(), intent.to.as_str()])
-                .output()
+            self.write_files(next, &intent.from, &intent.to)
         })?;
-        let moved = if written.code == Some(0) {
+        let moved = if written {
             lock.write(next).and_then(|()| {
                 longhaul_acts::around("vcs.follow.base", || self.move_base(base, intent))
             })
@@ -109,6 +105,17 @@ impl Checkout<'_> {
         let stuck = self.put_back(intent, &self.changes(&intent.from, &intent.to)?)?;
         moved?;
         Ok(stuck.map_or(Advance::Again, Advance::Blocked))
+    }
+
+    /// Writes the files that differ between two commits, and the index `next` with them; false if git
+    /// refused or gave up. No excludes: what git is told to ignore is the user's as well.
+    fn write_files(&self, next: &Path, from: &Oid, to: &Oid) -> Result<bool, GitError> {
+        let output = self
+            .site
+            .files(Some(next))
+            .args(["read-tree", "-m", "-u", from.as_str(), to.as_str()])
+            .output()?;
+        Ok(output.code == Some(0))
     }
 
     /// `git switch -c` asks for no lock: begun before an advance and done after it, it leaves the user on
@@ -136,13 +143,7 @@ impl Checkout<'_> {
             return Ok(());
         }
         let next = self.next_index()?;
-        let written = self
-            .site
-            .files(Some(&next))
-            .args(["read-tree", "-m", "-u"])
-            .args([intent.to.as_str(), intent.from.as_str()])
-            .output()?;
-        if written.code == Some(0) {
+        if self.write_files(&next, &intent.to, &intent.from)? {
             lock.write(&next)?;
             lock.commit()?;
         }

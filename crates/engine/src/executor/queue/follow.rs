@@ -23,25 +23,17 @@ pub(super) fn follow(desk: &Desk, d: &LineDispatch) -> Result<QueueNews, Fault> 
         return Ok(QueueNews::Followed { end, pushed: None });
     }
     let base = &d.effect.line.base;
-    let mut pushed_to = None;
-    let pushed = longhaul_acts::around("engine.queue.push", || queue.push());
-    let waits = |why| FollowEnd::Waits { why };
-    let end = match pushed {
-        Ok(PushEnd::There { pushed }) => {
-            pushed_to = pushed;
-            end
-        }
-        Ok(PushEnd::Rejected) => FollowEnd::Rejected,
+    let waits = |why| (FollowEnd::Waits { why }, None);
+    let (end, pushed) = match longhaul_acts::around("engine.queue.push", || queue.push()) {
+        Ok(PushEnd::There { pushed }) => (end, pushed),
+        Ok(PushEnd::Rejected) => (FollowEnd::Rejected, None),
         Ok(PushEnd::NoRemote) => waits(format!(
             "`{base}` cannot be pushed: it tracks no remote branch, and there is no `origin`"
         )),
         Ok(PushEnd::Refused { why }) => waits(format!("the remote refuses `{base}`: {why}")),
         Err(error) => waits(format!("`{base}` cannot be pushed: {}", chain(&error))),
     };
-    Ok(QueueNews::Followed {
-        end,
-        pushed: pushed_to,
-    })
+    Ok(QueueNews::Followed { end, pushed })
 }
 
 /// The base branch of this repository follows.
